@@ -1,0 +1,121 @@
+package seri
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Facts about a task that a caller may ask for with [errors.Is].
+var (
+	// ErrConflict: a task with this ID exists in the queue.
+	ErrConflict = errors.New("a task with this id exists")
+	// ErrDuplicate: an equal task holds the uniqueness lock.
+	ErrDuplicate = errors.New("an equal task exists")
+	// ErrNotFound: there is no such task, or no longer.
+	ErrNotFound = errors.New("no such task")
+	// ErrNotRevocable: the task has ended already.
+	ErrNotRevocable = errors.New("the task has ended already")
+)
+
+// Causes with which a handler's context ends; ask with [context.Cause].
+var (
+	// ErrRevoked: somebody withdrew the task.
+	ErrRevoked = errors.New("task revoked")
+	// ErrLeaseLost: another worker may hold the task by now; nothing that this attempt still writes will be accepted.
+	ErrLeaseLost = errors.New("lease lost")
+	// ErrTimeout: the attempt took longer than the task's timeout, or the task's deadline has passed.
+	ErrTimeout = errors.New("task timed out")
+	// ErrStopping: the worker stops and its grace period is over; the task is handed back to its queue.
+	ErrStopping = errors.New("worker is stopping")
+)
+
+// FencedError tells that a write was refused because its fencing token is not, or is no longer, the one on record.
+// Nothing was written.
+type FencedError struct {
+	TaskID string
+	Held   uint64 // the token that the caller held
+	Seen   uint64 // the token on record; 0: the task is held by nobody, or gone
+}
+
+func (e *FencedError) Error() string {
+	if e.Seen == 0 {
+		return fmt.Sprintf("task %s: token %d is no longer valid: nobody holds the task", e.TaskID, e.Held)
+	}
+	return fmt.Sprintf("task %s: token %d is no longer valid: token %d holds the task", e.TaskID, e.Held, e.Seen)
+}
+
+// PanicError is a handler's panic, turned into the error of its attempt.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
+// FailedError is what [Ticket.Wait] returns for a task that ended without a result.
+type FailedError struct {
+	TaskID  string
+	State   State // [Failed] or [Revoked]
+	Reason  Reason
+	Message string // the last error's text; empty if there was none
+}
+
+func (e *FailedError) Error() string {
+	text := fmt.Sprintf("task %s %s (%s)", e.TaskID, e.State, e.Reason)
+	if e.Message != "" {
+		text += ": " + e.Message
+	}
+	return text
+}
+
+// Is makes errors.Is(err, ErrRevoked) true for a task that was withdrawn.
+func (e *FailedError) Is(target error) bool {
+	return target == ErrRevoked && e.State == Revoked
+}
+
+// Permanent marks err as one that a further attempt would only repeat: the task fails at once.
+// Permanent(nil) is nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanentError{err}
+}
+
+// IsPermanent reports whether a handler's error, or one that it wraps, was marked by [Permanent].
+func IsPermanent(err error) bool {
+	_, ok := errors.AsType[*permanentError](err)
+	return ok
+}
+
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
+
+// RetryAfter asks for the next attempt no sooner than d from now, in place of the task's [RetryPolicy].
+// It counts as a failed attempt. RetryAfter(nil, d) is nil.
+func RetryAfter(err error, d time.Duration) error {
+	if err == nil {
+		return nil
+	}
+	return &retryAfterError{err, max(d, 0)}
+}
+
+// RetryDelay returns the delay that a handler's error, or one that it wraps, asks for by [RetryAfter].
+func RetryDelay(err error) (d time.Duration, ok bool) {
+	e, ok := errors.AsType[*retryAfterError](err)
+	if !ok {
+		return 0, false
+	}
+	return e.delay, true
+}
+
+type retryAfterError struct {
+	err   error
+	delay time.Duration
+}
+
+func (e *retryAfterError) Error() string { return e.err.Error() }
+func (e *retryAfterError) Unwrap() error { return e.err }

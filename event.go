@@ -1,0 +1,70 @@
+package seri
+
+import "time"
+
+// EventKind says what happened to a task.
+type EventKind string
+
+// The kinds of event. Each is written by the same script that makes the change.
+const (
+	EventQueued    EventKind = "queued"    // may start now
+	EventScheduled EventKind = "scheduled" // waits for its time
+	EventStarted   EventKind = "started"
+	EventProgress  EventKind = "progress"
+	EventRetrying  EventKind = "retrying"
+	EventSucceeded EventKind = "succeeded"
+	EventFailed    EventKind = "failed"
+	EventRevoked   EventKind = "revoked"
+)
+
+// Event is one change of one task.
+type Event struct {
+	Kind  EventKind
+	Task  string // its ID
+	Type  string
+	Queue string
+	Owner string
+	// Seq numbers the events of one task: 1, 2, 3, … without a gap.
+	Seq  uint64
+	Time time.Time // the server's, to the millisecond
+	Data EventData
+}
+
+// EventData is what there is to say beyond the kind; which fields are set depends on it.
+type EventData struct {
+	Attempt  int           // started, retrying, failed, succeeded
+	Worker   string        // started: host:pid:id
+	Progress *ProgressInfo // progress
+	Due      time.Time     // scheduled, retrying
+	Error    string        // retrying, failed
+	Reason   Reason        // queued and retrying (where it says more than the kind), failed, revoked
+	Result   []byte        // succeeded: JSON, if it is small enough to travel; see Truncated
+	// Truncated: the result was too large for an event; read it from the task.
+	Truncated bool
+}
+
+// Terminal reports whether the event is a task's last one, unless an operator runs the task again.
+func (k EventKind) Terminal() bool {
+	return k == EventSucceeded || k == EventFailed || k == EventRevoked
+}
+
+// State returns the state that a task is in after an event of kind k.
+func (k EventKind) State() State {
+	switch k {
+	case EventQueued:
+		return Pending
+	case EventScheduled:
+		return Scheduled
+	case EventStarted, EventProgress:
+		return Active
+	case EventRetrying:
+		return Retrying
+	case EventSucceeded:
+		return Succeeded
+	case EventFailed:
+		return Failed
+	case EventRevoked:
+		return Revoked
+	}
+	return ""
+}

@@ -1,0 +1,95 @@
+package wire
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/seri-queue/seri"
+)
+
+// CloudEvent is the envelope in which events reach subscribers, over SSE and WebSocket alike.
+//
+// Source: CloudEvents 1.0.2, JSON event format; "sequence" is its sequence extension.
+type CloudEvent struct {
+	SpecVersion     string          `json:"specversion"` // "1.0"
+	ID              string          `json:"id"`          // "<queue>/<entry>:<index>"; for a frame about a whole subscription, unique by its cursor
+	Source          string          `json:"source"`      // "/v1/queues/<queue>" or "/v1/events"
+	Type            string          `json:"type"`        // "dev.seri.task.started", "dev.seri.snapshot", …
+	Subject         string          `json:"subject,omitempty"`
+	Time            time.Time       `json:"time"`
+	DataContentType string          `json:"datacontenttype"` // "application/json"
+	Sequence        string          `json:"sequence,omitempty"`
+	Cursor          string          `json:"cursor,omitempty"` // resume the subscription after this frame
+	Data            json.RawMessage `json:"data"`
+}
+
+// The types of CloudEvent that are not about a single change of a task.
+const (
+	TypeSnapshot = "dev.seri.snapshot" // data: [Snapshot]
+	TypeGap      = "dev.seri.gap"      // data: [Gap]; a snapshot follows
+)
+
+// TaskEvent is the data of a "dev.seri.task.*" CloudEvent.
+type TaskEvent struct {
+	Task      string             `json:"task"`
+	Type      string             `json:"type"`
+	Queue     string             `json:"queue"`
+	Owner     string             `json:"owner,omitempty"`
+	State     seri.State         `json:"state"`
+	Seq       uint64             `json:"seq"`
+	Attempt   int                `json:"attempt,omitempty"`
+	Worker    string             `json:"worker,omitempty"`
+	Progress  *seri.ProgressInfo `json:"progress,omitempty"`
+	DueAt     *time.Time         `json:"due_at,omitempty"`
+	Error     string             `json:"error,omitempty"`
+	Reason    seri.Reason        `json:"reason,omitempty"`
+	Result    json.RawMessage    `json:"result,omitempty"`
+	Truncated bool               `json:"truncated,omitempty"` // the result is too large for an event: read it from the task
+}
+
+// Snapshot is the data of a [TypeSnapshot] event: what is known now of everything subscribed to.
+type Snapshot struct {
+	Tasks     []Task `json:"tasks"`
+	Truncated bool   `json:"truncated,omitempty"` // there are more tasks than a snapshot holds
+}
+
+// Gap is the data of a [TypeGap] event: events between two positions can no longer be had.
+type Gap struct {
+	Queue  string `json:"queue"`
+	After  string `json:"after"`  // the last position that the subscriber has seen
+	Before string `json:"before"` // the first one that is still there; empty: none is
+}
+
+// NewCloudEvent wraps one task event. position is its "<entry>:<index>" in the queue's stream.
+func NewCloudEvent(e seri.Event, position, cursor string) (CloudEvent, error) {
+	data := TaskEvent{
+		Task: e.Task, Type: e.Type, Queue: e.Queue, Owner: e.Owner, State: e.Kind.State(), Seq: e.Seq,
+		Attempt: e.Data.Attempt, Worker: e.Data.Worker, Progress: e.Data.Progress, DueAt: optional(e.Data.Due),
+		Error: e.Data.Error, Reason: e.Data.Reason, Result: e.Data.Result, Truncated: e.Data.Truncated,
+	}
+	encoded, err := json.Marshal(data)
+	if err != nil {
+		return CloudEvent{}, err
+	}
+	return CloudEvent{
+		SpecVersion:     "1.0",
+		ID:              e.Queue + "/" + position,
+		Source:          "/v1/queues/" + e.Queue,
+		Type:            "dev.seri.task." + string(e.Kind),
+		Subject:         e.Task,
+		Time:            e.Time.UTC(),
+		DataContentType: "application/json",
+		Sequence:        strconv.FormatUint(e.Seq, 10),
+		Cursor:          cursor,
+		Data:            encoded,
+	}, nil
+}
+
+func optional(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
