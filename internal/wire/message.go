@@ -32,40 +32,52 @@ type Message struct {
 }
 
 // Encode returns m in asynq's encoding. It cannot fail; see the package comment for what is repaired.
-func (m *Message) Encode() []byte { return m.Append(nil) }
+// It allocates once, unless there is text to repair or there are more than 16 headers.
+func (m *Message) Encode() []byte {
+	v := m.repaired()
+	return v.append(make([]byte, 0, v.size()))
+}
 
-// Append appends m in asynq's encoding to b and returns the longer slice. It allocates at most once, for the
-// result, unless there is text to repair or there are more than 16 headers.
+// Append appends m in asynq's encoding to b, growing it at most once, and returns the longer slice.
 func (m *Message) Append(b []byte) []byte {
+	v := m.repaired()
+	return v.append(slices.Grow(b, v.size()))
+}
+
+// repaired returns m with valid UTF-8 in all texts but the headers, which would have to be copied for that.
+func (m *Message) repaired() Message {
 	v := *m
 	for _, text := range [...]*string{&v.Type, &v.ID, &v.Queue, &v.LastError, &v.UniqueKey, &v.GroupKey} {
 		*text = validUTF8(*text)
 	}
-	var few [16]string // keeps the usual handful of keys off the heap
+	return v
+}
+
+func (m *Message) append(b []byte) []byte {
+	var few [16]string // keeps the usual handful of names off the heap
 	names := few[:0]
-	for name := range v.Headers {
+	for name := range m.Headers {
 		names = append(names, name)
 	}
 	slices.Sort(names)
 
-	b = slices.Grow(b, v.size())
-	b = appendText(b, 1, v.Type)
-	b = appendBytes(b, 2, v.Payload)
-	b = appendText(b, 3, v.ID)
-	b = appendText(b, 4, v.Queue)
-	b = appendInt(b, 5, clampInt32(v.MaxRetries))
-	b = appendInt(b, 6, clampInt32(v.Retried))
-	b = appendText(b, 7, v.LastError)
-	b = appendInt(b, 8, v.Timeout)
-	b = appendInt(b, 9, v.Deadline)
-	b = appendText(b, 10, v.UniqueKey)
-	b = appendInt(b, 11, v.LastFailedAt)
-	b = appendInt(b, 12, v.Retention)
-	b = appendInt(b, 13, v.CompletedAt)
-	b = appendText(b, 14, v.GroupKey)
+	b = appendText(b, 1, m.Type)
+	b = appendBytes(b, 2, m.Payload)
+	b = appendText(b, 3, m.ID)
+	b = appendText(b, 4, m.Queue)
+	b = appendInt(b, 5, clampInt32(m.MaxRetries))
+	b = appendInt(b, 6, clampInt32(m.Retried))
+	b = appendText(b, 7, m.LastError)
+	b = appendInt(b, 8, m.Timeout)
+	b = appendInt(b, 9, m.Deadline)
+	b = appendText(b, 10, m.UniqueKey)
+	b = appendInt(b, 11, m.LastFailedAt)
+	b = appendInt(b, 12, m.Retention)
+	b = appendInt(b, 13, m.CompletedAt)
+	b = appendText(b, 14, m.GroupKey)
 	for _, name := range names {
 		// An entry of a protobuf map is a message of its own, {1: key, 2: value}, written even where empty.
-		key, value := validUTF8(name), validUTF8(v.Headers[name])
+		key, value := validUTF8(name), validUTF8(m.Headers[name])
 		b = protowire.AppendTag(b, 15, protowire.BytesType)
 		b = protowire.AppendVarint(b, uint64(headerSize(key, value)))
 		b = protowire.AppendString(protowire.AppendTag(b, 1, protowire.BytesType), key)
@@ -74,7 +86,7 @@ func (m *Message) Append(b []byte) []byte {
 	return b
 }
 
-// size returns the length of the encoded message. Its texts, those in the headers apart, are valid UTF-8 already.
+// size returns the number of bytes that append will add.
 func (m *Message) size() int {
 	size := 0
 	for _, length := range [...]int{
