@@ -1,0 +1,83 @@
+package keys
+
+import "regexp"
+
+// Entry declares one kind of key.
+type Entry struct {
+	Pattern string // with <placeholders>; {q} is the queue's hash tag
+	Type    string // as Redis' TYPE names it
+	Owner   string // the only component that writes it
+	Life    string // its TTL, or why it has none
+	TTL     bool   // a key of this kind without a TTL is a leak
+	Holds   string
+}
+
+// Registry lists every kind of key. Stock asynq clients, servers and inspectors write asynq's keys too.
+var Registry = []Entry{
+	{"asynq:queues", "set", "engine", "none: the registry of queues", false, "the names of all queues"},
+	{"asynq:{q}:t:<id>", "hash", "engine", "with the task: deleted after its retention", false, "a task: asynq's msg, state, pending_since, unique_key, group, result; Seri's fence, nonce, seq, enqueued, started, finished, attempt_error, crashes, progress, owner, expires, reason, revoked, worker"},
+	{"asynq:{q}:pending", "list", "engine", "with its members", false, "IDs that may start; pushed left, popped right"},
+	{"asynq:{q}:active", "list", "engine", "with its members", false, "IDs that are leased"},
+	{"asynq:{q}:lease", "zset", "engine", "with its members", false, "leased IDs by expiry, Unix seconds with a fraction"},
+	{"asynq:{q}:scheduled", "zset", "engine", "with its members", false, "IDs by start, Unix seconds rounded up"},
+	{"asynq:{q}:retry", "zset", "engine", "with its members", false, "IDs by next attempt, Unix seconds rounded up"},
+	{"asynq:{q}:archived", "zset", "engine", "members trimmed by age and number", false, "failed and revoked IDs by their end, Unix seconds"},
+	{"asynq:{q}:completed", "zset", "engine", "members deleted when due", false, "succeeded IDs by when they may be deleted, Unix seconds"},
+	{"asynq:{q}:paused", "string", "api, cli", "none: until resumed", false, "Unix seconds of the pause"},
+	{"asynq:{q}:processed", "string", "engine", "none: a total", false, "attempts that ended, ever"},
+	{"asynq:{q}:failed", "string", "engine", "none: a total", false, "attempts that failed, ever"},
+	{"asynq:{q}:processed:<day>", "string", "engine", "90 days", true, "attempts that ended on that day (UTC)"},
+	{"asynq:{q}:failed:<day>", "string", "engine", "90 days", true, "attempts that failed on that day (UTC)"},
+	{"asynq:{q}:unique:<type>:<md5>", "string", "engine", "the task's UniqueFor", true, "ID of the task that holds the uniqueness lock"},
+	{"asynq:{q}:groups", "set", "stock clients", "with its members", false, "names of asynq's aggregation groups"},
+	{"asynq:{q}:g:<group>", "zset", "stock clients", "with its members", false, "IDs that wait in an aggregation group or set"},
+	{"asynq:{q}:aggregation_sets", "zset", "stock servers", "with its members", false, "aggregation sets in the making, by deadline"},
+	{"asynq:servers", "zset", "worker", "members expire by score", false, "keys of server infos by expiry, Unix seconds"},
+	{"asynq:servers:{<worker>}", "string", "worker", "three heartbeats", true, "a worker process, as asynq's ServerInfo"},
+	{"asynq:workers", "zset", "worker", "members expire by score", false, "keys of running-task hashes by expiry, Unix seconds"},
+	{"asynq:workers:{<worker>}", "hash", "worker", "three heartbeats", true, "task ID to asynq's WorkerInfo, of the tasks that a process runs"},
+	{"asynq:schedulers", "zset", "stock schedulers", "members expire by score", false, "keys of scheduler entries by expiry"},
+	{"asynq:schedulers:{<scheduler>}", "list", "stock schedulers", "20 s", true, "asynq's SchedulerEntry messages"},
+	{"asynq:scheduler_history:<entry>", "zset", "stock schedulers", "none: at most 1,000 members", false, "enqueue events of a stock scheduler entry"},
+
+	{"seri:v1:{q}:fence", "string", "engine: dequeue", "none: must outlive every task", false, "the last fencing token handed out"},
+	{"seri:v1:{q}:due", "zset", "engine", "with its members", false, "scheduled and retrying IDs by exact time, Unix milliseconds"},
+	{"seri:v1:{q}:wake", "list", "engine", "10 s", true, "at most one element: an earlier due time has come in"},
+	{"seri:v1:{q}:events", "stream", "engine", "trimmed by number and age; 7 days after the last event", true, "every change of every task, in order: one field e, a JSON array of events"},
+	{"seri:v1:{q}:owner:<label>", "zset", "engine: enqueue", "7 days after the last task", true, "the newest tasks of one owner by enqueue time, Unix milliseconds"},
+	{"seri:v1:{q}:schedule:<id>", "hash", "beat", "none: the memory of a schedule", false, "spec, next tick (Unix seconds) and last task of a static schedule"},
+	{"seri:v1:{lock:<name>}", "hash", "lock", "the lease", true, "holder and token of a named lock"},
+	{"seri:v1:{lock:<name>}:fence", "string", "lock", "none: must outlive every holder", false, "the last token handed out for the lock"},
+	{"seri:v1:{types}", "zset", "worker", "members expire by score", false, "worker IDs by expiry of what they have published, Unix seconds"},
+	{"seri:v1:{types}:<worker>", "string", "worker", "three heartbeats", true, "JSON: the task types that a worker runs, with their schemas and queues"},
+	{"seri:v1:{idem:<sha256>}", "string", "api", "24 h", true, "the answer given to an Idempotency-Key"},
+}
+
+// Find returns the registry's entry for a concrete key; false if no pattern fits.
+func Find(key string) (Entry, bool) {
+	for i, re := range compiled {
+		if re.MatchString(key) {
+			return Registry[i], true
+		}
+	}
+	return Entry{}, false
+}
+
+// compiled holds one expression per registry entry: {q} and {<x>} are a hash tag, <x> is anything.
+var compiled = func() []*regexp.Regexp {
+	placeholder := regexp.MustCompile(`\\\{q\\\}|<[a-z0-9]+>`)
+	expressions := make([]*regexp.Regexp, len(Registry))
+	for i, e := range Registry {
+		pattern := placeholder.ReplaceAllStringFunc(regexp.QuoteMeta(e.Pattern), func(p string) string {
+			if p == "<day>" {
+				return `\d{4}-\d\d-\d\d`
+			}
+			if p[0] == '<' {
+				return `[\s\S]*`
+			}
+			return `\{[\s\S]+?\}`
+		})
+		expressions[i] = regexp.MustCompile(`^` + pattern + `$`)
+	}
+	return expressions
+}()

@@ -1,0 +1,110 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/wire"
+)
+
+//go:embed dequeue.lua
+var dequeueSource string
+
+var dequeue = draining("dequeue", dequeueSource)
+
+// parkFor is how long a task whose type a worker cannot run stays out of its sight. Long enough that a queue of nothing
+// but such tasks costs next to nothing, short enough that a worker that can run them is not kept waiting.
+const parkFor = 2 * time.Second
+
+// Wanted says what a worker asks for.
+type Wanted struct {
+	Tasks  int           // at most this many, at most [MaxBatch]
+	Lease  time.Duration // how long they are its own
+	Worker string        // its name in the events
+	Types  []string      // what it can run; nil: everything
+}
+
+// Batch is what a worker was given.
+type Batch struct {
+	Leases []Lease
+	Paused bool // the queue is paused; there are no leases
+	Popped int  // tasks that left the pending list; fewer than were asked for: it is empty
+	Ghosts int  // of them, IDs without a task, which were dropped
+	Parked int  // of them, tasks of another type, which were set aside
+	// Broken counts leased tasks whose message does not decode. They are not in Leases; recovery archives them as poison.
+	Broken int
+}
+
+// Dequeue leases the next tasks of q.
+func (s *Store) Dequeue(ctx context.Context, q keys.Queue, want Wanted) (Batch, error) {
+	if want.Tasks < 1 || want.Tasks > MaxBatch {
+		return Batch{}, fmt.Errorf("dequeue queue %q: %d tasks asked for, must be between 1 and %d", q, want.Tasks, MaxBatch)
+	}
+	nonce := rand.Text()[:13] // 65 random bits
+	names := []string{q.Pending(), q.Active(), q.Lease(), q.Paused(), q.Fence(), q.Events(), q.Scheduled(), q.Due(), q.Archived()}
+	reply, err := s.run(ctx, dequeue, q, names,
+		q.TaskPrefix(), s.config.MaxEvents, want.Tasks, want.Lease.Seconds(), nonce, quote(want.Worker), typeSet(want.Types), parkFor.Milliseconds())
+	if err != nil {
+		return Batch{}, err
+	}
+	values, ok := reply.([]any)
+	if ok && len(values) == 1 {
+		return Batch{Paused: true}, nil
+	}
+	if !ok || len(values) < 3 || (len(values)-3)%4 != 0 {
+		return Batch{}, fmt.Errorf("dequeue queue %q: unexpected reply of %d values", q, len(values))
+	}
+	counts := [3]int{}
+	for i := range counts {
+		n, _ := values[i].(int64)
+		counts[i] = int(n)
+	}
+	b := Batch{Popped: counts[0], Ghosts: counts[1], Parked: counts[2], Leases: make([]Lease, 0, (len(values)-3)/4)}
+	for v := values[3:]; len(v) > 0; v = v[4:] {
+		id, _ := v[0].(string)
+		encoded, _ := v[1].(string)
+		text, _ := v[2].(string)
+		owner, _ := v[3].(string)
+		token, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			return Batch{}, fmt.Errorf("dequeue queue %q: token of task %s: %w", q, id, err)
+		}
+		message, err := wire.DecodeMessage([]byte(encoded))
+		if err != nil || message.ID != id {
+			b.Broken++
+			continue
+		}
+		b.Leases = append(b.Leases, Lease{Queue: q, Message: message, Owner: owner, Token: token, Nonce: nonce})
+	}
+	return b, nil
+}
+
+// typeSet returns the JSON object whose keys are the types; '' for nil.
+func typeSet(types []string) string {
+	if types == nil {
+		return ""
+	}
+	set := make(map[string]int, len(types))
+	for _, t := range types {
+		set[t] = 1
+	}
+	encoded, err := json.Marshal(set)
+	if err != nil {
+		panic(fmt.Sprintf("store: encode types: %v", err)) // strings always encode
+	}
+	return string(encoded)
+}
+
+func quote(s string) string {
+	encoded, err := json.Marshal(s)
+	if err != nil {
+		panic(fmt.Sprintf("store: encode string: %v", err)) // strings always encode
+	}
+	return string(encoded)
+}

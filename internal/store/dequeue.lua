@@ -1,0 +1,112 @@
+-- dequeue leases up to n tasks to a worker.
+--
+-- KEYS[1]  pending list
+-- KEYS[2]  active list
+-- KEYS[3]  lease zset
+-- KEYS[4]  paused key
+-- KEYS[5]  fence key
+-- KEYS[6]  events stream
+-- KEYS[7]  scheduled zset
+-- KEYS[8]  due zset
+-- KEYS[9]  archived zset
+-- ARGV[1]  what precedes an ID in a task's key
+-- ARGV[2]  most entries of the events stream
+-- ARGV[3]  n, at most 1,000
+-- ARGV[4]  lease, seconds
+-- ARGV[5]  nonce: random, the worker's for the leases of this call
+-- ARGV[6]  worker, as the events name it: JSON string
+-- ARGV[7]  JSON object with the types that the worker can run as keys; '' for every type
+-- ARGV[8]  milliseconds until a task of another type is looked at again
+--
+-- Returns  {-1} if the queue is paused
+--          {popped, ghosts, parked, then per lease: ID, message, token, owner or ''}
+--
+-- Guarantees that each token is greater than every one handed out before in the queue, also after a failover that lost
+-- writes: the greater of the last one plus 1 and Redis' clock in µs. A popped task is leased, settled (revoked, expired),
+-- set aside for a worker that knows its type, or was no task at all (an ID without a message); none is lost.
+
+local pending, active, lease, paused, fence = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local stream, scheduled, due, archived = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local prefix, maxlen, nonce, worker = ARGV[1], ARGV[2], ARGV[5], ARGV[6]
+
+if redis.call('EXISTS', paused) == 1 then
+  return {-1}
+end
+local ids = redis.call('RPOP', pending, ARGV[3])
+if not ids then
+  return {0, 0, 0}
+end
+
+local types = ARGV[7] ~= '' and cjson.decode(ARGV[7])
+local token = math.max((tonumber(redis.call('GET', fence) or '0')), now_us - 1)
+local expiry = string.format('%.6f', now_us / 1000000 + tonumber(ARGV[4]))
+local replies = {#ids, 0, 0}
+local leased, leases = {}, {}
+
+local function settle_revoked(task, id, seq, head, reason)
+  redis.call('ZADD', archived, now_s, id)
+  redis.call('HSET', task, 'state', 'archived', 'reason', reason, 'finished', at, 'seq', digits(seq + 1))
+  event(seq + 1, '"kind":"revoked",' .. head .. ',"data":{"reason":"' .. reason .. '"}')
+end
+
+local function park(task, id, seq, head)
+  local when = now_ms + tonumber(ARGV[8])
+  redis.call('ZADD', scheduled, digits(math.ceil(when / 1000)), id)
+  redis.call('ZADD', due, digits(when), id)
+  remember_start(task)
+  redis.call('HSET', task, 'state', 'scheduled')
+  if redis.call('HSET', task, 'reason', 'no_worker') == 1 then
+    redis.call('HSET', task, 'seq', digits(seq + 1))
+    event(seq + 1, '"kind":"scheduled",' .. head .. ',"data":{"due":' .. digits(when) .. ',"reason":"no_worker"}')
+  end
+  replies[3] = replies[3] + 1
+end
+
+local function grant(task, id, seq, head, record)
+  token = token + 1
+  local text = digits(token)
+  if record[6] then
+    redis.call('HDEL', task, 'progress', 'reason')
+  end
+  redis.call('HSET', task, 'state', 'active', 'fence', text, 'nonce', nonce, 'seq', digits(seq + 1), 'started', at)
+  leased[#leased + 1] = id
+  leases[#leases + 1] = expiry
+  leases[#leases + 1] = id
+  event(seq + 1, '"kind":"started",' .. head .. ',"data":{"attempt":' .. digits((record[8] or 0) + 1) .. ',"worker":' .. worker .. '}')
+  local n = #replies
+  replies[n + 1], replies[n + 2], replies[n + 3], replies[n + 4] = id, record[1], text, record[3] or ''
+end
+
+for _, id in ipairs(ids) do
+  local task = prefix .. id
+  local record = redis.call('HMGET', task, 'msg', 'seq', 'owner', 'expires', 'revoked', 'fence', 'reason', 'retried')
+  local msg = record[1]
+  if not msg then
+    redis.call('DEL', task)
+    replies[2] = replies[2] + 1
+  else
+    record[6] = record[6] or record[7]
+    local head, seq = about(id, msg, record[3]), tonumber(record[2] or '0')
+    if seq == 0 then
+      seq = 1
+      event(1, '"kind":"queued",' .. head)
+    end
+    if record[5] then
+      settle_revoked(task, id, seq, head, 'revoked')
+    elseif record[4] and tonumber(record[4]) <= now_ms then
+      settle_revoked(task, id, seq, head, 'expired')
+    elseif types and not types[type_of(msg)] then
+      park(task, id, seq, head)
+    else
+      grant(task, id, seq, head, record)
+    end
+  end
+end
+
+if #leased > 0 then
+  redis.call('LPUSH', active, unpack(leased))
+  redis.call('ZADD', lease, unpack(leases))
+  redis.call('SET', fence, digits(token))
+end
+append_events(stream, maxlen)
+return replies

@@ -1,0 +1,82 @@
+-- enqueue stores new tasks, each at once startable or at its time.
+--
+-- KEYS[1]  pending list
+-- KEYS[2]  scheduled zset
+-- KEYS[3]  due zset
+-- KEYS[4]  events stream
+-- KEYS[5]  wake list
+-- KEYS[6…] the task hashes, then the uniqueness locks and owner indexes that the tasks' terms refer to by number
+-- ARGV[1]  what precedes an ID in a task's key
+-- ARGV[2]  most entries of the events stream
+-- ARGV[3]  number of tasks
+-- ARGV[4…] per task: asynq's message; the event's JSON fields about the task; its terms, '' for none, or JSON:
+--          {due: Unix ms, expires: Unix ms, unique: index of KEYS, ttl: s, owner: label, owned: index of KEYS}
+--
+-- Returns  per task 1 if stored, 0 if its ID exists, -1 if an equal task holds the uniqueness lock
+--
+-- Guarantees that a refused task leaves nothing behind, and that no other task of the call suffers from it.
+-- Refused as a whole when Redis is out of memory.
+
+local pending, scheduled, due, stream, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local prefix, maxlen, n = #ARGV[1], ARGV[2], tonumber(ARGV[3])
+
+local since = digits(now_us) .. '000'
+local startable, due_seconds, due_exact, replies = {}, {}, {}, {}
+
+local function store(task, id, msg, head, terms)
+  if redis.call('EXISTS', task) == 1 then
+    return 0
+  end
+  local delayed = terms.due and terms.due > now_ms
+  if terms.unique then
+    local ttl = terms.ttl
+    if delayed then
+      ttl = ttl + math.ceil((terms.due - now_ms) / 1000)
+    end
+    if not redis.call('SET', KEYS[terms.unique], id, 'NX', 'EX', digits(ttl)) then
+      return -1
+    end
+    redis.call('HSET', task, 'unique_key', KEYS[terms.unique])
+  end
+  if terms.expires then
+    redis.call('HSET', task, 'expires', digits(terms.expires))
+  end
+  if terms.owner then
+    redis.call('HSET', task, 'owner', terms.owner)
+    redis.call('ZADD', KEYS[terms.owned], at, id)
+    redis.call('ZREMRANGEBYRANK', KEYS[terms.owned], 0, -1001)
+    redis.call('EXPIRE', KEYS[terms.owned], 604800)
+  end
+  if delayed then
+    redis.call('HSET', task, 'msg', msg, 'state', 'scheduled', 'seq', '1', 'enqueued', at)
+    due_seconds[#due_seconds + 1] = digits(math.ceil(terms.due / 1000))
+    due_seconds[#due_seconds + 1] = id
+    due_exact[#due_exact + 1] = digits(terms.due)
+    due_exact[#due_exact + 1] = id
+    event(1, '"kind":"scheduled",' .. head .. ',"data":{"due":' .. digits(terms.due) .. '}')
+  else
+    redis.call('HSET', task, 'msg', msg, 'state', 'pending', 'pending_since', since, 'seq', '1')
+    startable[#startable + 1] = id
+    event(1, '"kind":"queued",' .. head)
+  end
+  return 1
+end
+
+local none = {}
+for i = 1, n do
+  local task, terms = KEYS[5 + i], ARGV[3 * i + 3]
+  replies[i] = store(task, string.sub(task, prefix + 1), ARGV[3 * i + 1], ARGV[3 * i + 2], terms == '' and none or cjson.decode(terms))
+end
+
+each_chunk(startable, 1000, function(...) redis.call('LPUSH', pending, ...) end)
+if #due_exact > 0 then
+  local before = redis.call('ZRANGE', due, 0, 0)[1]
+  each_chunk(due_seconds, 1000, function(...) redis.call('ZADD', scheduled, ...) end)
+  each_chunk(due_exact, 1000, function(...) redis.call('ZADD', due, ...) end)
+  if redis.call('ZRANGE', due, 0, 0)[1] ~= before and redis.call('LLEN', wake) == 0 then
+    redis.call('LPUSH', wake, '1')
+    redis.call('EXPIRE', wake, 10)
+  end
+end
+append_events(stream, maxlen)
+return replies

@@ -1,0 +1,82 @@
+-- forward makes tasks startable whose time has come.
+--
+-- KEYS[1]  scheduled zset
+-- KEYS[2]  retry zset
+-- KEYS[3]  due zset
+-- KEYS[4]  pending list
+-- KEYS[5]  events stream
+-- ARGV[1]  what precedes an ID in a task's key
+-- ARGV[2]  most entries of the events stream
+-- ARGV[3]  most tasks to move, at most 1,000
+--
+-- Returns  {moved, Unix milliseconds of the next due time or '' if there is none, Redis' clock in Unix milliseconds}
+--
+-- Guarantees that nothing starts early: Seri's tasks are due to the millisecond; a stock producer's, which have no exact
+-- time, at their score. Runs when Redis is out of memory.
+
+local scheduled, retry, due, pending, stream = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local prefix, maxlen, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
+
+local since = digits(now_us) .. '000'
+local moved, settled = {}, {}
+
+local function start(id)
+  local task = prefix .. id
+  local record = redis.call('HMGET', task, 'msg', 'seq', 'owner', 'reason')
+  if not record[1] then
+    redis.call('DEL', task)
+    return
+  end
+  remember_start(task)
+  moved[#moved + 1] = id
+  if record[4] == 'no_worker' then -- looked at again, not news
+    redis.call('HSET', task, 'state', 'pending', 'pending_since', since)
+    return
+  end
+  local seq, head = tonumber(record[2] or '0'), about(id, record[1], record[3])
+  redis.call('HSET', task, 'state', 'pending', 'pending_since', since, 'seq', digits(seq + 1))
+  event(seq + 1, '"kind":"queued",' .. head)
+end
+
+local function forward(id)
+  if redis.call('ZREM', scheduled, id) == 1 or redis.call('ZREM', retry, id) == 1 then
+    start(id)
+  end
+end
+
+local exact = redis.call('ZRANGEBYSCORE', due, '-inf', at, 'WITHSCORES', 'LIMIT', 0, limit)
+for i = 1, #exact, 2 do
+  local id = exact[i]
+  local score = redis.call('ZSCORE', scheduled, id) or redis.call('ZSCORE', retry, id)
+  settled[#settled + 1] = id
+  if score and tonumber(score) <= math.ceil(tonumber(exact[i + 1]) / 1000) then
+    forward(id)
+  end -- else a stock program has moved it meanwhile
+end
+
+for _, set in ipairs({scheduled, retry}) do
+  if #settled < limit then
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', set, '-inf', now_s, 'LIMIT', 0, limit - #settled)) do
+      settled[#settled + 1] = id
+      forward(id)
+    end
+  end
+end
+
+if #settled > 0 then
+  redis.call('ZREM', due, unpack(settled))
+end
+if #moved > 0 then
+  redis.call('LPUSH', pending, unpack(moved))
+end
+append_events(stream, maxlen)
+
+local next_due = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
+for _, set in ipairs({scheduled, retry}) do
+  local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
+  if first[1] and not redis.call('ZSCORE', due, first[1]) then
+    local when = tonumber(first[2]) * 1000
+    next_due = next_due and math.min(tonumber(next_due), when) or when
+  end
+end
+return {#moved, next_due and digits(tonumber(next_due)) or '', at}

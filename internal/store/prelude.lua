@@ -1,0 +1,132 @@
+-- prelude stands before every script: time, numbers, events, and the check of a lease.
+--
+-- KEYS        those of the script that follows
+-- ARGV        those of the script that follows
+--
+-- Returns     nothing
+--
+-- Guarantees  that time is read once per script, from Redis; that no number loses digits on its way into a string
+--             (tostring and .. print a 16-digit token as 1.7953302915282e+15).
+
+local clock = redis.call('TIME')
+local now_us = clock[1] * 1000000 + clock[2]
+local now_ms = math.floor(now_us / 1000)
+local now_s = math.floor(now_us / 1000000)
+
+local function digits(n)
+  return string.format('%.0f', n)
+end
+
+local at = digits(now_ms)
+
+-- Redis refuses to spread more than about 8,000 values over one call.
+local function each_chunk(values, step, call)
+  for first = 1, #values, step do
+    call(unpack(values, first, math.min(first + step - 1, #values)))
+  end
+end
+
+local events = {}
+
+-- event notes one change; rest is its JSON from "kind" on, without the closing brace.
+local function event(seq, rest)
+  events[#events + 1] = '{"seq":' .. digits(seq) .. ',"at":' .. at .. ',' .. rest .. '}'
+end
+
+-- append_events writes what was noted as one entry, so that a batch costs one append.
+local function append_events(stream, maxlen)
+  if #events > 0 then
+    redis.call('XADD', stream, 'MAXLEN', '~', maxlen, '*', 'e', '[' .. table.concat(events, ',') .. ']')
+    redis.call('EXPIRE', stream, 604800)
+  end
+end
+
+-- type_of reads the task's type out of asynq's message: field 1, which protobuf encoders write first.
+local function type_of(msg)
+  local tag, n, more = string.byte(msg, 1, 3)
+  if tag ~= 10 then
+    return ''
+  end
+  if n < 128 then
+    return string.sub(msg, 3, 2 + n)
+  end
+  n = n - 128 + more * 128
+  return string.sub(msg, 4, 3 + n)
+end
+
+-- about says which task an event is about, as JSON fields.
+local function about(id, msg, owner)
+  local text = '"task":' .. cjson.encode(id) .. ',"type":' .. cjson.encode(type_of(msg))
+  if owner then
+    text = text .. ',"owner":' .. cjson.encode(owner)
+  end
+  return text
+end
+
+-- varint is protobuf's encoding of a whole number. A field that is appended to a message replaces the earlier one.
+local function varint(n)
+  local bytes = {}
+  while n >= 128 do
+    bytes[#bytes + 1] = string.char(n % 128 + 128)
+    n = math.floor(n / 128)
+  end
+  bytes[#bytes + 1] = string.char(n)
+  return table.concat(bytes)
+end
+
+-- holds compares a caller's token and nonce with the record (state, fence, nonce): equality, never "at least", so that
+-- a number that was handed out twice by a failover does no harm either.
+--
+-- Returns 1 if the caller holds the lease, 2 if it has settled the lease itself before, 0 if another holds it or nobody.
+local function holds(record, token, nonce)
+  if record[2] ~= token or record[3] ~= nonce then
+    return 0
+  end
+  if record[1] == 'active' then
+    return 1
+  end
+  return 2
+end
+
+-- date returns the UTC day of now as YYYY-MM-DD (Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days).
+local function date()
+  local z = math.floor(now_s / 86400) + 719468
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local day = doy - math.floor((153 * mp + 2) / 5) + 1
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  return string.format('%04d-%02d-%02d', year, month, day)
+end
+
+-- count adds n to a total and to its count of the day, as asynq keeps them: 90 days, and 1 after the largest integer.
+local function count(total, n)
+  if n == 0 then
+    return
+  end
+  local daily = total .. ':' .. date()
+  if redis.call('INCRBY', daily, n) == n then
+    redis.call('EXPIRE', daily, 7776000)
+  end
+  local reply = redis.pcall('INCRBY', total, n)
+  if type(reply) == 'table' and reply.err then
+    redis.call('SET', total, 1)
+  end
+end
+
+-- remember_start keeps when the task was enqueued before pending_since is overwritten.
+local function remember_start(task)
+  local since = redis.call('HGET', task, 'pending_since')
+  if since then
+    redis.call('HSETNX', task, 'enqueued', string.sub(since, 1, -7))
+  end
+end
+
+-- end_lease takes a task out of what is running.
+local function end_lease(active, lease, id)
+  redis.call('ZREM', lease, id)
+  redis.call('LREM', active, -1, id)
+end

@@ -1,0 +1,83 @@
+-- recover takes tasks back whose lease has run out: their worker is dead, cut off or paused.
+--
+-- KEYS[1]  lease zset
+-- KEYS[2]  active list
+-- KEYS[3]  pending list
+-- KEYS[4]  retry zset
+-- KEYS[5]  due zset
+-- KEYS[6]  archived zset
+-- KEYS[7]  events stream
+-- KEYS[8]  processed total
+-- KEYS[9]  failed total
+-- ARGV[1]  what precedes an ID in a task's key
+-- ARGV[2]  most entries of the events stream
+-- ARGV[3]  most tasks to take back, at most 1,000
+-- ARGV[4]  number of crashes at which a task is poison
+-- ARGV[5]  back-off after the second crash, milliseconds; four times as much after each further one
+-- ARGV[6]  random number between 0 and 1, which spreads the back-off
+--
+-- Returns  {taken back, of them poison, Unix seconds with a fraction at which the next lease ends or ''}
+--
+-- Guarantees that the check, the move and the event are one, so a lease that was renewed in time is never taken; that the
+-- nonce goes, so the former holder can change nothing any more; that a crash costs no retry. Runs when Redis is out of
+-- memory.
+
+local lease, active, pending, retry, due = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local archived, stream, processed, failed = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local prefix, maxlen, most, backoff = ARGV[1], ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5])
+
+local taken, poison = 0, 0
+
+local function bury(task, id, seq, head, reason, kind, text)
+  redis.call('ZADD', archived, now_s, id)
+  redis.call('HSET', task, 'state', 'archived', 'reason', reason, 'finished', at, 'seq', digits(seq))
+  event(seq, '"kind":"' .. kind .. '",' .. head .. ',"data":{"reason":"' .. reason .. '"' .. text .. '}')
+end
+
+local function take_back(id)
+  local task = prefix .. id
+  local record = redis.call('HMGET', task, 'msg', 'state', 'seq', 'owner', 'revoked', 'crashes')
+  end_lease(active, lease, id)
+  if not record[1] then
+    redis.call('DEL', task)
+    return
+  end
+  if record[2] ~= 'active' then
+    return -- its holder has moved it; only the lease was left behind
+  end
+  taken = taken + 1
+  local seq, head = tonumber(record[3] or '0') + 1, about(id, record[1], record[4])
+  redis.call('HDEL', task, 'nonce', 'progress')
+  if record[5] then
+    bury(task, id, seq, head, 'revoked', 'revoked', '')
+    return
+  end
+  local crashes = tonumber(record[6] or '0') + 1
+  redis.call('HSET', task, 'crashes', digits(crashes))
+  if crashes >= most then
+    poison = poison + 1
+    local text = 'the worker vanished ' .. digits(crashes) .. ' times while it ran this task'
+    redis.call('HSET', task, 'msg', record[1] .. '\58' .. varint(#text) .. text .. '\88' .. varint(now_s)) -- fields 7, 11
+    bury(task, id, seq, head, 'poison', 'failed', ',"error":"' .. text .. '"')
+  elseif crashes == 1 then
+    redis.call('RPUSH', pending, id)
+    redis.call('HSET', task, 'state', 'pending', 'seq', digits(seq))
+    event(seq, '"kind":"queued",' .. head .. ',"data":{"reason":"crashed"}')
+  else
+    local wait = backoff * 4 ^ (crashes - 2)
+    local when = now_ms + math.floor(wait * (1 + tonumber(ARGV[6])) / 2)
+    remember_start(task)
+    redis.call('ZADD', retry, digits(math.ceil(when / 1000)), id)
+    redis.call('ZADD', due, digits(when), id)
+    redis.call('HSET', task, 'state', 'retry', 'reason', 'crashed', 'seq', digits(seq))
+    event(seq, '"kind":"retrying",' .. head .. ',"data":{"due":' .. digits(when) .. ',"reason":"crashed"}')
+  end
+end
+
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', lease, '-inf', string.format('%.6f', now_us / 1000000), 'LIMIT', 0, ARGV[3])) do
+  take_back(id)
+end
+count(processed, poison)
+count(failed, poison)
+append_events(stream, maxlen)
+return {taken, poison, redis.call('ZRANGE', lease, 0, 0, 'WITHSCORES')[2] or ''}

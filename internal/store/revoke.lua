@@ -1,0 +1,55 @@
+-- revoke withdraws a task, or asks the worker that runs it to stop.
+--
+-- KEYS[1]  task hash
+-- KEYS[2]  pending list
+-- KEYS[3]  scheduled zset
+-- KEYS[4]  retry zset
+-- KEYS[5]  due zset
+-- KEYS[6]  archived zset
+-- KEYS[7]  events stream
+-- ARGV[1]  task ID
+-- ARGV[2]  most entries of the events stream
+-- ARGV[3]  pub/sub channel on which workers listen for IDs
+--
+-- Returns  0 if there is no such task, 1 if it is revoked, 2 if it is running and marked, 3 if it had ended before
+--
+-- Guarantees that a task that was marked is not started again, whatever becomes of its worker.
+
+local task, pending, scheduled, retry, due, archived, stream = unpack(KEYS)
+local id, maxlen = ARGV[1], ARGV[2]
+
+local record = redis.call('HMGET', task, 'msg', 'state', 'seq', 'owner', 'unique_key')
+local state = record[2]
+if not record[1] then
+  return 0
+end
+if state == 'active' then
+  redis.call('HSET', task, 'revoked', '1')
+  redis.call('PUBLISH', ARGV[3], id)
+  return 2
+end
+if state == 'completed' or state == 'archived' then
+  return 3
+end
+
+if state == 'pending' then
+  redis.call('LREM', pending, 1, id)
+elseif state == 'scheduled' then
+  redis.call('ZREM', scheduled, id)
+elseif state == 'retry' then
+  redis.call('ZREM', retry, id)
+else
+  redis.call('HSET', task, 'revoked', '1') -- in one of asynq's groups: settled when it is dequeued
+  return 2
+end
+redis.call('ZREM', due, id)
+if record[5] and redis.call('GET', record[5]) == id then
+  redis.call('DEL', record[5])
+end
+remember_start(task)
+local seq = tonumber(record[3] or '0') + 1
+redis.call('ZADD', archived, now_s, id)
+redis.call('HSET', task, 'state', 'archived', 'reason', 'revoked', 'finished', at, 'seq', digits(seq))
+event(seq, '"kind":"revoked",' .. about(id, record[1], record[4]) .. ',"data":{"reason":"revoked"}')
+append_events(stream, maxlen)
+return 1

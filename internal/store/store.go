@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seri-queue/seri/internal/keys"
+)
+
+// MaxBatch is the most tasks that one call may be about.
+const MaxBatch = 1000
+
+// Store is the state machine on one Redis. It is safe for concurrent use.
+type Store struct {
+	rdb    redis.UniversalClient
+	runner runner
+	config Config
+
+	mu    sync.Mutex
+	known map[keys.Queue]time.Time // when each queue was last put into asynq's registry of queues
+}
+
+// Config tunes a [Store]. The zero value is ready to use.
+type Config struct {
+	// MaxEvents is about how many entries each queue's event stream keeps. An entry holds the events of one batch,
+	// so a busy queue keeps many more events. Default: 10,000.
+	MaxEvents int
+}
+
+// New returns a store on rdb, whose options must not let it repeat commands by itself (MaxRetries: -1): the store
+// cannot know of such a repetition, and a dequeue that ran twice leases tasks to nobody.
+func New(rdb redis.UniversalClient, config Config) *Store {
+	if config.MaxEvents <= 0 {
+		config.MaxEvents = 10_000
+	}
+	return &Store{
+		rdb:    rdb,
+		runner: runner{rdb: rdb},
+		config: config,
+		known:  make(map[keys.Queue]time.Time),
+	}
+}
+
+// Redis returns the client that the store was made with.
+func (s *Store) Redis() redis.UniversalClient { return s.rdb }
+
+func (s *Store) run(ctx context.Context, sc *script, q keys.Queue, keys []string, args ...any) (any, error) {
+	reply, err := s.runner.run(ctx, sc, keys, args...).Result()
+	if err != nil {
+		return nil, fmt.Errorf("%s queue %q: %w", sc.name, q, err)
+	}
+	return reply, nil
+}
+
+// reregister is how often a queue's name is written again, so that it comes back after a flush or a lossy failover.
+const reregister = 10 * time.Second
+
+// register puts q into asynq's registry of queues, which lives in another slot than the queue.
+func (s *Store) register(ctx context.Context, q keys.Queue) error {
+	s.mu.Lock()
+	fresh := time.Since(s.known[q]) < reregister
+	s.mu.Unlock()
+	if fresh {
+		return nil
+	}
+	if err := s.rdb.SAdd(ctx, keys.Queues, string(q)).Err(); err != nil {
+		return fmt.Errorf("register queue %q: %w", q, err)
+	}
+	s.mu.Lock()
+	s.known[q] = time.Now()
+	s.mu.Unlock()
+	return nil
+}

@@ -1,0 +1,129 @@
+package wire
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/seri-queue/seri"
+)
+
+// MaxEventResult is the size in bytes up to which a result travels in its event; a larger one is read from the task.
+const MaxEventResult = 8 << 10
+
+// DecodeEvents decodes the field e of an entry of a queue's event stream.
+func DecodeEvents(queue, entry string) ([]seri.Event, error) {
+	var frames []frame
+	if err := json.Unmarshal([]byte(entry), &frames); err != nil {
+		return nil, fmt.Errorf("decode events of queue %q: %w", queue, err)
+	}
+	events := make([]seri.Event, len(frames))
+	for i, f := range frames {
+		events[i] = f.event(queue)
+	}
+	return events, nil
+}
+
+// frame is an event as it stands in the stream.
+type frame struct {
+	Seq   uint64         `json:"seq"`
+	At    int64          `json:"at"` // Unix milliseconds
+	Kind  seri.EventKind `json:"kind"`
+	Task  string         `json:"task"`
+	Type  string         `json:"type"`
+	Owner string         `json:"owner"`
+	Data  frameData      `json:"data"`
+}
+
+type frameData struct {
+	Attempt   int             `json:"attempt,omitempty"`
+	Worker    string          `json:"worker,omitempty"`
+	Due       int64           `json:"due,omitempty"` // Unix milliseconds
+	Error     string          `json:"error,omitempty"`
+	Reason    seri.Reason     `json:"reason,omitempty"`
+	Result    json.RawMessage `json:"result,omitempty"`
+	Truncated bool            `json:"truncated,omitempty"`
+
+	Done    int64  `json:"done,omitempty"`
+	Total   int64  `json:"total,omitempty"`
+	Message string `json:"message,omitempty"`
+}
+
+func (f *frame) event(queue string) seri.Event {
+	e := seri.Event{
+		Kind: f.Kind, Task: f.Task, Type: f.Type, Queue: queue, Owner: f.Owner, Seq: f.Seq, Time: time.UnixMilli(f.At),
+		Data: seri.EventData{
+			Attempt: f.Data.Attempt, Worker: f.Data.Worker, Error: f.Data.Error, Reason: f.Data.Reason,
+			Result: f.Data.Result, Truncated: f.Data.Truncated,
+		},
+	}
+	if f.Data.Due != 0 {
+		e.Data.Due = time.UnixMilli(f.Data.Due)
+	}
+	if f.Kind == seri.EventProgress {
+		e.Data.Progress = &seri.ProgressInfo{Done: f.Data.Done, Total: f.Data.Total, Message: f.Data.Message}
+	}
+	return e
+}
+
+// About returns the JSON fields that say which task an event is about, without braces.
+func About(id, typ, owner string) string {
+	b := make([]byte, 0, len(`"task":"","type":"","owner":""`)+len(id)+len(typ)+len(owner))
+	b = appendString(append(b, `"task":`...), id)
+	b = appendString(append(b, `,"type":`...), typ)
+	if owner != "" {
+		b = appendString(append(b, `,"owner":`...), owner)
+	}
+	return string(b)
+}
+
+// SucceededEvent returns the JSON of a succeeded event from "kind" on, without the closing brace: the scripts put
+// the sequence number and the time before it.
+func SucceededEvent(about string, attempt int, result []byte) string {
+	data := frameData{Attempt: attempt, Result: result}
+	if len(result) > MaxEventResult {
+		data.Result, data.Truncated = nil, true
+	}
+	return eventRest(seri.EventSucceeded, about, data)
+}
+
+// EndedEvent returns the JSON of a failed or revoked event from "kind" on, without the closing brace.
+func EndedEvent(kind seri.EventKind, about string, attempt int, reason seri.Reason, text string) string {
+	return eventRest(kind, about, frameData{Attempt: attempt, Reason: reason, Error: text})
+}
+
+// HandedBackEvent returns the JSON of the queued event of a task that a worker could not finish, as the others.
+func HandedBackEvent(about string) string {
+	return eventRest(seri.EventQueued, about, frameData{Reason: "handed_back"})
+}
+
+// FailedAttempt returns the JSON fields that the data of a retrying event has beside the due time, without braces.
+func FailedAttempt(attempt int, text string) string {
+	object := mustMarshal(frameData{Attempt: attempt, Error: text})
+	return string(object[1 : len(object)-1])
+}
+
+func eventRest(kind seri.EventKind, about string, data frameData) string {
+	return `"kind":"` + string(kind) + `",` + about + `,"data":` + string(mustMarshal(data))
+}
+
+// mustMarshal encodes data of this package, which can fail only for a result that is not JSON; its sender has checked that.
+func mustMarshal(data any) []byte {
+	b, err := json.Marshal(data)
+	if err != nil {
+		panic(fmt.Sprintf("wire: encode event: %v", err))
+	}
+	return b
+}
+
+// appendString appends s as a JSON string.
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return append(b, mustMarshal(s)...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
