@@ -85,7 +85,7 @@ func (s *Store) Dequeue(ctx context.Context, q keys.Queue, want Wanted) (Batch, 
 	return b, nil
 }
 
-// typeSet returns the JSON object whose keys are the types; '' for nil.
+// typeSet returns the JSON object whose keys are the types; ” for nil.
 func typeSet(types []string) string {
 	if types == nil {
 		return ""

@@ -1,12 +1,12 @@
 // Package store is the state machine of a task in Redis. Each transition is one Lua script: one .lua file whose header
 // is its contract, one .go file with the method that calls it, one test.
 //
-//	           enqueue                    dequeue
-//	 (new) ─────────────▶ pending ──────────────────▶ active ──complete──▶ completed ──purge──▶ (deleted)
-//	   │                  ▲  ▲  ▲ ◀──── requeue ─────┘ │ │ │
-//	   │ enqueue, later   │  │  └────── recover ───────┘ │ └──archive───▶ archived ───purge──▶ (deleted)
-//	   └──▶ scheduled ────┘  └─forward── retry ◀──retry──┘                   ▲
-//	              forward                                                    └─ revoke, from any state but active
+//	          enqueue                    dequeue
+//	(new) ─────────────▶ pending ──────────────────▶ active ──complete──▶ completed ──purge──▶ (deleted)
+//	  │                  ▲  ▲  ▲ ◀──── requeue ─────┘ │ │ │
+//	  │ enqueue, later   │  │  └────── recover ───────┘ │ └──archive───▶ archived ───purge──▶ (deleted)
+//	  └──▶ scheduled ────┘  └─forward── retry ◀──retry──┘                   ▲
+//	             forward                                                    └─ revoke, from any state but active
 //
 // The states are asynq's, and so is the layout, so that asynq's clients, Inspector and CLI read and write the same
 // tasks; docs/states.md maps them to the words of package seri.

@@ -42,10 +42,7 @@ local function store(task, id, msg, head, terms)
     redis.call('HSET', task, 'expires', digits(terms.expires))
   end
   if terms.owner then
-    redis.call('HSET', task, 'owner', terms.owner)
-    redis.call('ZADD', KEYS[terms.owned], at, id)
-    redis.call('ZREMRANGEBYRANK', KEYS[terms.owned], 0, -1001)
-    redis.call('EXPIRE', KEYS[terms.owned], 604800)
+    own(task, id, terms.owner, KEYS[terms.owned])
   end
   if delayed then
     redis.call('HSET', task, 'msg', msg, 'state', 'scheduled', 'seq', '1', 'enqueued', at)

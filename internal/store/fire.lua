@@ -4,6 +4,7 @@
 -- KEYS[2]  task hash
 -- KEYS[3]  pending list
 -- KEYS[4]  events stream
+-- KEYS[5]  the owner's tasks; only if the terms name an owner
 -- ARGV[1]  task ID, which names schedule and tick
 -- ARGV[2]  most entries of the events stream
 -- ARGV[3]  revision of the schedule: a digest of its definition
@@ -12,7 +13,7 @@
 -- ARGV[6]  fencing token of the caller's lock
 -- ARGV[7]  asynq's message
 -- ARGV[8]  the event's JSON fields about the task
--- ARGV[9]  JSON of the task's terms: {expires: Unix ms, owner: label}, or ''
+-- ARGV[9]  JSON of the task's terms: {expires: Unix ms, owner: label, owned: index of KEYS}, or ''
 --
 -- Returns  1 if enqueued, 2 if the tick's task exists already, 0 if the schedule's next tick or revision is another,
 --          -1 if a newer holder of the lock has been here

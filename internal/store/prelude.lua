@@ -117,6 +117,14 @@ local function count(total, n)
   end
 end
 
+-- own labels a task with its owner, and puts it into the index of the owner's newest 1,000 tasks.
+local function own(task, id, owner, index)
+  redis.call('HSET', task, 'owner', owner)
+  redis.call('ZADD', index, at, id)
+  redis.call('ZREMRANGEBYRANK', index, 0, -1001)
+  redis.call('EXPIRE', index, 604800)
+end
+
 -- remember_start keeps when the task was enqueued before pending_since is overwritten.
 local function remember_start(task)
   local since = redis.call('HGET', task, 'pending_since')

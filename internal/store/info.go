@@ -1,0 +1,161 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/wire"
+)
+
+// recordFields are the fields of a task's hash that [record.info] reads, in its order.
+var recordFields = []string{"msg", "state", "pending_since", "result", "seq", "enqueued", "started", "finished", "crashes",
+	"progress", "owner", "expires", "reason"}
+
+// record is a task's hash, field by field as in recordFields; nil if absent.
+type record []any
+
+func (r record) text(i int) string {
+	s, _ := r[i].(string)
+	return s
+}
+
+func (r record) int(i int) int64 {
+	n, _ := strconv.ParseInt(r.text(i), 10, 64) // absent, or foreign: zero
+	return n
+}
+
+func (r record) millis(i int) time.Time {
+	if ms := r.int(i); ms != 0 {
+		return time.UnixMilli(ms)
+	}
+	return time.Time{}
+}
+
+func (r record) info(q keys.Queue) (seri.Info, error) {
+	m, err := wire.DecodeMessage([]byte(r.text(0)))
+	if err != nil {
+		return seri.Info{}, err
+	}
+	info := seri.Info{
+		ID: m.ID, Type: m.Type, Queue: string(q), Owner: r.text(10), Payload: m.Payload, Headers: m.Headers,
+		Attempt: m.Retried, MaxRetries: m.MaxRetries, Crashes: int(r.int(8)),
+		Timeout: time.Duration(m.Timeout) * time.Second, Retention: time.Duration(m.Retention) * time.Second,
+		Expires: r.millis(11), Error: m.LastError, EnqueuedAt: r.millis(5), StartedAt: r.millis(6), Seq: uint64(r.int(4)),
+	}
+	if m.Deadline != 0 {
+		info.Deadline = time.Unix(m.Deadline, 0)
+	}
+	if info.EnqueuedAt.IsZero() && r.int(2) != 0 {
+		info.EnqueuedAt = time.Unix(0, r.int(2))
+	}
+	if text := r.text(9); text != "" {
+		info.Progress = new(seri.ProgressInfo)
+		if err := json.Unmarshal([]byte(text), info.Progress); err != nil {
+			return seri.Info{}, fmt.Errorf("progress: %w", err)
+		}
+	}
+	info.State, info.Reason = stateOf(r.text(1), seri.Reason(r.text(12)))
+	switch info.State {
+	case seri.Active:
+		info.Attempt++
+	case seri.Succeeded:
+		info.Attempt++
+		info.Result = []byte(r.text(3))
+		info.FinishedAt = r.millis(7)
+		if info.FinishedAt.IsZero() && m.CompletedAt != 0 {
+			info.FinishedAt = time.Unix(m.CompletedAt, 0)
+		}
+	case seri.Failed:
+		if info.Reason == seri.ReasonExhausted || info.Reason == seri.ReasonPermanent {
+			info.Attempt++ // the last one is not among the retried
+		}
+		info.FinishedAt = r.millis(7)
+	case seri.Revoked:
+		info.FinishedAt = r.millis(7)
+	}
+	return info, nil
+}
+
+// stateOf translates asynq's state, and drops a reason that belonged to an earlier one.
+func stateOf(asynq string, reason seri.Reason) (seri.State, seri.Reason) {
+	only := func(allowed ...seri.Reason) seri.Reason {
+		for _, r := range allowed {
+			if r == reason {
+				return reason
+			}
+		}
+		return ""
+	}
+	switch asynq {
+	case "scheduled":
+		return seri.Scheduled, only(seri.ReasonNoWorker)
+	case "pending", "aggregating":
+		return seri.Pending, ""
+	case "active":
+		return seri.Active, ""
+	case "retry":
+		return seri.Retrying, only(seri.ReasonCrashed)
+	case "completed":
+		return seri.Succeeded, ""
+	case "archived":
+		if r := only(seri.ReasonRevoked, seri.ReasonExpired); r != "" {
+			return seri.Revoked, r
+		}
+		if r := only(seri.ReasonExhausted, seri.ReasonPermanent, seri.ReasonPoison); r != "" {
+			return seri.Failed, r
+		}
+		return seri.Failed, seri.ReasonArchived // by an Inspector or a stock server
+	}
+	return seri.State(asynq), ""
+}
+
+// Infos reads tasks of one queue. IDs without a task are left out; the order is that of ids.
+func (s *Store) Infos(ctx context.Context, q keys.Queue, ids ...string) ([]seri.Info, error) {
+	pipe := s.rdb.Pipeline()
+	records := make([]*redis.SliceCmd, len(ids))
+	dues := make([]*redis.FloatSliceCmd, 0, 1)
+	if len(ids) > 0 {
+		dues = append(dues, pipe.ZMScore(ctx, q.Due(), ids...))
+	}
+	for i, id := range ids {
+		records[i] = pipe.HMGet(ctx, q.Task(id), recordFields...)
+	}
+	if _, err := pipe.Exec(ctx); err != nil && len(ids) > 0 {
+		return nil, fmt.Errorf("read tasks of queue %q: %w", q, err)
+	}
+	infos := make([]seri.Info, 0, len(ids))
+	for i, id := range ids {
+		r := record(records[i].Val())
+		if len(r) == 0 || r[0] == nil {
+			continue
+		}
+		info, err := r.info(q)
+		if err != nil {
+			return nil, fmt.Errorf("read task %s of queue %q: %w", id, q, err)
+		}
+		if due := dues[0].Val(); i < len(due) && due[i] != 0 && (info.State == seri.Scheduled || info.State == seri.Retrying) {
+			info.DueAt = time.UnixMilli(int64(due[i]))
+		}
+		infos = append(infos, info)
+	}
+	return infos, nil
+}
+
+// Info reads one task. [seri.ErrNotFound] if it is not there.
+func (s *Store) Info(ctx context.Context, q keys.Queue, id string) (seri.Info, error) {
+	infos, err := s.Infos(ctx, q, id)
+	if err != nil {
+		return seri.Info{}, err
+	}
+	if len(infos) == 0 {
+		return seri.Info{}, fmt.Errorf("task %s in queue %q: %w", id, q, seri.ErrNotFound)
+	}
+	return infos[0], nil
+}

@@ -1,0 +1,111 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/wire"
+)
+
+// Worker is what a worker process tells about itself: to asynq's readers, and to the API which types it runs.
+type Worker struct {
+	Name    string // "host:pid:id"
+	Server  wire.ServerInfo
+	Running []wire.WorkerInfo
+	Types   []Type
+}
+
+// Type is a type of task that some worker can run.
+type Type struct {
+	Name   string          `json:"name"`
+	Args   json.RawMessage `json:"args,omitempty"`   // JSON Schema of the payload; absent: any
+	Result json.RawMessage `json:"result,omitempty"` // JSON Schema of the result; absent: any
+	Queues []string        `json:"queues"`           // from which that worker takes it
+}
+
+// Announce publishes w for ttl. The keys lie in different slots, so it is not one step; each is right by itself.
+func (s *Store) Announce(ctx context.Context, w Worker, ttl time.Duration) error {
+	types, err := json.Marshal(w.Types)
+	if err != nil {
+		return fmt.Errorf("announce worker %s: encode types: %w", w.Name, err)
+	}
+	expiry := float64(time.Now().Add(ttl).Unix())
+	server, running := keys.Server(w.Name), keys.Running(w.Name)
+
+	pipe := s.rdb.Pipeline()
+	pipe.Set(ctx, server, w.Server.Encode(), ttl)
+	pipe.ZAdd(ctx, keys.Servers, redis.Z{Score: expiry, Member: server})
+	pipe.Del(ctx, running)
+	if len(w.Running) > 0 {
+		fields := make([]any, 0, 2*len(w.Running))
+		for _, r := range w.Running {
+			fields = append(fields, r.TaskID, r.Encode())
+		}
+		pipe.HSet(ctx, running, fields...)
+		pipe.Expire(ctx, running, ttl)
+	}
+	pipe.ZAdd(ctx, keys.Workers, redis.Z{Score: expiry, Member: running})
+	pipe.Set(ctx, keys.TypesOf(w.Name), types, ttl)
+	pipe.ZAdd(ctx, keys.Types, redis.Z{Score: expiry, Member: w.Name})
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("announce worker %s: %w", w.Name, err)
+	}
+	return nil
+}
+
+// Withdraw removes what [Store.Announce] has published under name.
+func (s *Store) Withdraw(ctx context.Context, name string) error {
+	pipe := s.rdb.Pipeline()
+	pipe.ZRem(ctx, keys.Servers, keys.Server(name))
+	pipe.ZRem(ctx, keys.Workers, keys.Running(name))
+	pipe.ZRem(ctx, keys.Types, name)
+	for _, key := range []string{keys.Server(name), keys.Running(name), keys.TypesOf(name)} {
+		pipe.Del(ctx, key)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("withdraw worker %s: %w", name, err)
+	}
+	return nil
+}
+
+// Types returns what each live worker has published, by worker.
+func (s *Store) Types(ctx context.Context) (map[string][]Type, error) {
+	now := strconv.FormatInt(time.Now().Unix(), 10)
+	if err := s.rdb.ZRemRangeByScore(ctx, keys.Types, "-inf", "("+now).Err(); err != nil {
+		return nil, fmt.Errorf("list types: %w", err)
+	}
+	workers, err := s.rdb.ZRange(ctx, keys.Types, 0, -1).Result()
+	if err != nil {
+		return nil, fmt.Errorf("list types: %w", err)
+	}
+	if len(workers) == 0 {
+		return nil, nil
+	}
+	names := make([]string, len(workers))
+	for i, w := range workers {
+		names[i] = keys.TypesOf(w)
+	}
+	values, err := s.rdb.MGet(ctx, names...).Result()
+	if err != nil {
+		return nil, fmt.Errorf("list types: %w", err)
+	}
+	published := make(map[string][]Type, len(workers))
+	for i, v := range values {
+		text, ok := v.(string)
+		if !ok {
+			continue // gone since
+		}
+		var types []Type
+		if err := json.Unmarshal([]byte(text), &types); err != nil {
+			return nil, fmt.Errorf("types of worker %s: %w", workers[i], err)
+		}
+		published[workers[i]] = types
+	}
+	return published, nil
+}
