@@ -1,0 +1,73 @@
+// The calls of the HTTP API that the page makes, and its errors (RFC 9457, application/problem+json).
+import { authorizedFetch } from "./auth.js";
+
+/** An answer other than 2xx. fields lists what the server says about single fields, by their path in the request. */
+export class Problem extends Error {
+  constructor(status, message, fields = []) {
+    super(message);
+    this.status = status;
+    this.fields = fields;
+  }
+}
+
+export function enqueue(request) {
+  return call("POST", "/v1/tasks", request);
+}
+
+export function readTask(queue, id, signal) {
+  return call("GET", taskPath(queue, id), undefined, signal);
+}
+
+export function revoke(queue, id) {
+  return call("DELETE", taskPath(queue, id));
+}
+
+function taskPath(queue, id) {
+  return `/v1/tasks/${encodeURIComponent(id)}?queue=${encodeURIComponent(queue)}`;
+}
+
+/** Returns the JSON of the answer, undefined if it has none. Throws Problem, KeyMissing or fetch's TypeError. */
+async function call(method, path, body, signal) {
+  const response = await authorizedFetch(path, {
+    method,
+    signal,
+    headers: body === undefined ? {} : { "Content-Type": "application/json" },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  const text = await response.text();
+  const json = parse(text);
+  if (!response.ok) throw asProblem(response, json, text);
+  return json;
+}
+
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function asProblem(response, json, text) {
+  const { status } = response;
+  if (typeof json !== "object" || json === null) {
+    return new Problem(status, text.trim().slice(0, 300) || `The server answered ${status}.`);
+  }
+  const fields = (Array.isArray(json.errors) ? json.errors : [])
+    .filter((e) => typeof e === "object" && e !== null)
+    .map((e) => ({ field: fieldPath(e.location ?? e.pointer ?? e.field ?? ""), message: sentence(e.message ?? e.detail ?? "is not valid") }));
+  return new Problem(status, sentence(json.detail || json.title || `The server answered ${status}.`), fields);
+}
+
+/** "body.payload.sizes[0]" and "#/payload/sizes/0" both name "payload.sizes.0". */
+function fieldPath(location) {
+  return String(location)
+    .replace(/^#?\/|^body\.?/, "")
+    .replace(/\[(\d+)\]/g, ".$1")
+    .replaceAll("/", ".");
+}
+
+function sentence(text) {
+  text = String(text).trim();
+  return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+}

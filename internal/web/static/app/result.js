@@ -1,0 +1,137 @@
+// What a task returned, drawn by what it looks like. Results are written by tasks and are not to be trusted: every shape
+// is checked, and whatever is not recognised is shown as JSON.
+import { make } from "./dom.js";
+import { bytes, count, number, pretty } from "./format.js";
+
+const mostColumns = 100; // of a profile, and images of a thumbnail task
+const longestEdge = 16; // rem, of the largest thumbnail on show
+const mostText = 20_000; // characters of JSON or of a body
+
+/** Returns the elements that show the result of a succeeded task. */
+export function drawResult(task) {
+  const draw = { "image.thumbnail": drawImages, "csv.profile": drawProfile, "http.request": drawResponse }[task.type];
+  return draw?.(task.result) ?? [drawJSON(task.result)];
+}
+
+function drawJSON(value) {
+  const text = pretty(value);
+  const pre = make("pre", { class: "json", tabindex: "0" }, text.slice(0, mostText));
+  if (text.length > mostText) pre.append(`\n… ${count(text.length - mostText, "more character")}`);
+  if (text.length <= 120 && !text.includes("\n")) return pre;
+  return fold("Result", text.split("\n").length <= 12, pre);
+}
+
+function fold(title, open, ...content) {
+  return make("details", { class: "fold", open }, make("summary", { text: title }), ...content);
+}
+
+// {"thumbnails": [{"path", "width", "height", "bytes"}, …]}
+function drawImages(result) {
+  const images = list(result).filter((image) => address(image));
+  if (images.length === 0) return undefined;
+  const strip = make("ul", { class: "thumbnails" });
+  const longest = Math.max(...images.map((image) => (isSize(image) ? Math.max(image.width, image.height) : 0)));
+  for (const image of images.slice(0, mostColumns)) {
+    const size = isSize(image) ? `${image.width} × ${image.height}` : "";
+    const weight = isNumber(image.bytes) ? bytes(image.bytes) : "";
+    const src = address(image);
+    const picture = make("img", {
+      src, alt: size ? `Thumbnail, ${size} pixels` : "Thumbnail", loading: "lazy", decoding: "async",
+      // Given ahead, so that the list does not jump when the image arrives.
+      width: isSize(image) ? String(image.width) : undefined,
+      height: isSize(image) ? String(image.height) : undefined,
+    });
+    if (isSize(image)) picture.style.width = `${(longestEdge * image.width) / longest}rem`; // their sizes beside each other, true to scale
+    strip.append(make("li", {},
+      make("a", { href: src, target: "_blank", rel: "noopener" }, picture),
+      make("span", { class: "caption" }, make("b", { text: size }), " ", weight),
+    ));
+  }
+  return [strip];
+}
+
+/** The first list of objects in a result. */
+function list(result) {
+  const found = Array.isArray(result) ? result : Object.values(object(result)).find(Array.isArray) ?? [];
+  return found.filter((item) => typeof item === "object" && item !== null);
+}
+
+/** Where an image can be fetched on this origin; undefined if nowhere. Paths are relative to /files/. */
+function address(image) {
+  const path = [image.url, image.path, image.file, image.key].find((x) => typeof x === "string" && x !== "");
+  if (path === undefined) return undefined;
+  if (/^[a-z][a-z0-9+.-]*:/i.test(path) || path.startsWith("//")) {
+    const url = URL.canParse(path, location.href) ? new URL(path, location.href) : undefined;
+    return url?.origin === location.origin ? url.pathname + url.search : undefined;
+  }
+  const segments = path.replace(/^\/?files\//, "").split("/").filter((s) => s !== "");
+  if (segments.some((s) => s === "." || s === ".." || s.includes("\\"))) return undefined;
+  return `/files/${segments.map(encodeURIComponent).join("/")}`;
+}
+
+// {"rows", "columns": [{"name", "type", "nulls", "distinct", "min", "max", "mean", "top": [{"value", "count"}]}, …]}
+function drawProfile(result) {
+  const columns = Array.isArray(result?.columns) ? result.columns.map(object) : [];
+  if (columns.length === 0) return undefined;
+  const table = make("table", {},
+    make("thead", {}, make("tr", {}, ...["Column", "Type", "Empty", "Distinct", "Least", "Greatest", "Mean", "Most frequent"]
+      .map((title, n) => make("th", { scope: "col", class: isNumeric(n) ? "number" : "" , text: title })))),
+    make("tbody", {}, ...columns.slice(0, mostColumns).map(drawColumn)),
+  );
+  const rows = isNumber(result.rows) ? `${count(result.rows, "row")}, ` : "";
+  const title = `Profile: ${rows}${count(columns.length, "column")}`;
+  return [fold(title, true, make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title }, table))];
+}
+
+function isNumeric(column) {
+  return column === 2 || column === 3 || column === 6;
+}
+
+function drawColumn(column) {
+  const values = [column.type, column.nulls, column.distinct, column.min, column.max, column.mean];
+  return make("tr", {},
+    make("th", { scope: "row", text: cell(column.name) }),
+    ...values.map((value, n) => make("td", { class: isNumeric(n + 1) ? "number" : "", text: cell(value) })),
+    make("td", {}, ...drawTop(column.top)),
+  );
+}
+
+function drawTop(top) {
+  if (!Array.isArray(top)) return [];
+  return top.slice(0, 3).map(object).map((entry) =>
+    make("span", { class: "top" }, cell(entry.value), make("i", { text: `×${cell(entry.count)}` })));
+}
+
+function cell(value) {
+  if (value === undefined || value === null) return "";
+  if (isNumber(value)) return number(value);
+  const text = pretty(value) ?? "";
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+// {"status", "headers", "body", "truncated"}
+function drawResponse(result) {
+  if (!isNumber(result?.status)) return undefined;
+  const body = typeof result.body === "string" ? result.body : "";
+  const type = Object.entries(object(result.headers)).find(([name]) => name.toLowerCase() === "content-type")?.[1];
+  const line = make("p", { class: "response" },
+    make("b", { class: result.status < 400 ? "good" : "bad", text: String(result.status) }), " ",
+    [Array.isArray(type) ? type[0] : type, body ? count(body.length, "character") : "empty body"].filter(Boolean).join(", "),
+  );
+  if (body === "") return [line];
+  const excerpt = body.length > mostText ? `${body.slice(0, mostText)}…` : body;
+  const pre = make("pre", { class: "json", tabindex: "0", text: excerpt });
+  return [line, body.length <= 300 && body.split("\n").length <= 6 ? pre : fold("Body", false, pre)];
+}
+
+function object(value) {
+  return typeof value === "object" && value !== null ? value : {};
+}
+
+function isSize({ width, height }) {
+  return isNumber(width) && isNumber(height) && width > 0 && height > 0;
+}
+
+function isNumber(value) {
+  return typeof value === "number" && Number.isFinite(value);
+}
