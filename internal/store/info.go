@@ -1,8 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -158,4 +160,24 @@ func (s *Store) Info(ctx context.Context, q keys.Queue, id string) (seri.Info, e
 		return seri.Info{}, fmt.Errorf("task %s in queue %q: %w", id, q, seri.ErrNotFound)
 	}
 	return infos[0], nil
+}
+
+// Stored reports whether the task on record under m's ID is m: the same type, payload and terms. A producer whose reply
+// was lost learns from it that its own task is the one it conflicts with.
+func (s *Store) Stored(ctx context.Context, q keys.Queue, m seri.Message) (bool, error) {
+	encoded, err := s.rdb.HGet(ctx, q.Task(m.ID), "msg").Result()
+	if errors.Is(err, redis.Nil) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read task %s of queue %q: %w", m.ID, q, err)
+	}
+	sent := message(q, &m)
+	onRecord, err := wire.DecodeMessage([]byte(encoded))
+	if err != nil {
+		return false, fmt.Errorf("read task %s of queue %q: %w", m.ID, q, err)
+	}
+	// What attempts have added since does not make it another task.
+	onRecord.Retried, onRecord.LastError, onRecord.LastFailedAt, onRecord.CompletedAt = 0, "", 0, 0
+	return bytes.Equal(sent.Encode(), onRecord.Encode()), nil
 }

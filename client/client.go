@@ -1,0 +1,137 @@
+// Package client is what a program uses that hands tasks over and asks what became of them.
+//
+//	rdb := redis.NewClient(&redis.Options{Addr: "localhost:6379", MaxRetries: -1})
+//	queue := client.New(rdb, client.Config{})
+//	ticket, err := email.Welcome.Enqueue(ctx, queue, email.WelcomeArgs{UserID: 42})
+//
+// A [Client] implements [seri.Enqueuer]. Concurrent calls of [Client.Enqueue] share round trips by themselves;
+// [Client.EnqueueBatch] is for a producer that has many tasks at once.
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/store"
+)
+
+// Client hands tasks over to queues on one Redis. It is safe for concurrent use and needs no closing:
+// the Redis client remains its owner's.
+type Client struct {
+	store *store.Store
+
+	mu       sync.Mutex
+	batchers map[keys.Queue]*batcher
+}
+
+// Config tunes a [Client]. The zero value is ready to use.
+type Config struct {
+	// MaxEvents is about how many entries each queue's event stream keeps; workers and clients should agree.
+	// Default: 10,000.
+	MaxEvents int
+}
+
+var _ seri.Enqueuer = (*Client)(nil)
+
+// New returns a client on rdb. The client repeats what may be repeated by itself: give rdb the option MaxRetries: -1,
+// or a lost reply of Redis makes a stored task look like a conflict.
+func New(rdb redis.UniversalClient, config Config) *Client {
+	return &Client{
+		store:    store.New(rdb, store.Config{MaxEvents: config.MaxEvents}),
+		batchers: make(map[keys.Queue]*batcher),
+	}
+}
+
+// Enqueue stores one task; when it returns nil, Redis has it. Errors: what [seri.Message.Validate] finds,
+// [seri.ErrConflict], [seri.ErrDuplicate], or Redis' own. After an error of the network the task may have been stored:
+// enqueue it again under the same ID, which is harmless.
+func (c *Client) Enqueue(ctx context.Context, m seri.Message) error {
+	if err := m.Validate(); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	return c.batcher(keys.Queue(m.Queue)).submit(ctx, m)
+}
+
+// EnqueueBatch stores many tasks, of any queues, in few round trips. The answer at i is about tasks[i]: nil if it is
+// stored, otherwise as of [Client.Enqueue]. A task that is refused does not affect the others.
+func (c *Client) EnqueueBatch(ctx context.Context, tasks []seri.Message) []error {
+	errs := make([]error, len(tasks))
+	byQueue := make(map[keys.Queue][]int)
+	for i := range tasks {
+		if errs[i] = tasks[i].Validate(); errs[i] == nil {
+			q := keys.Queue(tasks[i].Queue)
+			byQueue[q] = append(byQueue[q], i)
+		}
+	}
+	for q, indexes := range byQueue {
+		for chunk := range slices.Chunk(indexes, store.MaxBatch) {
+			messages := make([]seri.Message, len(chunk))
+			for j, i := range chunk {
+				messages[j] = tasks[i]
+			}
+			answers, err := c.enqueue(ctx, q, messages)
+			for j, i := range chunk {
+				if errs[i] = err; err == nil {
+					errs[i] = answers[j]
+				}
+			}
+		}
+	}
+	return errs
+}
+
+func (c *Client) batcher(q keys.Queue) *batcher {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := c.batchers[q]
+	if b == nil {
+		b = &batcher{max: store.MaxBatch, flush: func(ctx context.Context, tasks []seri.Message) ([]error, error) {
+			return c.enqueue(ctx, q, tasks)
+		}}
+		c.batchers[q] = b
+	}
+	return b
+}
+
+// enqueue stores tasks of one queue, once more if the reply of the first try was lost: a conflict with the very task
+// that was sent then means that it has been stored.
+func (c *Client) enqueue(ctx context.Context, q keys.Queue, tasks []seri.Message) ([]error, error) {
+	errs, err := c.store.Enqueue(ctx, q, tasks)
+	if err == nil || !lostReply(err) || ctx.Err() != nil {
+		return errs, err
+	}
+	if errs, err = c.store.Enqueue(ctx, q, tasks); err != nil {
+		return nil, err
+	}
+	for i, answer := range errs {
+		if answer == nil {
+			continue
+		}
+		same, err := c.store.Stored(ctx, q, tasks[i])
+		if err != nil {
+			return nil, fmt.Errorf("check whether task %s was stored: %w", tasks[i].ID, err)
+		}
+		if same {
+			errs[i] = nil
+		}
+	}
+	return errs, nil
+}
+
+// lostReply reports whether a command may have been carried out although it returned err.
+func lostReply(err error) bool {
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}

@@ -1,0 +1,179 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/store"
+)
+
+// QueueInfo is the state of a queue at one moment.
+type QueueInfo = store.QueueInfo
+
+// MaxPage is the most tasks that [Client.Page] returns at once.
+const MaxPage = 1000
+
+// Task returns what is on record about a task. [seri.ErrNotFound] if it is not there, or no longer.
+func (c *Client) Task(ctx context.Context, queue, id string) (seri.Info, error) {
+	return c.store.Info(ctx, keys.Queue(queue), id)
+}
+
+// Find looks for a task in every queue, in the order of their names. [seri.ErrNotFound] if none has it.
+func (c *Client) Find(ctx context.Context, id string) (seri.Info, error) {
+	queues, err := c.store.Queues(ctx)
+	if err != nil {
+		return seri.Info{}, err
+	}
+	for _, q := range queues {
+		info, err := c.store.Info(ctx, q, id)
+		if !errors.Is(err, seri.ErrNotFound) {
+			return info, err
+		}
+	}
+	return seri.Info{}, fmt.Errorf("task %s: %w", id, seri.ErrNotFound)
+}
+
+// Queues returns every queue, by name.
+func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
+	names, err := c.store.Queues(ctx)
+	if err != nil {
+		return nil, err
+	}
+	queues := make([]QueueInfo, 0, len(names))
+	for _, q := range names {
+		info, err := c.store.Queue(ctx, q)
+		if errors.Is(err, seri.ErrNotFound) {
+			continue // deleted since
+		}
+		if err != nil {
+			return nil, err
+		}
+		queues = append(queues, info)
+	}
+	return queues, nil
+}
+
+// Queue returns one queue. [seri.ErrNotFound] if nothing was ever put into it.
+func (c *Client) Queue(ctx context.Context, name string) (QueueInfo, error) {
+	return c.store.Queue(ctx, keys.Queue(name))
+}
+
+// Page returns up to limit (at most [MaxPage]) tasks of a queue in one state: those that wait with the next one first,
+// those that have ended with the newest first. cursor is "" for the first page and then what the last call returned;
+// next is "" on the last page. Tasks that come and go meanwhile shift the pages.
+func (c *Client) Page(ctx context.Context, queue string, state seri.State, cursor string, limit int) (tasks []seri.Info, next string, err error) {
+	offset := 0
+	if cursor != "" {
+		if offset, err = strconv.Atoi(cursor); err != nil || offset < 0 {
+			return nil, "", fmt.Errorf("cursor %q: must be empty or come from an earlier page", cursor)
+		}
+	}
+	if limit < 1 || limit > MaxPage {
+		return nil, "", fmt.Errorf("limit %d: must be between 1 and %d", limit, MaxPage)
+	}
+	tasks, more, err := c.store.Page(ctx, keys.Queue(queue), state, offset, limit)
+	if err != nil || more < 0 {
+		return tasks, "", err
+	}
+	return tasks, strconv.Itoa(more), nil
+}
+
+// Tasks iterates over all tasks of a queue in one state, as [Client.Page] orders them. It ends with the first error.
+func (c *Client) Tasks(ctx context.Context, queue string, state seri.State) iter.Seq2[seri.Info, error] {
+	return func(yield func(seri.Info, error) bool) {
+		for cursor := ""; ; {
+			tasks, next, err := c.Page(ctx, queue, state, cursor, 100)
+			if err != nil {
+				yield(seri.Info{}, err)
+				return
+			}
+			for _, info := range tasks {
+				if !yield(info, nil) {
+					return
+				}
+			}
+			if next == "" {
+				return
+			}
+			cursor = next
+		}
+	}
+}
+
+// Owned returns up to limit of the newest tasks that carry an owner's label, of one queue or, if queue is "", of all.
+func (c *Client) Owned(ctx context.Context, queue, owner string, limit int) ([]seri.Info, error) {
+	queues := []keys.Queue{keys.Queue(queue)}
+	if queue == "" {
+		var err error
+		if queues, err = c.store.Queues(ctx); err != nil {
+			return nil, err
+		}
+	}
+	var tasks []seri.Info
+	for _, q := range queues {
+		some, err := c.store.Owned(ctx, q, owner, limit)
+		if err != nil {
+			return nil, err
+		}
+		tasks = append(tasks, some...)
+	}
+	slices.SortStableFunc(tasks, func(a, b seri.Info) int { return b.EnqueuedAt.Compare(a.EnqueuedAt) })
+	return tasks[:min(len(tasks), limit)], nil
+}
+
+// Pause stops workers from taking tasks out of a queue; those that run go on. [seri.ErrNotFound] if there is no such queue.
+func (c *Client) Pause(ctx context.Context, queue string) error {
+	return c.store.Pause(ctx, keys.Queue(queue))
+}
+
+// Resume ends a pause. [seri.ErrNotFound] if there is no such queue.
+func (c *Client) Resume(ctx context.Context, queue string) error {
+	return c.store.Resume(ctx, keys.Queue(queue))
+}
+
+// TypeInfo is a type of task that live workers can run.
+type TypeInfo struct {
+	Name    string
+	Args    json.RawMessage // JSON Schema of the payload; nil: any
+	Result  json.RawMessage // JSON Schema of the result; nil: any
+	Queues  []string        // from which live workers take it
+	Workers int             // how many processes can run it
+}
+
+// Types returns what live workers have published, by name. Where workers differ about a schema, as they may during a
+// deployment, that of the worker whose name sorts last is shown.
+func (c *Client) Types(ctx context.Context) ([]TypeInfo, error) {
+	published, err := c.store.Types(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byName := make(map[string]*TypeInfo)
+	for _, worker := range slices.Sorted(maps.Keys(published)) {
+		for _, t := range published[worker] {
+			info := byName[t.Name]
+			if info == nil {
+				info = &TypeInfo{Name: t.Name}
+				byName[t.Name] = info
+			}
+			info.Args, info.Result = t.Args, t.Result
+			info.Queues = append(info.Queues, t.Queues...)
+			info.Workers++
+		}
+	}
+	types := make([]TypeInfo, 0, len(byName))
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		info := byName[name]
+		slices.Sort(info.Queues)
+		info.Queues = slices.Compact(info.Queues)
+		types = append(types, *info)
+	}
+	return types, nil
+}
