@@ -1,0 +1,41 @@
+package schedule
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"github.com/seri-queue/seri"
+)
+
+// Schedule is a periodic task: when, what, and under which terms. Treat it as immutable.
+type Schedule struct {
+	ID   string
+	Spec Spec
+	// Task is what every tick enqueues. Its ID and Expires are set for each tick by [Schedule.Message].
+	Task seri.Message
+	// ExpiresAfter is how long after its tick a task may still start; 0: for ever.
+	ExpiresAfter time.Duration
+	// Enabled says whether the schedule ticks at all.
+	Enabled bool
+}
+
+// Message returns the task of one tick. Its ID is "sched:<schedule>:<tick in Unix seconds>", so the task of a tick is
+// the same task whoever makes it and however often: enqueued twice, it is refused as a conflict.
+func (s Schedule) Message(tick time.Time) (seri.Message, error) {
+	if tick.Unix() < 0 || tick.Nanosecond() != 0 {
+		return seri.Message{}, fmt.Errorf("schedule %s: %s is not a tick: ticks are whole seconds since the Unix epoch",
+			s.ID, tick.Format(time.RFC3339Nano))
+	}
+	m := s.Task
+	m.ID = "sched:" + s.ID + ":" + strconv.FormatInt(tick.Unix(), 10)
+	m.Headers = maps.Clone(s.Task.Headers) // whoever enqueues may add to them
+	if s.ExpiresAfter > 0 {
+		m.Expires = tick.Add(s.ExpiresAfter).UTC()
+	}
+	if err := m.Validate(); err != nil {
+		return seri.Message{}, fmt.Errorf("schedule %s: %w", s.ID, err)
+	}
+	return m, nil
+}

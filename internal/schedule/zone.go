@@ -1,0 +1,94 @@
+package schedule
+
+import "time"
+
+// timeOfDay keeps each of its readings once, whatever the clock does: a reading ticks at the first instant at which
+// the clock shows it or a later one.
+type timeOfDay struct {
+	readings calendar
+	zone     *time.Location
+}
+
+func (r timeOfDay) next(after instant) (instant, bool) {
+	// What the clock has shown or jumped over has ticked already, be it about to be shown again.
+	due, ok := r.readings.next(highestShown(r.zone, after) + 1)
+	if !ok {
+		return 0, false
+	}
+	at := max(after+1, instant(due)-farthest)
+	for {
+		s := stretchAt(r.zone, at)
+		if shown := s.instantOf(due); shown < s.end {
+			return max(shown, at), true // shown < at: the clock jumped over the reading when this stretch began
+		}
+		at = s.end
+	}
+}
+
+// rhythm ticks whenever the clock shows one of its readings.
+type rhythm struct {
+	readings calendar
+	zone     *time.Location
+}
+
+func (r rhythm) next(after instant) (instant, bool) {
+	for at := after + 1; at <= lastInstant; {
+		s := stretchAt(r.zone, at)
+		due, ok := r.readings.next(s.readingOf(at))
+		if !ok {
+			return 0, false
+		}
+		if tick := s.instantOf(due); tick < s.end {
+			return tick, true
+		}
+		at = s.end
+	}
+	return 0, false
+}
+
+// farthest is more than any clock has ever been away from UTC, or has jumped.
+const farthest = 2 * day
+
+// stretch is a span of time, from start up to but without end, in which the clock does not jump.
+// Two neighbours may well have the same offset.
+type stretch struct {
+	start, end instant
+	offset     instant // what the clock is ahead of UTC, in seconds
+}
+
+func (s stretch) readingOf(at instant) reading { return reading(at + s.offset) }
+func (s stretch) instantOf(r reading) instant  { return instant(r) - s.offset }
+
+// stretchAt returns a stretch that contains at; never an empty one.
+//
+// [time.Time.ZoneBounds] is right about jumps, but where a zone's rule goes on for ever it also ends a stretch 365 days
+// after New Year, UTC. On the last day of a leap year that end lies behind, and the stretch lasts until midnight.
+func stretchAt(zone *time.Location, at instant) stretch {
+	t := time.Unix(int64(at), 0).In(zone)
+	_, offset := t.Zone()
+	s := stretch{start: -1 << 62, end: 1 << 62, offset: instant(offset)}
+	start, end := t.ZoneBounds()
+	if !start.IsZero() {
+		s.start = min(instant(start.Unix()), at)
+	}
+	if !end.IsZero() {
+		s.end = instant(end.Unix())
+	}
+	if s.end <= at {
+		s.end = (at/day + 1) * day
+	}
+	return s
+}
+
+// highestShown returns the latest reading that the clock has shown up to and including at: what it shows then,
+// or more if it was put back not long ago.
+func highestShown(zone *time.Location, at instant) reading {
+	s := stretchAt(zone, at)
+	highest := s.readingOf(at)
+	for s.start > at-farthest {
+		last := s.start - 1
+		s = stretchAt(zone, last)
+		highest = max(highest, s.readingOf(last))
+	}
+	return highest
+}
