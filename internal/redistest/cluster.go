@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/seri-queue/seri/internal/devstore/redisproc"
 )
 
 const (
@@ -30,14 +31,7 @@ func Cluster(t testing.TB) *redis.ClusterClient {
 	if err != nil {
 		t.Fatalf("redistest: start a cluster: %v", err)
 	}
-	rdb := redis.NewClusterClient(&redis.ClusterOptions{
-		Addrs:                    addrs,
-		MaxRetries:               -1,
-		ContextTimeoutEnabled:    true,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
-	t.Cleanup(func() { rdb.Close() })
-	return rdb
+	return open(t, clusterURL(addrs)).(*redis.ClusterClient)
 }
 
 func startCluster(binary string) (addrs []string, err error) {
@@ -55,7 +49,7 @@ func startCluster(binary string) (addrs []string, err error) {
 		}
 	}()
 	for i := range clusterNodes {
-		bus := freePort()
+		bus := redisproc.FreePort()
 		addr, err := startShared(binary,
 			"--cluster-enabled", "yes",
 			"--cluster-port", strconv.Itoa(bus),
@@ -68,7 +62,7 @@ func startCluster(binary string) (addrs []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		node := newClient(addr, 0)
+		node := redis.NewClient(&redis.Options{Addr: addr})
 		addrs, nodes, peers = append(addrs, addr), append(nodes, node), append(peers, address{port, bus})
 		first, last := i*clusterSlots/clusterNodes, (i+1)*clusterSlots/clusterNodes-1
 		if err := node.ClusterAddSlotsRange(ctx, first, last).Err(); err != nil {

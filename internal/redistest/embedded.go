@@ -10,7 +10,5 @@ import (
 // Embedded returns a client on the in-process store that `seri dev` falls back to.
 func Embedded(t testing.TB) *redis.Client {
 	t.Helper()
-	rdb := newClient(miniredis.RunT(t).Addr(), 0)
-	t.Cleanup(func() { rdb.Close() })
-	return rdb
+	return openSingle(t, miniredis.RunT(t).Addr(), 0)
 }

@@ -13,9 +13,8 @@ import (
 type Server struct {
 	t    testing.TB
 	cfg  redisproc.Config
-	proc *process // nil: stopped
 	addr string
-	port int
+	proc *process // nil: stopped
 }
 
 // Exclusive starts a server for one test, which is stopped when the test ends. Settings are given as on the command
@@ -38,9 +37,8 @@ func (s *Server) URL() string { return "redis://" + s.addr + "/0" }
 
 // Client returns a new client, which is closed when the test ends.
 func (s *Server) Client() *redis.Client {
-	rdb := newClient(s.addr, 0)
-	s.t.Cleanup(func() { rdb.Close() })
-	return rdb
+	s.t.Helper()
+	return openSingle(s.t, s.addr, 0)
 }
 
 // Stop ends the server in an orderly way (SIGTERM), if it runs, and returns when it is gone.
@@ -82,11 +80,12 @@ func (s *Server) Resume() {
 // that is loaded.
 func (s *Server) Start() {
 	s.t.Helper()
-	proc, err := launch(s.cfg, s.port)
+	proc, err := launch(s.cfg)
 	if err != nil {
 		s.t.Fatalf("redistest: %v", err)
 	}
-	s.proc, s.addr, s.port = proc, proc.addr, proc.port
+	s.proc, s.addr = proc, proc.Addr
+	s.cfg.Port = proc.Port // for the next start
 }
 
 // Restart is [Server.Stop] and [Server.Start].
@@ -101,7 +100,7 @@ func (s *Server) signal(sig syscall.Signal) {
 	if s.proc == nil {
 		s.t.Fatal("redistest: the server does not run")
 	}
-	if err := syscall.Kill(s.proc.pid, sig); err != nil {
+	if err := syscall.Kill(s.proc.PID, sig); err != nil {
 		s.t.Fatalf("redistest: %v to redis-server: %v", sig, err)
 	}
 }

@@ -17,22 +17,23 @@
 //
 // # Without redis-server
 //
-// Where no redis-server (or valkey-server) is on the PATH, tests fail if the environment variable CI is set, and are
+// Where no redis-server (or valkey-server) of version 7 or newer is on the PATH, tests fail if the environment variable CI is set, and are
 // skipped with a remedy otherwise.
 package redistest
 
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/seri-queue/seri/internal/devstore/redisproc"
+	"github.com/seri-queue/seri/internal/redisurl"
 )
 
 // New returns a client on an empty database of its own, which is emptied and given back when the test ends.
@@ -45,13 +46,14 @@ func New(t testing.TB) *redis.Client {
 	default:
 		t.Fatalf("redistest: more than %d tests hold a database at the same time", databases)
 	}
-	rdb := newClient(server.addr, db)
+	rdb := openSingle(t, server.addr, db)
 	t.Cleanup(func() {
-		// Not the test's context, which has ended by now.
-		if err := rdb.FlushDB(context.Background()).Err(); err != nil {
+		// Neither the test's client, which it may have closed, nor its context, which has ended by now.
+		cleaner := redis.NewClient(&redis.Options{Addr: server.addr, DB: db})
+		defer cleaner.Close()
+		if err := cleaner.FlushDB(context.Background()).Err(); err != nil {
 			t.Errorf("redistest: empty database %d: %v", db, err)
 		}
-		rdb.Close()
 		server.databases <- db
 	})
 	return rdb
@@ -109,35 +111,39 @@ func URL(rdb redis.UniversalClient) string {
 	case *redis.Client:
 		return fmt.Sprintf("redis://%s/%d", rdb.Options().Addr, rdb.Options().DB)
 	case *redis.ClusterClient:
-		addrs := rdb.Options().Addrs
-		url := "redis+cluster://" + addrs[0]
-		for i, addr := range addrs[1:] {
-			url += string("?&"[min(i, 1)]) + "addr=" + addr
-		}
-		return url
+		return clusterURL(rdb.Options().Addrs)
 	default:
 		panic(fmt.Sprintf("redistest: no URL for a %T", rdb))
 	}
 }
 
-// newClient never repeats a command by itself: a test must see each script run as often as it was sent.
-func newClient(addr string, db int) *redis.Client {
-	return redis.NewClient(&redis.Options{
-		Addr:                     addr,
-		DB:                       db,
-		MaxRetries:               -1,
-		DialerRetries:            1, // a server that a test has stopped is gone at once
-		ContextTimeoutEnabled:    true,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
+func clusterURL(addrs []string) string {
+	more := url.Values{"addr": addrs[1:]}
+	return "redis+cluster://" + addrs[0] + "?" + more.Encode()
+}
+
+// open returns a client with the settings that Seri's processes have, until the test ends.
+func open(t testing.TB, url string) redis.UniversalClient {
+	t.Helper()
+	rdb, err := redisurl.Open(url)
+	if err != nil {
+		t.Fatalf("redistest: %v", err)
+	}
+	t.Cleanup(func() { rdb.Close() })
+	return rdb
+}
+
+func openSingle(t testing.TB, addr string, db int) *redis.Client {
+	t.Helper()
+	return open(t, fmt.Sprintf("redis://%s/%d", addr, db)).(*redis.Client)
 }
 
 // requireBinary returns the path of redis-server, or ends the test.
 func requireBinary(t testing.TB) string {
 	t.Helper()
-	binary, err := redisproc.Find()
+	binary, err := shared.binary.do(redisproc.Find)
 	if err == nil {
-		return binary
+		return binary.Path
 	}
 	const remedy = "`make test` installs it; so does `apt-get install redis-server` or `brew install redis`"
 	if os.Getenv("CI") != "" {

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+
+	"github.com/seri-queue/seri/internal/devstore/redisproc"
 )
 
 // databases is how many tests can hold a database at the same time. An empty database costs about 1 kB.
@@ -11,6 +13,7 @@ const databases = 1024
 
 // shared is what this test binary has started for all of its tests. Nothing stops it but the end of the process.
 var shared struct {
+	binary  once[redisproc.Binary]
 	single  once[*singleServer]
 	cluster once[[]string]
 }

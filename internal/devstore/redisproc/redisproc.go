@@ -12,26 +12,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// ErrMissing: neither redis-server nor valkey-server is on the PATH.
-var ErrMissing = errors.New("neither redis-server nor valkey-server is on the PATH")
-
-// Config says which server to run and how. Only Dir is required.
+// Config says which server to run and how. Binary and Dir are required.
 type Config struct {
-	// Binary is the server's path. Default: what [Find] finds.
+	// Binary is the server's path; see [Find].
 	Binary string
 	// Dir is the server's working directory, where its data files go. It must exist.
 	Dir string
 	// Scratch has Dir deleted as soon as the server has gone, however it went.
 	Scratch bool
-	// Args are settings as the server's command line takes them: "--port", "7000", "--appendonly", "yes".
+	// Port is where the server listens, on 127.0.0.1 only. Default: a free one.
+	Port int
+	// Args are further settings as the server's command line takes them: "--appendonly", "yes".
 	Args []string
 	// Lock is a file that the server keeps open, so that a flock on it lasts for as long as the server lives, even
 	// if this process does not. Default: none.
@@ -42,6 +43,13 @@ type Config struct {
 	// Grace is how long the server may take to stop before it is killed. Default: 10 s, ample for the last fsync of
 	// a development store.
 	Grace time.Duration
+}
+
+// Server is a server that accepts connections.
+type Server struct {
+	PID  int
+	Addr string // host:port
+	Port int
 }
 
 // ExitError tells that the server ended without having been asked to.
@@ -69,44 +77,40 @@ func (e *ExitError) Error() string {
 
 func (e *ExitError) Unwrap() error { return e.Err }
 
-// Find returns the path of redis-server or, where there is none, of valkey-server.
-func Find() (string, error) {
-	if !supported {
-		return "", ErrMissing
-	}
-	for _, name := range []string{"redis-server", "valkey-server"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path, nil
-		}
-	}
-	return "", ErrMissing
-}
-
 // watch is run by sh, which becomes the server. The part in braces stays behind as the watcher: it ends when it is told
 // that the server has gone (a word on descriptor 3), and kills the server when the writer of descriptor 3 has gone.
+// Descriptor 4, if any, is the lock, which is the server's alone.
 const watch = `
 scratch=$1; shift
 {
 	read -r word <&3
-	[ "$word" = gone ] || kill -9 $$
-	[ -z "$scratch" ] || rm -rf "$scratch"
-} >/dev/null 2>&1 </dev/null &
+	if [ "$word" != gone ]; then
+		kill -9 $$
+		[ -z "$scratch" ] || rm -rf "$scratch"
+	fi
+} >/dev/null 2>&1 </dev/null 4<&- &
 exec "$@" 3<&-`
 
-// Run starts a server, calls ready with its process id once it accepts connections (after it has loaded its data), and
-// returns when the server is gone: nil if it has stopped because ctx ended, else an [*ExitError] or why it could not be
-// started or stopped. It calls ready from another goroutine, and the server's log waits for it.
-func Run(ctx context.Context, cfg Config, ready func(pid int)) error {
-	binary := cfg.Binary
-	if binary == "" {
-		found, err := Find()
-		if err != nil {
-			return err
+// Run starts a server, calls ready once it accepts connections (after it has loaded its data), and returns when the
+// server is gone: nil if it has stopped because ctx ended, else an [*ExitError] or why it could not be started or
+// stopped. It calls ready from another goroutine, and the server's log waits for it.
+func Run(ctx context.Context, cfg Config, ready func(Server)) error {
+	const attempts = 5
+	var err error
+	for range attempts {
+		if err = runOnce(ctx, cfg, ready); cfg.Port != 0 || !lostPort(err) {
+			break // only a port that we chose ourselves, and that somebody took just then, is worth another try
 		}
-		binary = found
 	}
-	name := filepath.Base(binary)
+	if cfg.Scratch {
+		os.RemoveAll(cfg.Dir) // the watcher is there for the case that we are not
+	}
+	return err
+}
 
+func runOnce(ctx context.Context, cfg Config, ready func(Server)) error {
+	name := filepath.Base(cfg.Binary)
+	port := cmp.Or(cfg.Port, FreePort())
 	parentDied, alive, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
@@ -116,8 +120,8 @@ func Run(ctx context.Context, cfg Config, ready func(pid int)) error {
 	if cfg.Scratch {
 		scratch = cfg.Dir
 	}
-	args := append([]string{"-c", watch, name, scratch, binary}, cfg.Args...)
-	cmd := exec.CommandContext(ctx, "/bin/sh", args...)
+	args := []string{"-c", watch, name, scratch, cfg.Binary, "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--save", ""}
+	cmd := exec.CommandContext(ctx, "/bin/sh", append(args, cfg.Args...)...)
 	cmd.Dir = cfg.Dir
 	cmd.SysProcAttr = ownGroup() // Ctrl-C is for this process, which stops the server in its turn
 	cmd.ExtraFiles = []*os.File{parentDied}
@@ -126,7 +130,12 @@ func Run(ctx context.Context, cfg Config, ready func(pid int)) error {
 	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = cmp.Or(cfg.Grace, 10*time.Second)
-	log := &serverLog{forward: cfg.Log, ready: func() { ready(cmd.Process.Pid) }, started: make(chan struct{})}
+	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	log := &serverLog{
+		forward: cfg.Log,
+		ready:   func() { ready(Server{cmd.Process.Pid, addr, port}) },
+		started: make(chan struct{}),
+	}
 	cmd.Stdout = log
 	cmd.Stderr = log
 
@@ -137,15 +146,18 @@ func Run(ctx context.Context, cfg Config, ready func(pid int)) error {
 	}
 	close(log.started)
 	err = cmd.Wait()
-	if _, told := alive.WriteString("gone\n"); told != nil && cfg.Scratch {
-		os.RemoveAll(cfg.Dir) // somebody has killed the watcher
-	}
+	_, _ = alive.WriteString("gone\n") // an error means that somebody has killed the watcher: then nobody waits for it
 	switch {
 	case ctx.Err() == nil:
+		return &ExitError{Server: name, Ready: log.isReady, Log: log.last, Err: err}
 	case !log.isReady || cmd.ProcessState.Success():
 		return nil
 	default:
 		return fmt.Errorf("stop %s: %w (the last writes may be lost)", name, err)
 	}
-	return &ExitError{Server: name, Ready: log.isReady, Log: log.last, Err: err}
+}
+
+func lostPort(err error) bool {
+	exit, ok := errors.AsType[*ExitError](err)
+	return ok && !exit.Ready && strings.Contains(exit.Error(), "Address already in use")
 }
