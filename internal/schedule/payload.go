@@ -123,7 +123,11 @@ func scalarJSON(n *yaml.Node) ([]byte, error) {
 	return json.Marshal(v)
 }
 
+// jsonText is a string in JSON, with <, > and & as they are: nobody puts a payload into a page as it is.
 func jsonText(s string) []byte {
-	text, _ := json.Marshal(s) // a string always has a form
-	return text
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(s) // a string always has a form, and a buffer takes it
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
