@@ -31,7 +31,7 @@ func TestScreenshots(t *testing.T) {
 	for name, view := range map[string]struct {
 		width, height int64
 		scheme        string
-		prepare       chromedp.Action[chromedp.Void]
+		prepare       action
 	}{
 		"desktop-light": {1280, 900, "light", chromedp.Steps()},
 		"desktop-dark":  {1280, 900, "dark", chromedp.Steps()},
@@ -70,11 +70,7 @@ func TestScreenshots(t *testing.T) {
 	}
 }
 
-func click(selector string) chromedp.Action[chromedp.Void] {
-	return chromedp.Click(chromedp.CSS(selector))
-}
-
-func colorScheme(scheme string) chromedp.Action[chromedp.Void] {
+func colorScheme(scheme string) action {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},

@@ -9,9 +9,15 @@ const mostText = 20_000; // characters of JSON or of a body
 
 /** Returns the elements that show the result of a succeeded task. */
 export function drawResult(task) {
-  const draw = { "image.thumbnail": drawImages, "csv.profile": drawProfile, "http.request": drawResponse }[task.type];
-  return draw?.(task.result) ?? [drawJSON(task.result)];
+  return pictures.get(task.type)?.(task.result) ?? [drawJSON(task.result)];
 }
+
+// A map and not an object, in which a type named "__proto__" would be found.
+const pictures = new Map([
+  ["image.thumbnail", drawImages],
+  ["csv.profile", drawProfile],
+  ["http.request", drawResponse],
+]);
 
 function drawJSON(value) {
   const text = pretty(value);
@@ -74,7 +80,7 @@ function drawProfile(result) {
   const columns = Array.isArray(result?.columns) ? result.columns.map(object) : [];
   if (columns.length === 0) return undefined;
   const table = make("table", {},
-    make("thead", {}, make("tr", {}, ...["Column", "Type", "Empty", "Distinct", "Least", "Greatest", "Mean", "Most frequent"]
+    make("thead", {}, make("tr", {}, ...["Column", "Type", "Empty", "Distinct", "Min", "Max", "Mean", "Most frequent"]
       .map((title, n) => make("th", { scope: "col", class: isNumeric(n) ? "number" : "" , text: title })))),
     make("tbody", {}, ...columns.slice(0, mostColumns).map(drawColumn)),
   );

@@ -6,18 +6,18 @@ import { ago, dateTime, duration, number, pretty, shortId } from "./format.js";
 import { drawResult } from "./result.js";
 import { isTerminal } from "./store.js";
 
-const reasons = {
-  exhausted: "no retries left",
-  permanent: "permanent error",
-  poison: "took its workers down",
-  archived: "archived by an operator",
-  revoked: "withdrawn",
-  expired: "expired before it started",
-  no_worker: "no worker knows this type",
-  crashed: "its worker vanished",
-  handed_back: "handed back by a stopping worker",
-  run: "run again by an operator",
-};
+const reasons = new Map([
+  ["exhausted", "no retries left"],
+  ["permanent", "permanent error"],
+  ["poison", "took its workers down"],
+  ["archived", "archived by an operator"],
+  ["revoked", "withdrawn"],
+  ["expired", "expired before it started"],
+  ["no_worker", "no worker knows this type"],
+  ["crashed", "its worker vanished"],
+  ["handed_back", "handed back by a stopping worker"],
+  ["run", "run again by an operator"],
+]);
 
 export class Row {
   #task;
@@ -37,6 +37,7 @@ export class Row {
       more: part(".more"), details: part(".task-details"),
     };
     const { id, revoke: button, more } = this.#parts;
+    this.element.dataset.task = task.id;
     setText(this.#parts.type, task.type);
     setText(this.#parts.idText, shortId(task.id));
     id.title = `Copy ${task.id}`;
@@ -57,7 +58,7 @@ export class Row {
       p.glyph.setAttribute("href", `#state-${task.state}`);
       this.#offerRevoke(!isTerminal(task.state));
     }
-    const why = task.reason && task.reason !== task.state ? reasons[task.reason] ?? task.reason : "";
+    const why = task.reason && task.reason !== task.state ? reasons.get(task.reason) ?? task.reason : "";
     setText(p.pill, why ? `${task.state}: ${why}` : task.state);
     setText(p.facts, facts(task));
     this.#showProgress(task);
