@@ -67,10 +67,10 @@ end
 
 each_chunk(startable, 1000, function(...) redis.call('LPUSH', pending, ...) end)
 if #due_exact > 0 then
-  local before = redis.call('ZRANGE', due, 0, 0)[1]
+  local before = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
   each_chunk(due_seconds, 1000, function(...) redis.call('ZADD', scheduled, ...) end)
   each_chunk(due_exact, 1000, function(...) redis.call('ZADD', due, ...) end)
-  if redis.call('ZRANGE', due, 0, 0)[1] ~= before and redis.call('LLEN', wake) == 0 then
+  if redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2] ~= before and redis.call('LLEN', wake) == 0 then
     redis.call('LPUSH', wake, '1')
     redis.call('EXPIRE', wake, 10)
   end
