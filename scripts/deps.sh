@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Installs what the tests need and the machine lacks: redis-server (or valkey-server) and a Chromium.
+# It says what it installs, and changes nothing where everything is there. Works as root and for users with sudo.
+set -euo pipefail
+
+# The bundle's path, because a Chrome on macOS is seldom on the PATH.
+mac_chrome="/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+
+have() { command -v "$1" >/dev/null 2>&1; }
+have_redis() { have redis-server || have valkey-server; }
+have_browser() {
+  have chromium || have chromium-browser || have google-chrome || have google-chrome-stable ||
+    have headless-shell || [ -x "$mac_chrome" ]
+}
+
+missing=()
+have_redis || missing+=(redis)
+have_browser || missing+=(chromium)
+if [ ${#missing[@]} -eq 0 ]; then
+  echo "all there"
+  exit 0
+fi
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif have sudo; then
+    sudo "$@"
+  else
+    echo "Cannot install ${missing[*]}: neither root nor sudo. Please run: $*" >&2
+    return 1
+  fi
+}
+
+apt_install() {
+  as_root apt-get update -qq
+  local packages=()
+  for name in "${missing[@]}"; do
+    case $name in
+      redis) packages+=(redis-server) ;;
+      # Debian calls it chromium, Ubuntu chromium-browser.
+      chromium) if apt-cache show chromium >/dev/null 2>&1; then packages+=(chromium); else packages+=(chromium-browser); fi ;;
+    esac
+  done
+  echo "installing ${packages[*]} with apt-get"
+  as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+}
+
+brew_install() {
+  for name in "${missing[@]}"; do
+    echo "installing $name with brew"
+    case $name in
+      redis) brew install --quiet redis ;;
+      chromium) brew install --quiet --cask chromium ;;
+    esac
+  done
+}
+
+if have apt-get; then
+  apt_install
+elif have brew; then
+  brew_install
+else
+  echo "Missing: ${missing[*]}. There is neither apt-get nor brew here; please install them by hand." >&2
+  exit 1
+fi
