@@ -1,0 +1,91 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/store"
+)
+
+// attempt is one lease, from the fetcher to the completer.
+type attempt struct {
+	lease   store.Lease
+	handler *seri.Handler // nil: none
+	started time.Time     // zero until a slot runs it
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	provable atomic.Int64 // monotonic: until when the lease is certainly alive, as nanoseconds since the registry's start
+	settled  atomic.Bool  // its outcome is decided: nothing may report progress or end it any more
+
+	mu     sync.Mutex
+	report *seri.ProgressInfo // the newest one that is not written yet
+}
+
+// outcome is how an attempt ended.
+type outcome struct {
+	attempt *attempt
+	kind    outcomeKind
+	result  []byte        // succeeded
+	after   time.Duration // retried
+	reason  seri.Reason   // archived
+	err     error         // retried, archived
+}
+
+type outcomeKind int
+
+const (
+	succeeded outcomeKind = iota
+	retried
+	archived
+	handedBack
+	abandoned // the lease is lost: nothing is written
+)
+
+// run calls the handler and says how the attempt ended.
+func (a *attempt) run(report func(seri.ProgressInfo)) outcome {
+	ctx, cancel := a.limited()
+	defer cancel()
+	ctx = seri.WithExecution(ctx, seri.Execution{
+		ID: a.lease.ID(), Type: a.lease.Message.Type, Queue: string(a.lease.Queue), Owner: a.lease.Owner,
+		Headers: a.lease.Message.Headers, Attempt: a.lease.Attempt(), Token: a.lease.Token,
+	}, report)
+	result, err := a.call(ctx)
+	return a.judge(ctx, result, err)
+}
+
+// limited returns the attempt's context with the earlier of the task's deadline and the attempt's timeout.
+func (a *attempt) limited() (context.Context, context.CancelFunc) {
+	m := &a.lease.Message
+	var end time.Time
+	if m.Timeout > 0 {
+		end = a.started.Add(time.Duration(m.Timeout) * time.Second)
+	} else if m.Deadline == 0 {
+		end = a.started.Add(seri.DefaultTimeout) // as asynq, for a producer that set neither
+	}
+	if m.Deadline > 0 {
+		if deadline := time.Unix(m.Deadline, 0); end.IsZero() || deadline.Before(end) {
+			end = deadline
+		}
+	}
+	return context.WithDeadlineCause(a.ctx, end, seri.ErrTimeout)
+}
+
+// call runs the handler; the one place where its panic becomes an error.
+func (a *attempt) call(ctx context.Context) (result []byte, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &seri.PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	if a.handler == nil {
+		return nil, fmt.Errorf("no handler for type %q in this worker", a.lease.Message.Type)
+	}
+	return a.handler.Run(ctx, a.lease.Message.Payload)
+}

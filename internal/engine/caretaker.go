@@ -1,0 +1,98 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/store"
+)
+
+// How often the caretaker looks after each queue, and what it keeps.
+const (
+	purgeEvery = 8 * time.Second // as asynq's janitor
+	sweepEvery = time.Minute
+
+	crashBackoff = 4 * time.Second // after a task's second crash
+)
+
+var keep = store.Keep{
+	Archived:    90 * 24 * time.Hour, // as asynq
+	MaxArchived: 9_999,               // as asynq
+	Events:      24 * time.Hour,
+}
+
+// caretaker takes back the tasks of dead workers, deletes what was kept long enough, and repairs what cannot be. Every
+// worker has one; each step is atomic, so they do not get into each other's way.
+type caretaker struct {
+	engine *Engine
+	logger *slog.Logger
+}
+
+func (c *caretaker) run(ctx context.Context) error {
+	// Recovery within a second of the lease's end, or sooner where leases are shorter.
+	period := min(c.engine.Lease/4, time.Second)
+	var purged, swept time.Time
+	for {
+		now := time.Now()
+		for _, q := range c.engine.queues {
+			c.recover(ctx, q)
+			if now.Sub(purged) >= purgeEvery {
+				c.purge(ctx, q)
+			}
+			if now.Sub(swept) >= sweepEvery {
+				c.sweep(ctx, q)
+			}
+		}
+		if now.Sub(purged) >= purgeEvery {
+			purged = now
+		}
+		if now.Sub(swept) >= sweepEvery {
+			swept = now
+		}
+		sleep(ctx, period*3/4+rand.N(period/4)) // workers that started together drift apart
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+func (c *caretaker) recover(ctx context.Context, q keys.Queue) {
+	for ctx.Err() == nil {
+		r, err := c.engine.store.Recover(ctx, q, 100, store.CrashPolicy{Max: c.engine.Crashes, Backoff: crashBackoff})
+		if c.failed(ctx, "expired leases not recovered", q, err) {
+			return
+		}
+		if r.Taken > 0 {
+			c.logger.WarnContext(ctx, "recovered tasks whose lease had run out", "queue", q, "count", r.Taken, "poison", r.Poison)
+		}
+		if r.Taken < 100 {
+			return
+		}
+	}
+}
+
+func (c *caretaker) purge(ctx context.Context, q keys.Queue) {
+	for ctx.Err() == nil {
+		p, err := c.engine.store.Purge(ctx, q, 500, keep)
+		if c.failed(ctx, "old tasks not deleted", q, err) || max(p.Succeeded, p.Archived) < 500 {
+			return
+		}
+	}
+}
+
+func (c *caretaker) sweep(ctx context.Context, q keys.Queue) {
+	s, err := c.engine.store.Sweep(ctx, q, c.engine.Lease)
+	if !c.failed(ctx, "queue not swept", q, err) && s != (store.Swept{}) {
+		c.logger.WarnContext(ctx, "repaired the queue", "queue", q, "leases_added", s.Leased, "ghosts_removed", s.Ghosts)
+	}
+}
+
+func (c *caretaker) failed(ctx context.Context, what string, q keys.Queue, err error) bool {
+	if err != nil && ctx.Err() == nil {
+		c.logger.WarnContext(ctx, what, "queue", q, "error", err)
+	}
+	return err != nil
+}

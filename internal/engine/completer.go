@@ -1,0 +1,186 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/store"
+)
+
+// ender is what the completer needs of the store.
+type ender interface {
+	Complete(ctx context.Context, q keys.Queue, completions []store.Completion) ([]error, error)
+	Retry(ctx context.Context, q keys.Queue, retries []store.Retry) ([]error, error)
+	Archive(ctx context.Context, q keys.Queue, endings []store.Ending) ([]error, error)
+	Requeue(ctx context.Context, q keys.Queue, leases []*store.Lease) ([]error, error)
+}
+
+// completer writes outcomes: whatever has come in while its last calls were under way.
+type completer struct {
+	store    ender
+	registry *registry
+	outcomes <-chan outcome
+	logger   *slog.Logger
+}
+
+// writeTimeout limits one try of one call.
+const writeTimeout = 5 * time.Second
+
+// run writes outcomes until its end, and then those that are waiting.
+func (c *completer) run(ctx context.Context) error {
+	for {
+		select {
+		case o := <-c.outcomes:
+			c.write(ctx, c.gather(o))
+		case <-ctx.Done():
+			for {
+				select {
+				case o := <-c.outcomes:
+					c.write(ctx, c.gather(o))
+				default:
+					return nil
+				}
+			}
+		}
+	}
+}
+
+// gather returns first and what is waiting behind it.
+func (c *completer) gather(first outcome) []outcome {
+	batch := []outcome{first}
+	for len(batch) < store.MaxBatch {
+		select {
+		case o := <-c.outcomes:
+			batch = append(batch, o)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// write writes a batch, one call for each queue and kind of outcome.
+func (c *completer) write(ctx context.Context, batch []outcome) {
+	type group struct {
+		queue keys.Queue
+		kind  outcomeKind
+	}
+	groups := make(map[group][]outcome)
+	for _, o := range batch {
+		g := group{o.attempt.lease.Queue, o.kind}
+		groups[g] = append(groups[g], o)
+	}
+	for g, outcomes := range groups {
+		if g.kind != abandoned {
+			c.writeGroup(ctx, g.queue, g.kind, outcomes)
+		}
+		for _, o := range outcomes {
+			c.log(ctx, o)
+			c.registry.remove(o.attempt)
+		}
+	}
+}
+
+// writeGroup writes outcomes of one kind, again and again while some lease is certainly alive. Then nobody but this worker
+// can have ended those tasks, so a task that a repeated call finds ended was ended by a call whose reply was lost.
+func (c *completer) writeGroup(ctx context.Context, q keys.Queue, kind outcomeKind, outcomes []outcome) {
+	ctx = context.WithoutCancel(ctx)
+	for try, backoff := 1, 50*time.Millisecond; ; try, backoff = try+1, min(2*backoff, 2*time.Second) {
+		call, cancel := context.WithTimeout(ctx, writeTimeout)
+		answers, err := c.end(call, q, kind, outcomes)
+		cancel()
+		if err == nil {
+			for i, answer := range answers {
+				fenced, ok := errors.AsType[*seri.FencedError](answer)
+				if ok && !(try > 1 && fenced.Seen == 0) {
+					c.logger.WarnContext(ctx, "outcome refused: the lease was lost", "task_id", fenced.TaskID, "queue", q,
+						"type", outcomes[i].attempt.lease.Message.Type, "token", fenced.Held, "error", fenced)
+				}
+			}
+			return
+		}
+		alive := outcomes[:0:0]
+		for _, o := range outcomes {
+			if c.registry.provable(o.attempt) {
+				alive = append(alive, o)
+			} else {
+				c.logger.ErrorContext(ctx, "outcome not written: the task will run again", "task_id", o.attempt.lease.ID(), "queue", q,
+					"type", o.attempt.lease.Message.Type, "token", o.attempt.lease.Token, "error", err)
+			}
+		}
+		if outcomes = alive; len(outcomes) == 0 {
+			return
+		}
+		c.logger.WarnContext(ctx, "outcomes not written yet", "queue", q, "count", len(outcomes), "error", err, "retry_in", backoff)
+		time.Sleep(backoff)
+	}
+}
+
+func (c *completer) end(ctx context.Context, q keys.Queue, kind outcomeKind, outcomes []outcome) ([]error, error) {
+	switch kind {
+	case succeeded:
+		batch := make([]store.Completion, len(outcomes))
+		for i, o := range outcomes {
+			batch[i] = store.Completion{Lease: &o.attempt.lease, Result: o.result}
+		}
+		return c.store.Complete(ctx, q, batch)
+	case retried:
+		batch := make([]store.Retry, len(outcomes))
+		for i, o := range outcomes {
+			batch[i] = store.Retry{Lease: &o.attempt.lease, After: o.after, Error: text(o.err)}
+		}
+		return c.store.Retry(ctx, q, batch)
+	case archived:
+		batch := make([]store.Ending, len(outcomes))
+		for i, o := range outcomes {
+			batch[i] = store.Ending{Lease: &o.attempt.lease, Reason: o.reason, Error: text(o.err)}
+		}
+		return c.store.Archive(ctx, q, batch)
+	default:
+		leases := make([]*store.Lease, len(outcomes))
+		for i, o := range outcomes {
+			leases[i] = &o.attempt.lease
+		}
+		return c.store.Requeue(ctx, q, leases)
+	}
+}
+
+// maxErrorText is how much of an error's text is kept with a task.
+const maxErrorText = 4 << 10
+
+func text(err error) string {
+	s := err.Error()
+	if len(s) > maxErrorText {
+		s = s[:maxErrorText] + "…"
+	}
+	return s
+}
+
+// log tells how an attempt ended. Successes are many and told by events; they are logged for debugging only.
+func (c *completer) log(ctx context.Context, o outcome) {
+	a := o.attempt
+	args := []any{"task_id", a.lease.ID(), "queue", a.lease.Queue, "type", a.lease.Message.Type, "token", a.lease.Token,
+		"attempt", a.lease.Attempt(), "duration", time.Since(a.started)}
+	if o.err != nil {
+		args = append(args, "error", o.err)
+	}
+	if panicked, ok := errors.AsType[*seri.PanicError](o.err); ok {
+		args = append(args, "stack", string(panicked.Stack))
+	}
+	switch o.kind {
+	case succeeded:
+		c.logger.DebugContext(ctx, "task succeeded", args...)
+	case retried:
+		c.logger.WarnContext(ctx, "attempt failed", append(args, "retry_in", o.after)...)
+	case archived:
+		c.logger.ErrorContext(ctx, "task ended", append(args, "reason", o.reason)...)
+	case handedBack:
+		c.logger.InfoContext(ctx, "task handed back", args...)
+	case abandoned:
+		c.logger.WarnContext(ctx, "attempt abandoned", args...)
+	}
+}

@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"cmp"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/store"
+)
+
+// Config tunes an [Engine].
+type Config struct {
+	// Queues maps each queue to serve to its weight: how often it comes first. Default: {"default": 1}.
+	Queues map[string]int
+	// Strict serves a queue only while all of greater weight are empty.
+	Strict bool
+	// Slots is how many tasks run at once. Default: 10.
+	Slots int
+	// Lease is how long a task stays this worker's without a sign of life. Default: 30 s, as asynq's.
+	Lease time.Duration
+	// Grace is how long running tasks may take to end once the worker is told to stop. Default: 25 s,
+	// which leaves 5 s of the 30 s that ECS and Kubernetes grant.
+	Grace time.Duration
+	// Crashes is after how many of its workers' deaths a task is archived as poison. Default: 3.
+	Crashes int
+	// Handlers are the types of task that this worker runs.
+	Handlers []seri.Handler
+	// Fallback finds a handler for a type that Handlers does not name; nil result: none. If set, the worker takes tasks
+	// of every type and fails those that it cannot run.
+	Fallback func(typ string) *seri.Handler
+	// Logger receives the worker's log. Default: [slog.Default].
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if len(c.Queues) == 0 {
+		c.Queues = map[string]int{seri.DefaultQueue: 1}
+	}
+	c.Slots = cmp.Or(c.Slots, 10)
+	c.Lease = cmp.Or(c.Lease, 30*time.Second)
+	c.Grace = cmp.Or(c.Grace, 25*time.Second)
+	c.Crashes = cmp.Or(c.Crashes, 3)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+
+	var errs []error
+	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, name := range slices.Sorted(maps.Keys(c.Queues)) {
+		if name == "" || strings.ContainsAny(name, "{}") {
+			fault("option Queues names %q, must not be empty or contain a brace", name)
+		}
+		if c.Queues[name] < 1 {
+			fault("option Queues gives %q the weight %d, must be at least 1", name, c.Queues[name])
+		}
+	}
+	if c.Slots < 1 || c.Slots > 100_000 {
+		fault("option Slots is %d, must be between 1 and 100,000", c.Slots)
+	}
+	if c.Lease < 100*time.Millisecond || c.Lease > time.Hour {
+		fault("option Lease is %v, must be between 100ms and 1h", c.Lease)
+	}
+	if c.Grace < 0 {
+		fault("option Grace is %v, must not be negative", c.Grace)
+	}
+	if c.Crashes < 1 {
+		fault("option Crashes is %d, must be at least 1", c.Crashes)
+	}
+	if len(c.Handlers) == 0 && c.Fallback == nil {
+		fault("option Handlers is empty: the worker could run nothing")
+	}
+	seen := make(map[string]bool)
+	for _, h := range c.Handlers {
+		switch {
+		case h.Type == "" || h.Run == nil:
+			fault("option Handlers has a handler %q without a type or a function; make it with Task.HandledBy", h.Type)
+		case seen[h.Type]:
+			fault("option Handlers names %q twice", h.Type)
+		}
+		seen[h.Type] = true
+	}
+	return c, errors.Join(errs...)
+}
+
+// Engine runs tasks. Make it with [New].
+type Engine struct {
+	Config
+	store    *store.Store
+	name     string // "host:pid:id"
+	host     string
+	id       string
+	queues   []keys.Queue
+	handlers map[string]*seri.Handler
+	types    []string // nil: every type
+	started  time.Time
+}
+
+// New returns an engine on a store. The error lists every fault of the configuration.
+func New(s *store.Store, config Config) (*Engine, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	e := &Engine{
+		Config: config, store: s, host: host, id: strings.ToLower(rand.Text()[:10]),
+		handlers: make(map[string]*seri.Handler), started: time.Now(),
+	}
+	e.name = fmt.Sprintf("%s:%d:%s", host, os.Getpid(), e.id)
+	for _, name := range slices.Sorted(maps.Keys(config.Queues)) {
+		e.queues = append(e.queues, keys.Queue(name))
+	}
+	for i := range config.Handlers {
+		e.handlers[config.Handlers[i].Type] = &config.Handlers[i]
+	}
+	if config.Fallback == nil {
+		e.types = slices.Sorted(maps.Keys(e.handlers))
+	}
+	return e, nil
+}
+
+// handler finds what runs tasks of a type; nil: nothing here.
+func (e *Engine) handler(typ string) *seri.Handler {
+	if h := e.handlers[typ]; h != nil || e.Fallback == nil {
+		return h
+	}
+	return e.Fallback(typ)
+}

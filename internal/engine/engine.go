@@ -1,0 +1,56 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/seri-queue/seri/internal/run"
+)
+
+// Run works until ctx ends, then stops as [Config.Grace] says. When it returns, every lease is settled or handed back,
+// and nothing that it started is left but handlers that would not end.
+func (e *Engine) Run(ctx context.Context) error {
+	logger := e.Logger.With("worker", e.name)
+	leases := newRegistry()
+	outcomes := make(chan outcome, e.Slots)
+	blocking, err := dedicated(e.store.Redis(), 2*len(e.queues)+2)
+	if err != nil {
+		return err
+	}
+
+	pulse := &heartbeat{store: e.store, registry: leases, length: e.Lease, check: make(chan []*attempt), logger: logger}
+	report := newReporter(e.store, 2*e.Slots, logger)
+	slots := newSlots(e.Slots, leases, report, outcomes, e.Grace, logger)
+	waiting := newIdle(blocking, e.queues)
+	announce, err := newAnnouncer(e, leases, logger)
+	if err != nil {
+		return err
+	}
+
+	parts := []run.Part{ // starts downwards, stops upwards
+		{Name: "announcer", Run: announce.run},
+		{Name: "heartbeat", Run: pulse.run}, // leases stay alive until the last outcome is written
+		{Name: "revocations", Run: (&revocations{e.store.Redis(), leases, e.queues, pulse.check}).run},
+		{Name: "caretaker", Run: (&caretaker{e, logger}).run},
+		{Name: "reporter", Run: report.run},
+		{Name: "completer", Run: (&completer{e.store, leases, outcomes, logger}).run},
+		{Name: "slots", Run: slots.run}, // hands back what outlives the grace period
+	}
+	for _, q := range e.queues {
+		f := &forwarder{store: e.store, rdb: blocking, queue: q, logger: logger, bell: make(chan struct{}, 1)}
+		parts = append(parts,
+			run.Part{Name: "forwarder of " + string(q), Run: f.run},
+			run.Part{Name: "doorbell of " + string(q), Run: f.listen},
+			run.Part{Name: "watch of " + string(q), Run: func(ctx context.Context) error { return waiting.watch(ctx, q) }},
+		)
+	}
+	parts = append(parts,
+		run.Part{Name: "fetcher", Run: (&fetcher{e, leases, slots, waiting, logger}).run},
+		run.Part{Name: "blocked calls", Run: func(ctx context.Context) error { // the first to stop
+			<-ctx.Done()
+			return blocking.Close()
+		}},
+	)
+	logger.InfoContext(ctx, "worker started", "queues", e.Queues, "slots", e.Slots, "types", e.types, "lease", e.Lease, "grace", e.Grace)
+	defer logger.InfoContext(ctx, "worker stopped")
+	return run.Stack(ctx, parts...)
+}

@@ -1,0 +1,64 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seri-queue/seri"
+)
+
+// judge decides what becomes of a task whose handler has returned.
+func (a *attempt) judge(ctx context.Context, result []byte, err error) outcome {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, seri.ErrLeaseLost) {
+		return outcome{attempt: a, kind: abandoned, err: cmp.Or(err, cause)}
+	}
+	if err == nil {
+		if len(result) > 0 && !json.Valid(result) {
+			return a.fail(seri.Permanent(errors.New("the handler's result is not JSON")))
+		}
+		return outcome{attempt: a, kind: succeeded, result: result}
+	}
+	switch {
+	case errors.Is(cause, seri.ErrRevoked):
+		return outcome{attempt: a, kind: archived, reason: seri.ReasonRevoked, err: err}
+	case errors.Is(cause, seri.ErrStopping):
+		return outcome{attempt: a, kind: handedBack, err: err}
+	case errors.Is(cause, seri.ErrTimeout) && !errors.Is(err, seri.ErrTimeout):
+		err = fmt.Errorf("%w: %w", seri.ErrTimeout, err)
+	}
+	return a.fail(err)
+}
+
+// fail decides between another attempt and none.
+func (a *attempt) fail(err error) outcome {
+	m := &a.lease.Message
+	switch {
+	case seri.IsPermanent(err):
+		return outcome{attempt: a, kind: archived, reason: seri.ReasonPermanent, err: err}
+	case m.Retried >= m.MaxRetries:
+		return outcome{attempt: a, kind: archived, reason: seri.ReasonExhausted, err: err}
+	}
+	after := a.delay(err)
+	if m.Deadline > 0 && time.Now().Add(after).After(time.Unix(m.Deadline, 0)) {
+		return outcome{attempt: a, kind: archived, reason: seri.ReasonExhausted,
+			err: fmt.Errorf("%w (the task's deadline leaves no time for another attempt)", err)}
+	}
+	return outcome{attempt: a, kind: retried, after: after, err: err}
+}
+
+// delay says how long to wait before the next attempt.
+func (a *attempt) delay(err error) time.Duration {
+	if d, ok := seri.RetryDelay(err); ok {
+		return d
+	}
+	policy := seri.DefaultRetry
+	if a.handler != nil && a.handler.Retry != nil {
+		policy = a.handler.Retry
+	}
+	return max(policy(a.lease.Attempt(), err), 0)
+}

@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/store"
+)
+
+// reportEvery is how often a task's progress is written at most; in between the newest report replaces the others.
+const reportEvery = 100 * time.Millisecond
+
+// recorder is what the reporter needs of the store.
+type recorder interface {
+	Progress(ctx context.Context, q keys.Queue, reports []store.Report) ([]error, error)
+}
+
+// reporter writes the progress of running tasks.
+type reporter struct {
+	store  recorder
+	noted  chan *attempt // attempts with a report that is not written yet
+	logger *slog.Logger
+}
+
+func newReporter(s recorder, slots int, logger *slog.Logger) *reporter {
+	return &reporter{store: s, noted: make(chan *attempt, slots), logger: logger}
+}
+
+// note replaces the attempt's report. It never blocks: an attempt is noted once until its report is written, so there is
+// room for all; only those of handlers that were given up on may find none.
+func (r *reporter) note(a *attempt, p seri.ProgressInfo) {
+	a.mu.Lock()
+	first := a.report == nil
+	a.report = &p
+	a.mu.Unlock()
+	if first {
+		select {
+		case r.noted <- a:
+		default:
+			a.take()
+		}
+	}
+}
+
+// take returns the report to be written, nil if the attempt is over.
+func (a *attempt) take() *seri.ProgressInfo {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := a.report
+	a.report = nil
+	if a.settled.Load() {
+		return nil
+	}
+	return p
+}
+
+// run writes the first report of a quiet time at once, and then what comes in, every [reportEvery].
+func (r *reporter) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case a := <-r.noted:
+			r.write(ctx, r.gather(a))
+			sleep(ctx, reportEvery)
+		}
+	}
+}
+
+func (r *reporter) gather(first *attempt) map[keys.Queue][]store.Report {
+	reports := make(map[keys.Queue][]store.Report)
+	add := func(a *attempt) {
+		if p := a.take(); p != nil {
+			reports[a.lease.Queue] = append(reports[a.lease.Queue], store.Report{Lease: &a.lease, Progress: *p})
+		}
+	}
+	add(first)
+	for range store.MaxBatch - 1 {
+		select {
+		case a := <-r.noted:
+			add(a)
+		default:
+			return reports
+		}
+	}
+	return reports
+}
+
+// write writes reports once. One that is lost is replaced by the next; one that is refused will be told by the heartbeat.
+func (r *reporter) write(ctx context.Context, reports map[keys.Queue][]store.Report) {
+	for q, batch := range reports {
+		if _, err := r.store.Progress(ctx, q, batch); err != nil && ctx.Err() == nil {
+			r.logger.WarnContext(ctx, "progress not written", "queue", q, "reports", len(batch), "error", err)
+		}
+	}
+}

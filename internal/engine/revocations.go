@@ -1,0 +1,41 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seri-queue/seri/internal/keys"
+)
+
+// revocations hears of tasks that were revoked while they run, so that a handler is told at once and not by the next
+// heartbeat. The word on the channel is only a hint, as a stock Inspector's "cancel" uses it too: the mark is in the task.
+type revocations struct {
+	rdb      redis.UniversalClient
+	registry *registry
+	queues   []keys.Queue
+	check    chan<- []*attempt
+}
+
+func (r *revocations) run(ctx context.Context) error {
+	sub := r.rdb.Subscribe(ctx, keys.Cancel)
+	defer sub.Close()
+	heard := sub.Channel() // reconnects by itself; what is said meanwhile is found by the heartbeat
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case message, ok := <-heard:
+			if !ok {
+				return nil
+			}
+			for _, a := range r.registry.withID(r.queues, message.Payload) {
+				select {
+				case r.check <- []*attempt{a}:
+				case <-ctx.Done():
+					return nil
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,74 @@
+// Package worker runs tasks inside your own program.
+//
+//	w, err := worker.New(rdb, tasks.Handlers(mailer), worker.Config{Queues: map[string]int{"mail": 3, "default": 1}})
+//	…
+//	err = w.Run(ctx) // until ctx ends; then running tasks get a grace period
+//
+// Any number of workers may serve a queue. Each task is leased to one at a time; a worker that dies loses its leases, and
+// their tasks are run by another. Handlers should be idempotent: see package [github.com/seri-queue/seri].
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/engine"
+	"github.com/seri-queue/seri/internal/store"
+)
+
+// Config tunes a [Worker]. The zero value is ready to use.
+type Config struct {
+	// Queues maps each queue to serve to its weight: with weights 3 and 1, the first comes first three times out of four.
+	// Default: {"default": 1}.
+	Queues map[string]int
+	// Strict serves a queue only while all of greater weight are empty. Default: false.
+	Strict bool
+	// Slots is how many tasks run at once. Default: 10.
+	Slots int
+	// Lease is how long a task stays this worker's without a sign of life; signs are given each third of it.
+	// A dead worker's tasks run again a second or two after it. Default: 30 s, as asynq's.
+	Lease time.Duration
+	// Grace is how long running tasks may take to end once the worker is told to stop; then their contexts end with
+	// [seri.ErrStopping] and the tasks are handed back. Default: 25 s, which leaves 5 s of the 30 s that ECS and
+	// Kubernetes grant.
+	Grace time.Duration
+	// Crashes is after how many of its workers' deaths a task is archived as poison. Default: 3.
+	Crashes int
+	// Asynq runs the types that no handler names: an existing [asynq.Handler] or [*asynq.ServeMux]. With it the worker
+	// takes tasks of every type; one that no pattern of the mux matches fails its attempt, as in asynq.
+	// The functions of package asynq that read its own context (GetTaskID, GetRetryCount, …) find nothing there, and
+	// [asynq.Task.ResultWriter] is nil: use [seri.ExecutionFrom] instead. Default: none.
+	Asynq asynq.Handler
+	// MaxEvents is about how many entries each queue's event stream keeps. Default: 10,000.
+	MaxEvents int
+	// Logger receives the worker's log. Default: [slog.Default].
+	Logger *slog.Logger
+}
+
+// Worker runs tasks. Make it with [New].
+type Worker struct {
+	engine *engine.Engine
+}
+
+// New returns a worker that runs the given handlers' types of task. rdb must be a [*redis.Client] or a
+// [*redis.ClusterClient] with MaxRetries: -1. The error lists every fault of the configuration.
+func New(rdb redis.UniversalClient, handlers []seri.Handler, config Config) (*Worker, error) {
+	e, err := engine.New(store.New(rdb, store.Config{MaxEvents: config.MaxEvents}), engine.Config{
+		Queues: config.Queues, Strict: config.Strict, Slots: config.Slots, Lease: config.Lease, Grace: config.Grace,
+		Crashes: config.Crashes, Handlers: handlers, Fallback: fallback(config.Asynq), Logger: config.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("worker: %w", err)
+	}
+	return &Worker{engine: e}, nil
+}
+
+// Run takes tasks and runs them until ctx ends, and then stops as [Config.Grace] says. When it returns, every lease is
+// settled or handed back. It returns an error if the worker could not go on.
+func (w *Worker) Run(ctx context.Context) error { return w.engine.Run(ctx) }
