@@ -38,7 +38,7 @@ deps: ## Installs redis-server and chromium with apt-get or brew, if they are mi
 .PHONY: lint
 lint: ## Format, vet, modernisers, staticcheck
 	$(STEP) 'gofmt'
-	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go' | while read -r f; do [ -e "$$f" ] && echo "$$f"; done)); \
+	@unformatted=$$(gofmt -l .); \
 	if [ -n "$$unformatted" ]; then printf 'not formatted; run gofmt -w:\n%s\n' "$$unformatted"; exit 1; fi
 	$(STEP) 'go vet'
 	@$(GO) vet $(PACKAGES)
