@@ -30,6 +30,7 @@ type Tick struct {
 	Expected time.Time // the tick that is taken for the schedule's next one
 	Next     time.Time // the tick after it
 	Token    uint64    // of the lock under which the schedules are served
+	Skip     bool      // move on without a task: the tick was missed for too long
 	Task     seri.Message
 }
 
@@ -38,7 +39,7 @@ type Fired int
 
 // What [Store.Fire] may find.
 const (
-	TickEnqueued Fired = iota // this call has enqueued the tick's task
+	TickEnqueued Fired = iota // this call has enqueued the tick's task, or skipped the tick
 	TickExists                // the tick's task is there already
 	TickMoved                 // the schedule's next tick or definition is another by now
 )
@@ -82,9 +83,13 @@ func (s *Store) Fire(ctx context.Context, q keys.Queue, tick Tick) (Fired, error
 		names = append(names, q.Owner(t.Owner))
 		more.Owner, more.Owned = t.Owner, len(names)
 	}
-	m := message(q, t)
+	var encoded []byte
+	if !tick.Skip {
+		m := message(q, t)
+		encoded = m.Encode()
+	}
 	reply, err := s.run(ctx, fire, q, names, t.ID, s.config.MaxEvents, tick.Revision, tick.Expected.Unix(), tick.Next.Unix(),
-		strconv.FormatUint(tick.Token, 10), m.Encode(), wire.About(t.ID, t.Type, t.Owner), more.encode())
+		strconv.FormatUint(tick.Token, 10), encoded, wire.About(t.ID, t.Type, t.Owner), more.encode())
 	if err != nil {
 		return 0, err
 	}

@@ -11,11 +11,11 @@
 -- ARGV[4]  the tick that the caller takes for the next one, Unix seconds
 -- ARGV[5]  the tick after it, Unix seconds
 -- ARGV[6]  fencing token of the caller's lock
--- ARGV[7]  asynq's message
+-- ARGV[7]  asynq's message; '' to move on without a task, because the tick was missed for too long
 -- ARGV[8]  the event's JSON fields about the task
 -- ARGV[9]  JSON of the task's terms: {expires: Unix ms, owner: label, owned: index of KEYS}, or ''
 --
--- Returns  1 if enqueued, 2 if the tick's task exists already, 0 if the schedule's next tick or revision is another,
+-- Returns  1 if enqueued (or moved on), 2 if the tick's task exists already, 0 if the schedule's next tick or revision is another,
 --          -1 if a newer holder of the lock has been here
 --
 -- Guarantees one task per tick with any number of callers: the tick is compared and set in the same step as the task is
@@ -33,6 +33,9 @@ if record[1] ~= ARGV[4] or record[2] ~= ARGV[3] then
 end
 
 redis.call('HSET', schedule, 'next', ARGV[5], 'token', token, 'last', ARGV[4], 'task', id)
+if ARGV[7] == '' then
+  return 1
+end
 if redis.call('EXISTS', task) == 1 then
   return 2
 end
