@@ -24,35 +24,40 @@ func TestScreenshots(t *testing.T) {
 	if *screenshots == "" {
 		t.Skip("takes pictures only with -screenshots DIR")
 	}
-	f := newFake(t)
-	everyState(f)
+	full, empty, locked := newFake(t), newFake(t), newFake(t)
+	everyState(full)
+	locked.key = "secret"
 	browser := webtest.Start(t)
 
 	for name, view := range map[string]struct {
+		server        *fake
 		width, height int64
 		scheme        string
 		prepare       action
 	}{
-		"desktop-light": {1280, 900, "light", chromedp.Steps()},
-		"desktop-dark":  {1280, 900, "dark", chromedp.Steps()},
-		"wide-csv":      {1760, 1000, "light", chromedp.Steps(click("#tab-csv"), click("#panel-csv .curl summary"))},
-		"csv-result":    {1100, 800, "light", chromedp.Evaluate[chromedp.Void](`document.querySelector("#task-list table").scrollIntoView({block: "center"})`)},
-		"phone-light":   {390, 844, "light", chromedp.Steps()},
-		"phone-dark":    {390, 844, "dark", chromedp.Evaluate[chromedp.Void](`document.querySelector("#tasks").scrollIntoView()`)},
-		"phone-narrow":  {360, 640, "light", chromedp.Evaluate[chromedp.Void](`document.querySelector("#task-list").lastElementChild.scrollIntoView({block: "end"})`)},
-		"http-options":  {1280, 900, "light", chromedp.Steps(click("#tab-http"), click("#panel-http .options summary"))},
-		"fault": {1280, 900, "dark", chromedp.Steps(
+		"desktop-light": {full, 1280, 900, "light", chromedp.Steps()},
+		"desktop-dark":  {full, 1280, 900, "dark", chromedp.Steps()},
+		"wide-csv":      {full, 1760, 1000, "light", chromedp.Steps(click("#tab-csv"), click("#panel-csv .curl summary"))},
+		"csv-result":    {full, 1100, 800, "light", chromedp.Evaluate[chromedp.Void](`document.querySelector("#task-list table").scrollIntoView({block: "center"})`)},
+		"empty":         {empty, 1280, 800, "light", chromedp.Steps()},
+		"empty-dark":    {empty, 390, 1400, "dark", chromedp.Steps()},
+		"locked":        {locked, 1280, 800, "light", chromedp.Steps()},
+		"phone-light":   {full, 390, 844, "light", chromedp.Steps()},
+		"phone-dark":    {full, 390, 844, "dark", chromedp.Evaluate[chromedp.Void](`document.querySelector("#tasks").scrollIntoView()`)},
+		"phone-narrow":  {full, 360, 640, "light", chromedp.Evaluate[chromedp.Void](`document.querySelector("#task-list").lastElementChild.scrollIntoView({block: "end"})`)},
+		"http-options":  {full, 1280, 900, "light", chromedp.Steps(click("#tab-http"), click("#panel-http .options summary"))},
+		"fault": {full, 1280, 900, "dark", chromedp.Steps(
 			chromedp.SetValue(chromedp.CSS("#image-sizes"), "large"), click("#panel-image .primary"), webtest.Until(`document.querySelector("#panel-image .fault")`),
 		)},
-		"failed": {1280, 700, "light", chromedp.Steps(click(".chip[data-state=failed]"), click("#task-list .more"))},
+		"failed": {full, 1280, 700, "light", chromedp.Steps(click(".chip[data-state=failed]"), click("#task-list .more"))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tab := browser.Tab(t)
 			err := chromedp.Do(tab,
 				chromedp.EmulateViewport(view.width, view.height),
 				colorScheme(view.scheme),
-				chromedp.Navigate(f.URL),
-				webtest.Until(`document.querySelector("#task-list .task")`),
+				chromedp.Navigate(view.server.URL),
+				webtest.Until(`document.querySelector("#task-list .task, #empty:not([hidden]), dialog[open]")`),
 				webtest.Until(`[...document.images].filter(i => i.offsetParent && i.getBoundingClientRect().top < innerHeight).every(i => i.complete)`),
 				view.prepare,
 			)

@@ -4,6 +4,7 @@
 //   forms  ──POST──▶ API ──answer──▶ store
 import { readTask } from "./app/api.js";
 import { announce } from "./app/announce.js";
+import { keys } from "./app/auth.js";
 import { observe } from "./app/clock.js";
 import { connectionIndicator } from "./app/connection.js";
 import { find } from "./app/dom.js";
@@ -37,4 +38,5 @@ const stream = new LiveStream({
   },
   onStatus: connectionIndicator(() => stream.retryNow()),
 });
+keys.addEventListener("change", () => stream.retryNow()); // the key may have been given for a form
 stream.run();

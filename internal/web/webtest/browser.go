@@ -20,7 +20,7 @@ import (
 )
 
 // patience limits what one tab may take, so that a page that never gets there fails its test and not the whole run.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // Browser is a running Chromium. It is safe for concurrent use.
 type Browser struct{ ctx context.Context }

@@ -3,6 +3,9 @@ import { find } from "./dom.js";
 
 const storageKey = "seri.api-key";
 
+/** Sends "change" when the visitor has given a key. */
+export const keys = new EventTarget();
+
 /** The visitor closed the dialog without giving a key. */
 export class KeyMissing extends Error {
   constructor() { super("The server wants an API key."); }
@@ -48,6 +51,7 @@ function showDialog(refused) {
       if (!key) return input.focus();
       sessionStorage.setItem(storageKey, key);
       dialog.close("given");
+      keys.dispatchEvent(new Event("change"));
     });
     on(find("#key-cancel"), "click", () => dialog.close("cancelled"));
     on(dialog, "close", () => {

@@ -87,7 +87,10 @@ export class TaskList {
 
   #drawNotes(matching) {
     const shown = Math.min(matching, mostRows);
-    setNote(find("#more-note"), matching > shown ? `The newest ${shown} of ${count(matching, "task")} are shown.` : "");
+    setNote(find("#more-note"), [
+      matching > shown && `The newest ${shown} of ${count(matching, "task")} are shown.`,
+      this.#store.partial && "The server holds older tasks, which it did not send.",
+    ].filter(Boolean).join(" "));
     const empty = find("#empty");
     empty.hidden = matching > 0 || !this.#loaded;
     setText(find("#empty-text"), this.#store.size === 0

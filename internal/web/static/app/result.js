@@ -33,8 +33,8 @@ function fold(title, open, ...content) {
 
 // {"thumbnails": [{"path", "width", "height", "bytes"}, …]}
 function drawImages(result) {
-  const images = list(result).filter((image) => address(image));
-  if (images.length === 0) return undefined;
+  const images = list(result);
+  if (images.length === 0 || !images.every(address)) return undefined;
   const strip = make("ul", { class: "thumbnails" });
   const longest = Math.max(...images.map((image) => (isSize(image) ? Math.max(image.width, image.height) : 0)));
   for (const image of images.slice(0, mostColumns)) {
@@ -47,6 +47,7 @@ function drawImages(result) {
       width: isSize(image) ? String(image.width) : undefined,
       height: isSize(image) ? String(image.height) : undefined,
     });
+    picture.addEventListener("error", () => picture.replaceWith(src)); // the file is gone, or not served here
     if (isSize(image)) picture.style.width = `${(longestEdge * image.width) / longest}rem`; // their sizes beside each other, true to scale
     strip.append(make("li", {},
       make("a", { href: src, target: "_blank", rel: "noopener" }, picture),
@@ -62,10 +63,14 @@ function list(result) {
   return found.filter((item) => typeof item === "object" && item !== null);
 }
 
-/** Where an image can be fetched on this origin; undefined if nowhere. Paths are relative to /files/. */
+/** Where an image can be fetched on this origin; undefined if nowhere. */
 function address(image) {
-  const path = [image.url, image.path, image.file, image.key].find((x) => typeof x === "string" && x !== "");
-  if (path === undefined) return undefined;
+  return ownAddress(image.url) ?? ownAddress(image.path);
+}
+
+/** The address of a file by its URL, or by its path below /files/. */
+function ownAddress(path) {
+  if (typeof path !== "string" || path === "") return undefined;
   if (/^[a-z][a-z0-9+.-]*:/i.test(path) || path.startsWith("//")) {
     const url = URL.canParse(path, location.href) ? new URL(path, location.href) : undefined;
     return url?.origin === location.origin ? url.pathname + url.search : undefined;
@@ -115,19 +120,25 @@ function cell(value) {
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 
-// {"status", "headers", "body", "truncated"}
+// {"status", "headers", "body" or "body_base64", "truncated"}
 function drawResponse(result) {
   if (!isNumber(result?.status)) return undefined;
   const body = typeof result.body === "string" ? result.body : "";
   const type = Object.entries(object(result.headers)).find(([name]) => name.toLowerCase() === "content-type")?.[1];
   const line = make("p", { class: "response" },
     make("b", { class: result.status < 400 ? "good" : "bad", text: String(result.status) }), " ",
-    [Array.isArray(type) ? type[0] : type, body ? count(body.length, "character") : "empty body"].filter(Boolean).join(", "),
+    [cell(type), extent(body, result)].filter(Boolean).join(", "),
   );
   if (body === "") return [line];
   const excerpt = body.length > mostText ? `${body.slice(0, mostText)}…` : body;
   const pre = make("pre", { class: "json", tabindex: "0", text: excerpt });
   return [line, body.length <= 300 && body.split("\n").length <= 6 ? pre : fold("Body", false, pre)];
+}
+
+function extent(body, result) {
+  if (result.body_base64) return "not text";
+  if (!body) return "no body";
+  return count(body.length, "character") + (result.truncated ? " of more" : "");
 }
 
 function object(value) {

@@ -23,6 +23,8 @@ export function keyOf(task) {
  *  onChange(key) is called for every task that has changed or gone, onReplace() when all have,
  *  onFinished(task) when an event ends a task. */
 export class TaskStore {
+  /** Whether the server has more tasks than its snapshot held. */
+  partial = false;
   #read;
   #listener;
   #tasks = new Map(); // key → task
@@ -42,7 +44,7 @@ export class TaskStore {
 
   /** Takes a CloudEvent off the stream. */
   receive(event) {
-    if (event.type === "dev.seri.snapshot") this.#replace(event.data.tasks ?? []);
+    if (event.type === "dev.seri.snapshot") this.#replace(event.data);
     else if (event.type.startsWith("dev.seri.task.")) this.#change(event);
   }
 
@@ -54,12 +56,13 @@ export class TaskStore {
     this.#listener.onChange(key);
   }
 
-  #replace(tasks) {
+  #replace({ tasks, truncated }) {
+    this.partial = truncated === true;
     this.#life.abort();
     this.#life = new AbortController();
     this.#held.clear();
     this.#toRead = [];
-    this.#tasks = new Map(tasks.map((task) => [keyOf(task), task]));
+    this.#tasks = new Map((tasks ?? []).map((task) => [keyOf(task), task]));
     this.#listener.onReplace();
   }
 
