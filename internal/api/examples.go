@@ -1,0 +1,70 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/wire"
+)
+
+// The examples of the documentation: one task on its way, so that they tell a story from operation to operation.
+var (
+	exampleAt = time.Date(2026, 1, 31, 13, 45, 0, 0, time.UTC)
+
+	exampleRequest = map[string]any{
+		"type":    "image.thumbnail",
+		"payload": map[string]any{"source": "https://example.com/photo.jpeg", "sizes": []int{64, 512}},
+		"owner":   "user:42",
+	}
+	exampleBatchRequest = map[string]any{"tasks": []any{exampleRequest, map[string]any{"type": "image.thumbnial", "payload": struct{}{}}}}
+
+	exampleTask     = exampleStage(seri.Pending, 1, func(*wire.Task) {})
+	exampleRunning  = exampleStage(seri.Active, 3, func(t *wire.Task) { t.Progress = &seri.ProgressInfo{Done: 1, Total: 2, Message: "64 px"} })
+	exampleFinished = exampleStage(seri.Succeeded, 5, func(t *wire.Task) {
+		t.Result = json.RawMessage(`{"thumbnails":[{"size":64,"url":"/files/photo-64.jpeg"},{"size":512,"url":"/files/photo-512.jpeg"}]}`)
+	})
+	exampleRevoked = exampleStage(seri.Revoked, 2, func(t *wire.Task) { t.Reason = seri.ReasonRevoked })
+
+	exampleBatch = BatchAnswer{Items: []BatchItem{
+		{Status: 202, Task: &exampleTask},
+		refusedItem(kindUnknownType.problem(
+			`body.tasks[1].type is not a type that any worker knows; did you mean image.thumbnail?`,
+			newFault("body.tasks[1].type", "image.thumbnial", "is not a type that any worker knows; did you mean image.thumbnail?"))),
+	}}
+
+	exampleQueue  = Queue{Name: "default", Pending: 3, Active: 10, Succeeded: 120, Latency: 0.4, Processed: 2048, Failed: 17}
+	examplePaused = Queue{Name: "default", Paused: true, Pending: 3, Succeeded: 120, Latency: 61.2, Processed: 2048, Failed: 17}
+	exampleQueues = Queues{Queues: []Queue{exampleQueue}}
+	examplePage   = Page{Tasks: []wire.Task{exampleRunning}, Next: "50"}
+	exampleTypes  = Types{Types: []Type{{
+		Name:    "image.thumbnail",
+		Args:    json.RawMessage(`{"type":"object","properties":{"source":{"type":"string"},"sizes":{"type":"array","items":{"type":"integer"}}},"required":["source","sizes"],"additionalProperties":false}`),
+		Queues:  []string{"default"},
+		Workers: 2,
+	}}}
+)
+
+const exampleFrame = "id: default@1763800000123-0:0\n" +
+	"event: dev.seri.task.started\n" +
+	`data: {"specversion":"1.0","id":"default/1763800000123-0:0","source":"/v1/queues/default","type":"dev.seri.task.started",` +
+	`"subject":"R4ZFQ2M5KXW7TJ3NB6VYAH2CLE","time":"2026-01-31T13:45:00.123Z","datacontenttype":"application/json",` +
+	`"data":{"task":"R4ZFQ2M5KXW7TJ3NB6VYAH2CLE","type":"image.thumbnail","queue":"default","state":"active","seq":2,"attempt":1}}` + "\n\n"
+
+func exampleStage(state seri.State, seq uint64, change func(*wire.Task)) wire.Task {
+	info := seri.Info{
+		ID: "R4ZFQ2M5KXW7TJ3NB6VYAH2CLE", Type: "image.thumbnail", Queue: seri.DefaultQueue, Owner: "user:42", State: state,
+		Payload:    []byte(`{"source":"https://example.com/photo.jpeg","sizes":[64,512]}`),
+		MaxRetries: seri.DefaultMaxRetries, Timeout: seri.DefaultTimeout, Retention: seri.DefaultRetention,
+		EnqueuedAt: exampleAt, Seq: seq,
+	}
+	if state == seri.Active || state == seri.Succeeded {
+		info.Attempt, info.StartedAt = 1, exampleAt.Add(20*time.Millisecond)
+	}
+	if state.Terminal() {
+		info.FinishedAt = exampleAt.Add(300 * time.Millisecond)
+	}
+	t := wire.NewTask(info)
+	change(&t)
+	return t
+}

@@ -1,0 +1,130 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seri-queue/seri/internal/keys"
+)
+
+// Idempotency remembers which task an Idempotency-Key stands for.
+//
+// The record is claimed, with the identity of the task to be, before the task is enqueued, and settled after. If the
+// server dies in between, a repeat finds an open claim and enqueues under the same identity: if the first attempt had
+// got that far, the ID's conflict shows it. Without the claim, a repeat would make a second task; without the
+// settling, a repeat after the task has run and been deleted would run it again.
+type Idempotency interface {
+	// Find returns the record of a key; false if there is none.
+	Find(ctx context.Context, digest string) (IdempotencyRecord, bool, error)
+	// Claim stores the record for 24 hours if the key has none. It returns the record that stands, and whether it is
+	// the one given.
+	Claim(ctx context.Context, digest string, r IdempotencyRecord) (standing IdempotencyRecord, claimed bool, err error)
+	// Settle notes that the task has been enqueued.
+	Settle(ctx context.Context, digest string, r IdempotencyRecord) error
+	// Release takes the claim back, unless it has been settled or is no longer r's.
+	Release(ctx context.Context, digest string, r IdempotencyRecord) error
+}
+
+// IdempotencyRecord is what is remembered about a key.
+type IdempotencyRecord struct {
+	Body    string    `json:"body"` // hex SHA-256 of the request's body, byte for byte
+	Queue   string    `json:"queue"`
+	ID      string    `json:"id"`
+	At      time.Time `json:"at"` // when the first request came, by that server's clock
+	Settled bool      `json:"settled,omitempty"`
+}
+
+// idempotencyLife is how long a key is remembered: longer than any client goes on retrying.
+const idempotencyLife = 24 * time.Hour
+
+// idempotencyDigest is the name under which a key is remembered. Keys are private to the API key that used them, and
+// do not reach Redis in the clear.
+func idempotencyDigest(keyID, idempotencyKey string) string {
+	return digest([]byte(keyID + "\x00" + idempotencyKey))
+}
+
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+//go:embed release.lua
+var releaseSource string
+
+var release = redis.NewScript(releaseSource)
+
+// RedisIdempotency keeps the records in Redis, one key each.
+type RedisIdempotency struct {
+	rdb redis.UniversalClient
+}
+
+// NewRedisIdempotency returns the [Idempotency] on rdb.
+func NewRedisIdempotency(rdb redis.UniversalClient) *RedisIdempotency {
+	return &RedisIdempotency{rdb}
+}
+
+// Find implements [Idempotency].
+func (s *RedisIdempotency) Find(ctx context.Context, digest string) (IdempotencyRecord, bool, error) {
+	encoded, err := s.rdb.Get(ctx, keys.Idempotency(digest)).Result()
+	return decodeRecord(encoded, err)
+}
+
+// Claim implements [Idempotency] by one SET NX GET.
+func (s *RedisIdempotency) Claim(ctx context.Context, digest string, r IdempotencyRecord) (IdempotencyRecord, bool, error) {
+	encoded, err := json.Marshal(r)
+	if err != nil {
+		return r, false, fmt.Errorf("encode idempotency record: %w", err)
+	}
+	before, err := s.rdb.SetArgs(ctx, keys.Idempotency(digest), encoded, redis.SetArgs{Mode: "NX", Get: true, TTL: idempotencyLife}).Result()
+	standing, found, err := decodeRecord(before, err)
+	if err != nil || found {
+		return standing, false, err
+	}
+	return r, true, nil
+}
+
+// Settle implements [Idempotency]. It writes the whole record, so that it also restores one that has been released meanwhile.
+func (s *RedisIdempotency) Settle(ctx context.Context, digest string, r IdempotencyRecord) error {
+	r.Settled = true
+	encoded, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode idempotency record: %w", err)
+	}
+	if err := s.rdb.Set(ctx, keys.Idempotency(digest), encoded, idempotencyLife).Err(); err != nil {
+		return fmt.Errorf("settle idempotency record: %w", err)
+	}
+	return nil
+}
+
+// Release implements [Idempotency].
+func (s *RedisIdempotency) Release(ctx context.Context, digest string, r IdempotencyRecord) error {
+	encoded, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode idempotency record: %w", err)
+	}
+	if err := release.Run(ctx, s.rdb, []string{keys.Idempotency(digest)}, encoded).Err(); err != nil {
+		return fmt.Errorf("release idempotency record: %w", err)
+	}
+	return nil
+}
+
+func decodeRecord(encoded string, err error) (r IdempotencyRecord, found bool, _ error) {
+	if errors.Is(err, redis.Nil) {
+		return r, false, nil
+	}
+	if err != nil {
+		return r, false, fmt.Errorf("read idempotency record: %w", err)
+	}
+	if err := json.Unmarshal([]byte(encoded), &r); err != nil {
+		return r, false, fmt.Errorf("decode idempotency record: %w", err)
+	}
+	return r, true, nil
+}

@@ -1,0 +1,87 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+)
+
+// The limits of a request. [seri] has those of a task: payload 256 KiB, headers 16 KiB, names 256 bytes.
+const (
+	maxTaskBytes  = 1 << 20 // body of one task
+	maxBatchBytes = 8 << 20 // body of a batch: enough for 1,000 tasks of 8 KiB, little enough to hold a hundred at once
+	maxBatchTasks = 1000    // what one call of the store takes
+	maxDepth      = 32      // of JSON, payload included
+	maxSeconds    = 10 * 366 * 24 * 3600
+
+	maxPage     = 200 // tasks in one page; a page may hold their payloads and results
+	defaultPage = 50
+
+	bodyTimeout  = 30 * time.Second // for the body to arrive
+	storeTimeout = 10 * time.Second // for all calls of one request to the store
+)
+
+// bodyKey is where takeBody leaves a request's body.
+type bodyKey struct{}
+
+// takeBody is the middleware of an operation that has a body: it refuses what is not declared as JSON, is too large or
+// too slow, and hands the bytes on. The bytes are the request's own, so that tasks may keep parts of them.
+func takeBody(maxBytes int64) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		r, w := humago.Unwrap(ctx)
+		if p := checkContentType(r.Header.Get("Content-Type")); p != nil {
+			p.write(w)
+			return
+		}
+		// A server without deadlines on its connections (a recorder in a test) cannot set one; then none is needed.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBytes))
+		if err != nil {
+			bodyProblem(err, maxBytes).write(w)
+			return
+		}
+		next(huma.WithValue(ctx, bodyKey{}, body))
+	}
+}
+
+func bodyProblem(err error, maxBytes int64) *Problem {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		fault := newFault("body", nil, fmt.Sprintf("has more than %d bytes, which is the limit here", maxBytes))
+		return kindTooLarge.problem(fault.Location+" "+fault.Message, fault)
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return kindTimeout.problem(fmt.Sprintf("the body did not arrive within %v", bodyTimeout))
+	}
+	return kindMalformed.problem("the body broke off before its end")
+}
+
+func checkContentType(header string) *Problem {
+	const want = `; send "Content-Type: application/json"`
+	if header == "" {
+		return kindMediaType.problem("the request has no Content-Type" + want)
+	}
+	mediaType, params, err := mime.ParseMediaType(header)
+	if err != nil || mediaType != "application/json" {
+		return kindMediaType.problem(fmt.Sprintf("the Content-Type is %q", header)+want, newFault("header.Content-Type", header, "must be application/json"))
+	}
+	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
+		return kindMediaType.problem(fmt.Sprintf("the charset is %q; JSON is UTF-8", charset), newFault("header.Content-Type", header, "must have no charset but utf-8"))
+	}
+	return nil
+}
+
+// checkReachable refuses names that no URL can carry: as a path's segment they mean "here" and "up".
+func checkReachable(name string) error {
+	if name == "." || name == ".." {
+		return fmt.Errorf("is %q, which cannot stand in a URL; choose another name", name)
+	}
+	return nil
+}

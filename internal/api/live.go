@@ -1,0 +1,62 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// addLive adds the live endpoints. They are not huma's, because they answer with streams; their documentation is.
+func (s *server) addLive(api huma.API, table *routes) {
+	filters := []*huma.Param{
+		filter("task", "Only this task.", "R4ZFQ2M5KXW7TJ3NB6VYAH2CLE"),
+		filter("owner", "Only tasks with this owner.", "user:42"),
+		filter("queue", "Only this queue's tasks.", "default"),
+		filter("type", "Only tasks of this type.", "csv.profile"),
+		filter("after", "Resume after this cursor, which every frame carries.", ""),
+	}
+	const frames = " First comes one dev.seri.snapshot with the tasks as they are, then every later change in order, as CloudEvents in JSON: dev.seri.task.queued, scheduled, started, progress, retrying, succeeded, failed, revoked. Without a filter: everything. What can no longer be resumed is said by dev.seri.gap, and a snapshot follows."
+
+	if s.config.Events != nil {
+		table.Handle("GET /v1/events", s.config.Events)
+		responses := answers(200, "A stream that does not end by itself", nil, 422, 503)
+		responses["200"].Content = map[string]*huma.MediaType{"text/event-stream": {
+			Schema:  &huma.Schema{Type: huma.TypeString},
+			Example: exampleFrame,
+		}}
+		describe(api, &huma.Operation{
+			OperationID: "streamEvents", Method: http.MethodGet, Path: "/v1/events", Tags: []string{"Live"},
+			Summary:     "Watch tasks by server-sent events",
+			Description: strings.TrimSpace(frames) + " The id of each event is its cursor, so a browser resumes by itself.",
+			Parameters:  append(filters[:len(filters):len(filters)], &huma.Param{Name: "Last-Event-ID", In: "header", Description: "As after; sent by browsers when they reconnect.", Schema: &huma.Schema{Type: huma.TypeString}}),
+			Responses:   responses,
+		})
+	}
+	if s.config.WebSocket != nil {
+		table.Handle("GET /v1/ws", s.config.WebSocket)
+		responses := answers(101, "The connection is a WebSocket from here on; every message is one CloudEvent", nil, 422, 503)
+		responses["101"].Content = map[string]*huma.MediaType{}
+		describe(api, &huma.Operation{
+			OperationID: "watchEvents", Method: http.MethodGet, Path: "/v1/ws", Tags: []string{"Live"},
+			Summary:     "Watch tasks by WebSocket",
+			Description: strings.TrimSpace(frames),
+			Parameters:  filters,
+			Responses:   responses,
+		})
+	}
+}
+
+// describe documents an operation that huma does not serve.
+func describe(api huma.API, op *huma.Operation) {
+	complete(api, op)
+	api.OpenAPI().AddOperation(op)
+}
+
+func filter(name, description, example string) *huma.Param {
+	p := &huma.Param{Name: name, In: "query", Description: description, Schema: &huma.Schema{Type: huma.TypeString}}
+	if example != "" {
+		p.Example = example
+	}
+	return p
+}

@@ -1,0 +1,91 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// routes is the table of everything that the server answers. A route needs an API key unless it is listed as open, so
+// that a forgotten line closes a door and does not open one. The rule goes by the route that has matched, not by
+// the request's path, so there is no way of spelling a path that gets round it.
+type routes struct {
+	*http.ServeMux
+	server *server
+	taken  []string // "GET /path", of every route but the catch-alls
+}
+
+// openRoutes need no key: probes, documentation, and the page, which asks for a key itself.
+var openRoutes = map[string]bool{
+	"GET /healthz": true, "GET /readyz": true,
+	"GET /openapi.json": true, "GET /openapi.yaml": true, "GET /docs": true, "GET /docs/start.js": true, "GET /docs/swagger-ui-bundle.js": true, "GET /docs/swagger-ui.css": true, "GET /problems/{code}": true,
+	"/": true,
+}
+
+// HandleFunc adds a route. It is the method by which huma adds its own.
+func (t *routes) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
+	t.Handle(pattern, http.HandlerFunc(handler))
+}
+
+// Handle adds a route.
+func (t *routes) Handle(pattern string, handler http.Handler) {
+	if !t.server.config.Insecure && !openRoutes[pattern] {
+		handler = t.server.requireKey(handler)
+	}
+	if strings.Contains(pattern, " ") {
+		t.taken = append(t.taken, pattern)
+	}
+	if pattern != "/" { // the page sets its own
+		handler = answerHeaders(handler)
+	}
+	t.ServeMux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		requestFrom(r.Context()).pattern = pattern
+		handler.ServeHTTP(w, r)
+	})
+}
+
+// answerHeaders sets what every answer of the API carries: it is never stored, never sniffed, never framed, and runs nothing.
+func answerHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-store")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// elsewhere answers what no route takes: 405 if another method would be taken at this path, otherwise 404 or, outside
+// of /v1, the page.
+func (t *routes) elsewhere(page http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if allowed := t.methods(r); len(allowed) > 0 {
+			answerHeaders(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				kindMethod.problem(r.Method+" is not possible here; "+strings.Join(allowed, ", ")+" is").
+					withHeader("Allow", strings.Join(allowed, ", ")).write(w)
+			})).ServeHTTP(w, r)
+			return
+		}
+		if page != nil {
+			page.ServeHTTP(w, r)
+			return
+		}
+		answerHeaders(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			kindNoRoute.problem("no route matches " + quote(r.URL.Path) + "; GET /openapi.json lists them").write(w)
+		})).ServeHTTP(w, r)
+	})
+}
+
+// methods lists the methods that some route takes at the path of r.
+func (t *routes) methods(r *http.Request) []string {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+		probe := r.Clone(r.Context())
+		probe.Method = method
+		if _, pattern := t.Handler(probe); slices.Contains(t.taken, pattern) {
+			allowed = append(allowed, method)
+		}
+	}
+	return allowed
+}

@@ -1,0 +1,200 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/wire"
+)
+
+type enqueueInput struct {
+	IdempotencyKey string `header:"Idempotency-Key" minLength:"1" maxLength:"255" doc:"Any text. For 24 hours a repeat with the same key and the same body, byte for byte, answers with the first task and makes no second one."`
+}
+
+type enqueueOutput struct {
+	Location string `header:"Location" doc:"The path of the task, with its queue."`
+	Replayed string `header:"Idempotent-Replayed" doc:"true: the task was made by an earlier request with this Idempotency-Key."`
+	Body     wire.Task
+}
+
+type taskInput struct {
+	ID    string `path:"id" maxLength:"256" doc:"The task's id." example:"R4ZFQ2M5KXW7TJ3NB6VYAH2CLE"`
+	Queue string `query:"queue" maxLength:"256" doc:"The task's queue. Without it, all queues are searched."`
+}
+
+type taskOutput struct {
+	Status int
+	Body   wire.Task
+}
+
+func (s *server) addTasks(api huma.API) {
+	tags := []string{"Tasks"}
+	enqueue := huma.Operation{
+		OperationID: "enqueueTask", Method: http.MethodPost, Path: "/v1/tasks", Tags: tags, DefaultStatus: http.StatusAccepted,
+		Summary:     "Enqueue a task",
+		Description: "202 means that the task is stored. It is shown as it was accepted; Location has its later states. A second task with the same id in the same queue is refused with 409, whose member task is the one that exists. Durations are numbers of seconds.",
+		Middlewares: huma.Middlewares{takeBody(maxTaskBytes)},
+		Responses:   answers(202, "Stored", exampleTask, 400, 408, 409, 413, 415, 422, 503),
+	}
+	register(api, enqueue, s.enqueue)
+	describeBody[TaskRequest](api, enqueue, exampleRequest)
+
+	register(api, huma.Operation{
+		OperationID: "getTask", Method: http.MethodGet, Path: "/v1/tasks/{id}", Tags: tags,
+		Summary:     "Look at a task",
+		Description: "State, progress, attempts, times, and the result or the error. 404 if there is no such task, or no longer: after its retention a task is deleted.",
+		Responses:   answers(200, "The task", exampleFinished, 404, 422, 503),
+	}, s.task)
+
+	revoke := answers(200, "The task is revoked and will not run", exampleRevoked, 404, 409, 422, 503)
+	revoke["202"] = answer(api, "A worker is running the task and has been asked to stop; the task is revoked once the worker has let go", exampleRunning)
+	register(api, huma.Operation{
+		OperationID: "revokeTask", Method: http.MethodDelete, Path: "/v1/tasks/{id}", Tags: tags,
+		Summary:     "Revoke a task",
+		Description: "Durable, also while the task runs: its handler's context is cancelled. 409 if the task has ended already; the member task tells how.",
+		Responses:   revoke,
+	}, s.revoke)
+}
+
+func (s *server) enqueue(ctx context.Context, in *enqueueInput) (*enqueueOutput, error) {
+	ctx, cancel := storeContext(ctx)
+	defer cancel()
+	body, _ := ctx.Value(bodyKey{}).([]byte)
+	if in.IdempotencyKey != "" {
+		return s.enqueueOnce(ctx, in.IdempotencyKey, body)
+	}
+	now := s.now()
+	m, p := s.decode(ctx, body, now)
+	if p != nil {
+		return nil, p
+	}
+	if err := s.config.Tasks.Enqueue(ctx, m); err != nil {
+		return nil, s.refused(ctx, m, err)
+	}
+	return accepted(acceptedTask(m, now), false), nil
+}
+
+// decode reads and checks the body of one task. now is what a countdown begins at.
+func (s *server) decode(ctx context.Context, body []byte, now time.Time) (seri.Message, *Problem) {
+	if err := scan(body); err != nil {
+		return seri.Message{}, kindMalformed.problem(err.Error(), newFault("body", nil, err.Error()))
+	}
+	m, faults := decodeTask(body, "body", now)
+	if len(faults) > 0 {
+		return m, invalid(faults)
+	}
+	p, err := s.checkType(ctx, m, "body")
+	if err != nil {
+		return m, s.fromError(ctx, "check the type of a task", err)
+	}
+	return m, p
+}
+
+// refused answers for a task that the store has not taken.
+func (s *server) refused(ctx context.Context, m seri.Message, err error) *Problem {
+	p := s.refusal(ctx, m, err)
+	if p.Type != problemsPath+kindConflict.code {
+		return p
+	}
+	existing, err := s.config.Tasks.Task(ctx, m.Queue, m.ID)
+	if err != nil {
+		return p // gone between the two calls, or not readable now; the conflict is true all the same
+	}
+	return p.withTask(wire.NewTask(existing))
+}
+
+// refusal is [server.refused] without another call to the store.
+func (s *server) refusal(ctx context.Context, m seri.Message, err error) *Problem {
+	switch {
+	case isConflict(err):
+		return kindConflict.problem("the queue "+quote(m.Queue)+" has a task with the id "+quote(m.ID)).
+			withHeader("Location", taskPath(m.Queue, m.ID))
+	case isDuplicate(err):
+		return kindDuplicate.problem("a task of type " + quote(m.Type) + " with this payload holds the uniqueness lock in the queue " + quote(m.Queue))
+	}
+	return s.fromError(ctx, "enqueue a task", err)
+}
+
+func accepted(t wire.Task, replayed bool) *enqueueOutput {
+	out := &enqueueOutput{Location: taskPath(t.Queue, t.ID), Body: t}
+	if replayed {
+		out.Replayed = "true"
+	}
+	return out
+}
+
+// acceptedTask shows a message as the task that it has just become. Reading it back would cost a round trip to learn
+// only what may have happened since.
+func acceptedTask(m seri.Message, now time.Time) wire.Task {
+	info := seri.Info{
+		ID: m.ID, Type: m.Type, Queue: m.Queue, Owner: m.Owner, State: seri.Pending,
+		Payload: m.Payload, Headers: m.Headers,
+		MaxRetries: m.MaxRetries, Timeout: wholeSeconds(m.Timeout), Deadline: m.Deadline, Expires: m.Expires, Retention: wholeSeconds(m.Retention),
+		EnqueuedAt: now.Truncate(time.Millisecond), Seq: 1,
+	}
+	if m.ETA.After(now) {
+		info.State, info.DueAt = seri.Scheduled, m.ETA
+	}
+	return wire.NewTask(info)
+}
+
+// wholeSeconds rounds up, as the store does.
+func wholeSeconds(d time.Duration) time.Duration {
+	return (d + time.Second - 1).Truncate(time.Second)
+}
+
+func taskPath(queue, id string) string {
+	return "/v1/tasks/" + url.PathEscape(id) + "?queue=" + url.QueryEscape(queue)
+}
+
+func (s *server) task(ctx context.Context, in *taskInput) (*taskOutput, error) {
+	ctx, cancel := storeContext(ctx)
+	defer cancel()
+	info, err := s.find(ctx, in)
+	if err != nil {
+		return nil, s.fromError(ctx, "look at a task", err)
+	}
+	return &taskOutput{http.StatusOK, wire.NewTask(info)}, nil
+}
+
+func (s *server) find(ctx context.Context, in *taskInput) (seri.Info, error) {
+	if in.Queue != "" {
+		return s.config.Tasks.Task(ctx, in.Queue, in.ID)
+	}
+	return s.config.Tasks.Find(ctx, in.ID)
+}
+
+func (s *server) revoke(ctx context.Context, in *taskInput) (*taskOutput, error) {
+	ctx, cancel := storeContext(ctx)
+	defer cancel()
+	queue := in.Queue
+	if queue == "" {
+		info, err := s.config.Tasks.Find(ctx, in.ID)
+		if err != nil {
+			return nil, s.fromError(ctx, "find a task to revoke", err)
+		}
+		queue = info.Queue
+	}
+	info, err := s.config.Tasks.Revoke(ctx, queue, in.ID)
+	switch {
+	case isEnded(err):
+		return nil, kindEnded.problem("the task has " + past(info.State) + " already").withTask(wire.NewTask(info))
+	case err != nil:
+		return nil, s.fromError(ctx, "revoke a task", err)
+	case info.State == seri.Revoked:
+		return &taskOutput{http.StatusOK, wire.NewTask(info)}, nil
+	}
+	return &taskOutput{http.StatusAccepted, wire.NewTask(info)}, nil
+}
+
+func past(s seri.State) string {
+	if s == seri.Revoked {
+		return "been revoked"
+	}
+	return string(s)
+}
