@@ -1,0 +1,39 @@
+// Package events follows the event streams of all queues and hands each event to whoever watches for it.
+//
+// Use [New], run the hub with [Hub.Run], and subscribe with [Hub.Subscribe]; then call [Subscription.Next] in a loop.
+//
+//	stream of queue a ──tail──┐                       ┌─▶ subscription: task=…
+//	stream of queue b ──tail──┼─▶ hub: one order ─────┼─▶ subscription: owner=…
+//	stream of queue c ──tail──┘   each event encoded  └─▶ subscription: everything
+//	                              once
+//
+// One reader follows each stream, however many watch. The hub puts the events of all queues into one order; the
+// positions that it has reached in every queue after an event are that event's cursor, for all who have come so far.
+//
+// # A subscription's life
+//
+// A new subscription notes the hub's positions, joins it, reads a snapshot of its tasks, and hands out the snapshot and
+// then what came after those positions. What the snapshot already shows (an event of a task whose number is not above
+// the snapshot's) is left out.
+//
+// A resumed subscription has no snapshot. It reads the streams from its cursor on by itself until it has reached their
+// ends, joins the hub, reads what lies between its own positions and the hub's, and goes on with the hub. Where a stream
+// no longer has what the cursor asks for, the subscriber gets a gap frame and a fresh snapshot.
+//
+// # Guarantees
+//
+//   - After its snapshot, or its cursor, a subscription gets every event that matches its filter, each once, in the
+//     order of its queue. Events of different queues have no order among each other.
+//   - What cannot be had any more is announced by a gap frame, which names the range, and a fresh snapshot: streams that
+//     were trimmed, deleted, or went back in a failover.
+//   - A subscription's memory is bounded. One that does not take its events ends with a [SlowError]; it can be resumed
+//     from its last frame's cursor.
+//
+// # What is not promised
+//
+//   - A gap may be announced although nothing was missed, for example when the entry that a cursor points at was trimmed
+//     and Redis is too old (before 7.0) to say how many followed it. The contrary does not happen.
+//   - A task that is deleted, and enqueued anew under the same id, in the milliseconds in which a snapshot is read may
+//     show its old life's last events after the snapshot.
+//   - Nothing is kept in the hub: how far a cursor reaches back is how long Redis keeps the stream.
+package events

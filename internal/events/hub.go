@@ -1,0 +1,306 @@
+package events
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/wire"
+)
+
+// Snapshotter reads the present state of what a subscription is about.
+type Snapshotter interface {
+	// Snapshot returns the tasks that match the filter; truncated says that there are more than it returns.
+	// [seri.ErrNotFound] means that the filter's task does not exist.
+	Snapshot(ctx context.Context, f Filter) (tasks []seri.Info, truncated bool, err error)
+}
+
+// ErrStopped is why subscriptions end, or are refused, when the hub stops.
+var ErrStopped = errors.New("the event hub has stopped")
+
+// ErrTooManyQueues refuses a subscription over more queues than a cursor can name.
+var ErrTooManyQueues = fmt.Errorf("there are more than %d queues: subscribe to one of them, or to a task", MaxCursorQueues)
+
+// Config tunes a [Hub]. The zero value is ready to use.
+type Config struct {
+	// Buffer bounds the bytes that wait for one subscriber. They are shared with other subscribers of the same events.
+	// Default: 1 MiB, about three calls that enqueue 1,000 tasks each, which a subscriber to everything gets at once.
+	Buffer int
+	// Snapshots is how many snapshots are read at once; further ones wait. Default: 16, so that the subscribers who
+	// come back together after an outage do not fall upon Redis.
+	Snapshots int
+	// Logger receives the hub's log. Default: [slog.Default].
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() (Config, error) {
+	c.Buffer = cmp.Or(c.Buffer, 1<<20)
+	c.Snapshots = cmp.Or(c.Snapshots, 16)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	var errs []error
+	if c.Buffer < 0 {
+		errs = append(errs, fmt.Errorf("option Buffer is %d, must be positive", c.Buffer))
+	}
+	if c.Snapshots < 0 {
+		errs = append(errs, fmt.Errorf("option Snapshots is %d, must be positive", c.Snapshots))
+	}
+	return c, errors.Join(errs...)
+}
+
+// Hub hands the events of all queues to subscriptions.
+type Hub struct {
+	streams   streams
+	snapshots Snapshotter
+	cfg       Config
+	reading   chan struct{} // holds a value for each snapshot that is being read
+	nudge     chan struct{}
+	ready     chan struct{} // closed when the hub knows where it stands
+	stopped   chan struct{} // closed when Run has ended
+	watched   atomic.Int64  // how many subscriptions there are, roughly: to be asked without the lock
+
+	// mu puts the events of all queues into one order, so that the positions reached after an event are true for every
+	// subscription that has been handed it.
+	mu     sync.Mutex
+	at     []place // ordered by queue: the last event of each that was handed out
+	losses int     // calls of lose
+	index  index
+}
+
+// New returns a hub on the event streams in Redis; it does nothing until [Hub.Run].
+//
+// Each queue holds one of the client's connections in a blocked read: give the hub a client of its own, with a PoolSize
+// above the number of queues.
+func New(rdb redis.UniversalClient, snapshots Snapshotter, cfg Config) (*Hub, error) {
+	return newHub(redisStreams{rdb}, snapshots, cfg)
+}
+
+func newHub(streams streams, snapshots Snapshotter, cfg Config) (*Hub, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("event hub: %w", err)
+	}
+	return &Hub{
+		streams:   streams,
+		snapshots: snapshots,
+		cfg:       cfg,
+		reading:   make(chan struct{}, cfg.Snapshots),
+		nudge:     make(chan struct{}, 1),
+		ready:     make(chan struct{}),
+		stopped:   make(chan struct{}),
+		index:     newIndex(),
+	}, nil
+}
+
+// Run follows the streams until ctx ends; then it ends all subscriptions with [ErrStopped]. It outlasts outages of
+// Redis. A hub runs once.
+func (h *Hub) Run(ctx context.Context) error {
+	t := &tail{streams: h.streams, sink: h, logger: h.cfg.Logger, nudge: h.nudge}
+	err := t.Run(ctx)
+
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	close(h.stopped)
+	for s := range h.index.each {
+		h.drop(s)
+		s.buf.end(ErrStopped)
+	}
+	return err
+}
+
+// await returns when the hub knows where it stands, which it does once Redis has answered.
+func (h *Hub) await(ctx context.Context) error {
+	select {
+	case <-h.ready:
+		return nil
+	case <-h.stopped:
+		return ErrStopped
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the event streams: %w", context.Cause(ctx))
+	}
+}
+
+// hurry asks the tail to look for new queues soon, for a subscriber who has just made one.
+func (h *Hub) hurry() {
+	select {
+	case h.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// join adds a subscription and returns the positions after which it will be handed everything, and how often the hub
+// has lost events so far; further losses it will be told of.
+func (h *Hub) join(s *Subscription) (Cursor, int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	select {
+	case <-h.stopped:
+		return Cursor{}, 0, ErrStopped
+	default:
+	}
+	s.buf = newBuffer(h.cfg.Buffer)
+	h.index.add(s)
+	h.watched.Add(1)
+	s.joined = true
+	return h.cursor(), h.losses, nil
+}
+
+// leave removes a subscription, if it is there.
+func (h *Hub) leave(s *Subscription) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.drop(s)
+}
+
+// drop is leave, for those who hold the lock.
+func (h *Hub) drop(s *Subscription) {
+	if s.joined {
+		h.index.remove(s)
+		h.watched.Add(-1)
+		s.joined = false
+	}
+}
+
+// idle returns the hub's positions if s has been handed nothing that it has not taken.
+func (h *Hub) idle(s *Subscription) (Cursor, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !s.joined || !s.buf.empty() {
+		return Cursor{}, false
+	}
+	return h.cursor(), true
+}
+
+// position returns where the hub is, and how often it has lost events so far.
+func (h *Hub) position() (Cursor, int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.cursor(), h.losses
+}
+
+// cursor returns where the hub is. The lock is held.
+func (h *Hub) cursor() Cursor { return Cursor{slices.Clone(h.at)} }
+
+// reach notes where the hub is in one queue. The lock is held.
+func (h *Hub) reach(queue string, at Position) {
+	i, ok := slices.BinarySearchFunc(h.at, queue, byQueue)
+	if !ok {
+		h.at = slices.Insert(h.at, i, place{queue: queue})
+	}
+	h.at[i].at = at
+}
+
+func (h *Hub) begin(at Cursor) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.at = slices.Clone(at.places)
+	close(h.ready)
+}
+
+func (h *Hub) publish(queue string, entries []entry) {
+	decoded := make([][]seri.Event, len(entries))
+	watched := h.watched.Load() > 0
+	if watched { // before taking the lock: decoding takes longer than handing out
+		for i, e := range entries {
+			decoded[i] = h.decode(queue, e)
+		}
+	}
+
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i, e := range entries {
+		if !watched && h.index.size > 0 { // somebody came in between
+			decoded[i] = h.decode(queue, e)
+		}
+		if len(decoded[i]) == 0 {
+			h.reach(queue, endOf(e.id))
+		}
+		for j := range decoded[i] {
+			at := Position{e.id, j}
+			h.reach(queue, at)
+			h.hand(at, &decoded[i][j])
+		}
+	}
+}
+
+// decode returns an entry's events. An entry that is not ours is reported and passed over: there is nothing to be shown
+// of it, and the queue's other events must go on.
+func (h *Hub) decode(queue string, e entry) []seri.Event {
+	decoded, err := wire.DecodeEvents(queue, e.text)
+	if err == nil && len(decoded) > MaxIndex {
+		err = fmt.Errorf("%d events in one entry", len(decoded))
+	}
+	if err != nil {
+		h.cfg.Logger.Error("passed over an entry of an event stream", "queue", queue, "entry", e.id.String(), "error", err)
+		return nil
+	}
+	return decoded
+}
+
+// hand gives one event to all subscriptions that match. The lock is held.
+func (h *Hub) hand(at Position, e *seri.Event) {
+	var it *item // made when the first subscription matches
+	for _, in := range h.index.concerned(e) {
+		if in == nil {
+			continue
+		}
+		for i := len(in.members) - 1; i >= 0; i-- { // backwards: a full subscription is removed
+			s := in.members[i]
+			if !s.filter.Matches(e) {
+				continue
+			}
+			if it == nil {
+				it = &item{queue: e.Queue, at: at, event: *e}
+				if err := it.encode(); err != nil {
+					h.cfg.Logger.Error("passed over an event", "queue", e.Queue, "position", at.String(), "error", err)
+					return
+				}
+			}
+			h.shape(it, s.form)
+			if !s.buf.push(it) {
+				h.drop(s)
+			}
+		}
+	}
+}
+
+// shape makes the item's frame for subscriptions of one form, unless it is there. Others may read the item at the same
+// time; they read only the fields of their own forms, which were written before the item was handed to them.
+func (h *Hub) shape(it *item, f form) {
+	switch {
+	case f == confined && it.confined.JSON == nil:
+		it.confined = sealFrame(it.typ, it.json, it.at.String())
+	case f == spanning && it.spanning.JSON == nil:
+		it.reached = h.cursor()
+		it.spanning = sealFrame(it.typ, it.json, it.reached.String())
+	}
+}
+
+func (h *Hub) lose(queue string, next Position, before *Position) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i, ok := slices.BinarySearchFunc(h.at, queue, byQueue)
+	after := Position{}
+	if ok {
+		after = h.at[i].at
+	}
+	h.cfg.Logger.Warn("events are missing from a stream", "queue", queue, "after", after.String(), "next", next.String())
+	h.reach(queue, next)
+	h.losses++
+	it := &item{queue: queue, at: next, loss: &loss{after, before}}
+	for s := range h.index.each {
+		if s.filter.Queue != "" && s.filter.Queue != queue {
+			continue
+		}
+		if !s.buf.push(it) {
+			h.drop(s)
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package events
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/seri-queue/seri"
+)
+
+// memory is streams without Redis, for tests in bubbles of testing/synctest.
+type memory struct {
+	mu      sync.Mutex
+	names   []string
+	streams map[string]*memoryStream
+	down    bool          // every call fails
+	changed chan struct{} // closed and replaced at each append
+}
+
+type memoryStream struct {
+	entries []entry
+	last    EntryID
+	added   int64
+}
+
+func newMemory(queues ...string) *memory {
+	return &memory{names: queues, streams: make(map[string]*memoryStream), changed: make(chan struct{})}
+}
+
+// append writes one entry, a millisecond after the last one of any queue.
+func (m *memory) append(queue string, events ...event) EntryID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !slices.Contains(m.names, queue) {
+		m.names = append(m.names, queue)
+	}
+	s := m.streams[queue]
+	if s == nil {
+		s = new(memoryStream)
+		m.streams[queue] = s
+	}
+	s.added++
+	id := EntryID{Ms: s.last.Ms + 1}
+	if now := uint64(time.Now().UnixMilli()); now > s.last.Ms {
+		id = EntryID{Ms: now}
+	}
+	s.last = id
+	s.entries = append(s.entries, entry{id, encodeEvents(events)})
+	close(m.changed)
+	m.changed = make(chan struct{})
+	return id
+}
+
+// trim removes the first n entries of a stream.
+func (m *memory) trim(queue string, n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.streams[queue].entries = m.streams[queue].entries[n:]
+}
+
+// flush removes everything.
+func (m *memory) flush() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.names, m.streams = nil, make(map[string]*memoryStream)
+}
+
+// rollBack removes the last n entries as if they had never been, as a failover to a replica that lacks them does.
+func (m *memory) rollBack(queue string, n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.streams[queue]
+	s.entries = s.entries[:len(s.entries)-n]
+	s.added -= int64(n)
+	s.last = s.entries[len(s.entries)-1].id
+}
+
+func (m *memory) setDown(down bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.down = down
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+var errDown = errors.New("the connection was refused")
+
+func (m *memory) Queues(context.Context) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.down {
+		return nil, errDown
+	}
+	return slices.Clone(m.names), nil
+}
+
+func (m *memory) Follow(ctx context.Context, queue string, after EntryID, limit int, wait time.Duration) ([]entry, error) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		m.mu.Lock()
+		changed, down := m.changed, m.down
+		entries := m.from(queue, EntryID{after.Ms, after.Seq + 1}, limit)
+		m.mu.Unlock()
+		if down {
+			return nil, errDown
+		}
+		if len(entries) > 0 {
+			return entries, nil
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (m *memory) Range(_ context.Context, queue string, from EntryID, limit int) ([]entry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.down {
+		return nil, errDown
+	}
+	return m.from(queue, from, limit), nil
+}
+
+func (m *memory) from(queue string, id EntryID, limit int) []entry {
+	s := m.streams[queue]
+	if s == nil {
+		return nil
+	}
+	first, _ := slices.BinarySearchFunc(s.entries, id, func(e entry, id EntryID) int { return e.id.Compare(id) })
+	return slices.Clone(s.entries[first:min(len(s.entries), first+limit)])
+}
+
+func (m *memory) Look(_ context.Context, queue string, id EntryID) (view, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.streams[queue]
+	switch {
+	case m.down:
+		return view{}, errDown
+	case s == nil:
+		return view{added: -1}, nil
+	case slices.ContainsFunc(s.entries, func(e entry) bool { return e.id == id }):
+		return view{has: true, exists: true, added: -1}, nil
+	}
+	v := view{exists: true, last: s.last, length: int64(len(s.entries)), added: s.added}
+	if len(s.entries) > 0 {
+		v.first = s.entries[0].id
+	}
+	return v, nil
+}
+
+// event is an event as the scripts write it.
+type event struct {
+	Kind  seri.EventKind `json:"kind"`
+	Task  string         `json:"task"`
+	Type  string         `json:"type"`
+	Seq   uint64         `json:"seq"`
+	At    int64          `json:"at"`
+	Owner string         `json:"owner,omitempty"`
+}
+
+func encodeEvents(events []event) string {
+	text, err := json.Marshal(events)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// progress is the event with the given number of a task.
+func progress(task string, seq uint64) event {
+	return event{Kind: seri.EventProgress, Task: task, Type: "t", Seq: seq, Owner: "user:1"}
+}

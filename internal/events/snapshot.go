@@ -1,0 +1,100 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/seri-queue/seri"
+)
+
+// known is what a snapshot has shown: of these tasks, events up to these numbers need not be handed out, as long as
+// they come from before the snapshot. (Later, an id may begin a new life, whose numbers begin anew.)
+type known struct {
+	seqs  map[taskKey]uint64
+	until Cursor // the ends of the tasks' streams just after the snapshot was read
+}
+
+type taskKey struct{ queue, id string }
+
+// shows reports whether the snapshot has shown an event already.
+func (k *known) shows(queue string, at Position, e *seri.Event) bool {
+	return k != nil && at.Compare(k.until.At(queue)) <= 0 && e.Seq <= k.seqs[taskKey{queue, e.Task}]
+}
+
+// unless returns k, or nil if a subscription that has come to the cursor does not need it any more.
+func (k *known) unless(at Cursor) *known {
+	if k == nil || at.covers(k.until) {
+		return nil
+	}
+	return k
+}
+
+// readSnapshot asks for the present state; there may be others who ask.
+func (s *Subscription) readSnapshot(ctx context.Context) (tasks []seri.Info, truncated bool, err error) {
+	select {
+	case s.hub.reading <- struct{}{}:
+		defer func() { <-s.hub.reading }()
+	case <-ctx.Done():
+		return nil, false, fmt.Errorf("wait to read a snapshot: %w", context.Cause(ctx))
+	}
+	tasks, truncated, err = s.hub.snapshots.Snapshot(ctx, s.filter)
+	if err != nil {
+		return nil, false, fmt.Errorf("read a snapshot: %w", err)
+	}
+	return tasks, truncated, nil
+}
+
+// snapshot reads one in the course of a subscription, after a gap.
+func (s *Subscription) snapshot(ctx context.Context) error {
+	s.starting = true // to read it takes time, which is not the reader's fault
+	tasks, truncated, err := s.readSnapshot(ctx)
+	if err != nil && !errors.Is(err, seri.ErrNotFound) {
+		return err
+	}
+	return s.show(ctx, tasks, truncated) // the task being gone, one of nothing
+}
+
+// show makes a snapshot's frame and takes note of what it shows. The ends of the streams are read after the snapshot,
+// so whatever it shows is before them.
+func (s *Subscription) show(ctx context.Context, tasks []seri.Info, truncated bool) error {
+	k := &known{seqs: make(map[taskKey]uint64, len(tasks))}
+	seen := make(map[string]bool)
+	for _, t := range tasks {
+		if t.Seq == 0 || !s.covers(t.Queue) {
+			continue
+		}
+		k.seqs[taskKey{t.Queue, t.ID}] = t.Seq
+		if !seen[t.Queue] {
+			seen[t.Queue] = true
+			v, err := s.hub.streams.Look(ctx, t.Queue, EntryID{})
+			if err != nil {
+				return err
+			}
+			k.until = k.until.With(t.Queue, endOf(v.last))
+		}
+	}
+	s.known = k.unless(s.cursor)
+	frame, err := snapshotFrame(tasks, truncated, s.Cursor())
+	if err != nil {
+		return err
+	}
+	s.frames = append(s.frames, frame)
+	return nil
+}
+
+// gap announces that events of a queue are missing, and goes on after them. A snapshot has to follow. The frame's
+// cursor is from before the gap, so that who resumes at it does not miss the snapshot.
+func (s *Subscription) gap(queue string, l loss, next Position) error {
+	if seen := s.cursor.At(queue); l.after.Compare(seen) < 0 {
+		l.after = seen
+	}
+	frame, err := gapFrame(queue, l, s.Cursor())
+	if err != nil {
+		return err
+	}
+	s.frames = append(s.frames, frame)
+	s.cursor = s.cursor.With(queue, next)
+	s.level = false
+	return nil
+}

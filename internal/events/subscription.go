@@ -1,0 +1,282 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/seri-queue/seri"
+)
+
+// framesAtOnce bounds what [Subscription.Next] returns of the events that wait.
+const framesAtOnce = 64
+
+// SlowError ends a subscription whose reader did not keep up. It can be resumed at the cursor.
+type SlowError struct{ Cursor string }
+
+func (e *SlowError) Error() string { return "the subscriber did not take its events in time" }
+
+// form says how a subscription's cursors look, and so with whom it shares frames.
+type form int
+
+const (
+	// confined to one queue by its filter: the cursor is the event's position.
+	confined form = iota
+	// spanning all queues: the cursor is where the hub is in each.
+	spanning
+	// single: to one task, in the queues in which it was found. Few watch the same task, so nothing is shared.
+	single
+)
+
+// Subscription is one reader's view of the events. Its methods must be called by one goroutine at a time.
+type Subscription struct {
+	hub    *Hub
+	filter Filter
+	form   form
+
+	// The hub's, under its lock.
+	slot   int
+	joined bool
+
+	buf    *buffer
+	batch  []*item // taken from buf
+	next   int     // the first of batch that was not received yet
+	frames []Frame
+	unread bool // frames have not been returned yet
+	timer  *time.Timer
+
+	cursor   Cursor   // after the last frame, or later: what followed and did not match is behind it
+	queues   []string // form single: where the task was found; nil: not known, any
+	level    bool     // the hub was seen to be where the cursor is, or beyond
+	known    *known   // what the snapshot has shown; nil: nothing of it can come any more
+	starting bool     // a full buffer is no fault of the reader, who has not been given it yet
+	lagging  *lag     // reads streams by itself; nil: lives off the hub
+}
+
+// Subscribe begins a subscription: its first frame is a snapshot. It returns [seri.ErrNotFound] if the filter's task
+// does not exist. A subscription to a task stays open when the task has ended: an operator may run it again, and a
+// browser's EventSource takes the end of a stream for a fault and reconnects.
+func (h *Hub) Subscribe(ctx context.Context, f Filter) (*Subscription, error) {
+	s, err := h.subscription(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	at, _, err := h.join(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.begin(ctx, at); err != nil {
+		h.leave(s)
+		return nil, err
+	}
+	return s, nil
+}
+
+// Resume continues a subscription after a cursor of an earlier one with the same filter, also one to another hub.
+// The first frame is the first event after it; whether there still is one is found out by [Subscription.Next].
+func (h *Hub) Resume(ctx context.Context, f Filter, after Cursor) (*Subscription, error) {
+	s, err := h.subscription(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	s.cursor = after
+	if s.form == single && len(after.places) > 0 {
+		s.queues = after.queues()
+	}
+	s.lagging = new(lag)
+	return s, nil
+}
+
+func (h *Hub) subscription(ctx context.Context, f Filter) (*Subscription, error) {
+	if err := h.await(ctx); err != nil {
+		return nil, err
+	}
+	h.hurry()
+	s := &Subscription{hub: h, filter: f, form: spanning}
+	switch {
+	case f.Queue != "":
+		s.form = confined
+	case f.Task != "":
+		s.form = single
+	}
+	return s, nil
+}
+
+// begin reads the first snapshot. at is where the hub is.
+func (s *Subscription) begin(ctx context.Context, at Cursor) error {
+	switch s.form {
+	case confined:
+		s.cursor = Cursor{}.With(s.filter.Queue, at.At(s.filter.Queue))
+	case spanning:
+		if len(at.places) > MaxCursorQueues {
+			return ErrTooManyQueues
+		}
+		s.cursor = at
+	case single: // as soon as its queue is known
+	}
+	tasks, truncated, err := s.readSnapshot(ctx)
+	if err != nil {
+		return err
+	}
+	if s.filter.Task != "" && len(tasks) == 0 {
+		return fmt.Errorf("watch task %q: %w", s.filter.Task, seri.ErrNotFound)
+	}
+	if s.form == single {
+		for _, t := range tasks {
+			s.cursor = s.cursor.With(t.Queue, at.At(t.Queue))
+		}
+		s.queues = s.cursor.queues()
+	}
+	s.unread, s.starting = true, true
+	return s.show(ctx, tasks, truncated)
+}
+
+// Next returns the next frames, as soon as there are any. After waiting for so long it returns none, and no error: time
+// for a sign of life. The frames are valid until the next call.
+//
+// It returns a [*SlowError] if the reader was too slow, [ErrStopped] if the hub has stopped, and the cause of ctx. After
+// an error the subscription can only be closed; it can be resumed at the cursor of the last frame.
+func (s *Subscription) Next(ctx context.Context, wait time.Duration) ([]Frame, error) {
+	if !s.unread {
+		clear(s.frames)
+		s.frames = s.frames[:0]
+	}
+	s.unread = false
+	var alarm <-chan time.Time
+	for {
+		var err error
+		if s.lagging != nil {
+			err = s.catchUp(ctx)
+		} else {
+			err = s.drain(ctx)
+		}
+		switch {
+		case err != nil:
+			return nil, err
+		case len(s.frames) > 0:
+			return s.frames, nil
+		case s.lagging != nil || s.next < len(s.batch):
+			continue
+		}
+		if alarm == nil {
+			alarm = s.setAlarm(wait)
+		}
+		select {
+		case <-s.buf.ready:
+		case <-alarm:
+			s.rest()
+			return nil, nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (s *Subscription) setAlarm(wait time.Duration) <-chan time.Time {
+	if s.timer == nil {
+		s.timer = time.NewTimer(wait)
+	} else {
+		s.timer.Reset(wait)
+	}
+	return s.timer.C
+}
+
+// Cursor returns the text of the position at which the subscription can be resumed: that of the last frame, or a later
+// one if all that followed was about something else.
+func (s *Subscription) Cursor() string { return s.cursor.Text(s.filter.Queue) }
+
+// Close ends the subscription. It may be closed twice.
+func (s *Subscription) Close() { s.hub.leave(s) }
+
+// drain turns what the hub has handed over into frames.
+func (s *Subscription) drain(ctx context.Context) error {
+	if s.next == len(s.batch) {
+		clear(s.batch)
+		batch, err := s.buf.take(s.batch)
+		switch {
+		case errors.Is(err, errFull) && s.starting:
+			s.lagging = new(lag) // what the buffer has dropped is read from the streams
+			s.batch, s.next = nil, 0
+			return nil
+		case errors.Is(err, errFull):
+			return &SlowError{s.Cursor()}
+		case err != nil:
+			return err
+		}
+		s.starting = false
+		s.batch, s.next = batch, 0
+	}
+	for s.next < len(s.batch) && len(s.frames) < framesAtOnce {
+		it := s.batch[s.next]
+		s.next++
+		if err := s.receive(ctx, it); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// receive makes the frame of one item, unless the subscriber has it already.
+func (s *Subscription) receive(ctx context.Context, it *item) error {
+	at := s.cursor.At(it.queue)
+	switch {
+	case !s.covers(it.queue):
+		return nil
+	case it.loss != nil:
+		if at == it.at || it.loss.before != nil && at.Compare(it.at) > 0 {
+			return nil // the subscription has noticed it by itself, or had read what the hub has missed
+		}
+		if err := s.gap(it.queue, *it.loss, it.at); err != nil {
+			return err
+		}
+		return s.snapshot(ctx)
+	case it.at.Compare(at) <= 0:
+		return nil // read from the stream
+	}
+
+	frame := Frame{}
+	switch s.form {
+	case confined:
+		s.cursor, frame = Cursor{[]place{{it.queue, it.at}}}, it.confined
+	case single:
+		s.cursor = s.cursor.With(it.queue, it.at)
+	case spanning:
+		if s.level = s.level || it.reached.covers(s.cursor); s.level {
+			s.cursor, frame = it.reached, it.spanning
+		} else { // ahead of the hub in some queue: the cursor must not fall back there
+			s.cursor = s.cursor.latest(it.reached)
+		}
+	}
+	switch {
+	case s.known.shows(it.queue, it.at, &it.event):
+		return nil
+	case frame.JSON == nil:
+		frame = sealFrame(it.typ, it.json, s.Cursor())
+	}
+	s.frames = append(s.frames, frame)
+	s.known = s.known.unless(s.cursor)
+	return nil
+}
+
+// rest moves the cursor up to the hub's, when nothing came: what there was did not match. An old cursor would be one
+// whose entry is trimmed away some day.
+func (s *Subscription) rest() {
+	if at, ok := s.hub.idle(s); ok {
+		s.cursor = s.cursor.latest(at.only(s.covers))
+		s.known = s.known.unless(s.cursor)
+	}
+}
+
+// covers reports whether a queue's events can be the subscription's.
+func (s *Subscription) covers(queue string) bool {
+	switch {
+	case s.form == confined:
+		return queue == s.filter.Queue
+	case s.form == single && s.queues != nil:
+		return slices.Contains(s.queues, queue)
+	default:
+		return true
+	}
+}
