@@ -23,7 +23,8 @@
 --
 -- Guarantees that each token is greater than every one handed out before in the queue, also after a failover that lost
 -- writes: the greater of the last one plus 1 and Redis' clock in µs. A popped task is leased, settled (revoked, expired),
--- set aside for a worker that knows its type, or was no task at all (an ID without a message); none is lost.
+-- set aside for a worker that knows its type, or was no task at all (an ID without a message); none is lost, whatever its
+-- record holds. Runs when Redis is out of memory.
 
 local pending, active, lease, paused, fence = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local stream, scheduled, due, archived = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
@@ -32,18 +33,19 @@ local prefix, maxlen, nonce, worker = ARGV[1], ARGV[2], ARGV[5], ARGV[6]
 if redis.call('EXISTS', paused) == 1 then
   return {-1}
 end
+local types = ARGV[7] ~= '' and cjson.decode(ARGV[7])
+local token = math.max(number(redis.call('GET', fence)), now_us - 1)
 local ids = redis.call('RPOP', pending, ARGV[3])
 if not ids then
   return {0, 0, 0}
 end
 
-local types = ARGV[7] ~= '' and cjson.decode(ARGV[7])
-local token = math.max((tonumber(redis.call('GET', fence) or '0')), now_us - 1)
 local expiry = string.format('%.6f', now_us / 1000000 + tonumber(ARGV[4]))
 local replies = {#ids, 0, 0}
 local leased, leases = {}, {}
 
 local function settle_revoked(task, id, seq, head, reason)
+  release(task, id)
   redis.call('ZADD', archived, now_s, id)
   redis.call('HSET', task, 'state', 'archived', 'reason', reason, 'finished', at, 'seq', digits(seq + 1))
   event(seq + 1, '"kind":"revoked",' .. head .. ',"data":{"reason":"' .. reason .. '"}')
@@ -72,28 +74,32 @@ local function grant(task, id, seq, head, record)
   leased[#leased + 1] = id
   leases[#leases + 1] = expiry
   leases[#leases + 1] = id
-  event(seq + 1, '"kind":"started",' .. head .. ',"data":{"attempt":' .. digits((record[8] or 0) + 1) .. ',"worker":' .. worker .. '}')
+  event(seq + 1, '"kind":"started",' .. head .. ',"data":{"attempt":' .. digits(number(record[8]) + 1) .. ',"worker":' .. worker .. '}')
   local n = #replies
   replies[n + 1], replies[n + 2], replies[n + 3], replies[n + 4] = id, record[1], text, record[3] or ''
 end
 
 for _, id in ipairs(ids) do
   local task = prefix .. id
-  local record = redis.call('HMGET', task, 'msg', 'seq', 'owner', 'expires', 'revoked', 'fence', 'reason', 'retried')
+  local record = redis.pcall('HMGET', task, 'msg', 'seq', 'owner', 'expires', 'revoked', 'fence', 'reason', 'retried')
   local msg = record[1]
   if not msg then
     redis.call('DEL', task)
     replies[2] = replies[2] + 1
   else
     record[6] = record[6] or record[7]
-    local head, seq = about(id, msg, record[3]), tonumber(record[2] or '0')
-    if seq == 0 then
+    local head, seq = about(id, msg, record[3]), number(record[2])
+    if seq == 0 then -- enqueued by a stock producer, and perhaps tried by a stock server
       seq = 1
       event(1, '"kind":"queued",' .. head)
+      record[8] = retried_of(msg)
+      if record[8] > 0 then
+        redis.call('HSET', task, 'retried', digits(record[8]))
+      end
     end
     if record[5] then
       settle_revoked(task, id, seq, head, 'revoked')
-    elseif record[4] and tonumber(record[4]) <= now_ms then
+    elseif record[4] and number(record[4]) <= now_ms then
       settle_revoked(task, id, seq, head, 'expired')
     elseif types and not types[type_of(msg)] then
       park(task, id, seq, head)

@@ -33,7 +33,7 @@ local function start(id)
     redis.call('HSET', task, 'state', 'pending', 'pending_since', since)
     return
   end
-  local seq, head = tonumber(record[2] or '0'), about(id, record[1], record[3])
+  local seq, head = number(record[2]), about(id, record[1], record[3])
   redis.call('HSET', task, 'state', 'pending', 'pending_since', since, 'seq', digits(seq + 1))
   event(seq + 1, '"kind":"queued",' .. head)
 end

@@ -41,10 +41,16 @@ local function append_events(stream, maxlen)
   end
 end
 
--- type_of reads the task's type out of asynq's message: field 1, which protobuf encoders write first.
+-- number reads a number that stands in a field: 0 if the field is absent, or what stands there is none.
+local function number(field)
+  return tonumber(field) or 0
+end
+
+-- type_of reads the task's type out of asynq's message: field 1, which protobuf encoders write first. Like all that
+-- reads a message, it makes do with any bytes: an error in the middle of a script would undo nothing.
 local function type_of(msg)
   local tag, n, more = string.byte(msg, 1, 3)
-  if tag ~= 10 then
+  if tag ~= 10 or not more then
     return ''
   end
   if n < 128 then
@@ -52,6 +58,29 @@ local function type_of(msg)
   end
   n = n - 128 + more * 128
   return string.sub(msg, 4, 3 + n)
+end
+
+-- retried_of reads the number of retries out of asynq's message: field 6, which only the fields 1 to 5 precede.
+local function retried_of(msg)
+  local i = 1
+  while true do
+    local tag, value, scale = string.byte(msg, i), 0, 1
+    if not tag or tag > 48 then
+      return 0
+    end
+    repeat
+      i = i + 1
+      local byte = string.byte(msg, i)
+      if not byte then
+        return 0
+      end
+      value, scale = value + byte % 128 * scale, scale * 128
+    until byte < 128
+    if tag == 48 then
+      return value
+    end
+    i = i + 1 + (tag % 8 == 2 and value or 0)
+  end
 end
 
 -- about says which task an event is about, as JSON fields.
@@ -130,6 +159,14 @@ local function remember_start(task)
   local since = redis.call('HGET', task, 'pending_since')
   if since then
     redis.call('HSETNX', task, 'enqueued', string.sub(since, 1, -7))
+  end
+end
+
+-- release frees the uniqueness lock of a task that will not run, if it is the task's.
+local function release(task, id)
+  local lock = redis.call('HGET', task, 'unique_key')
+  if lock and redis.call('GET', lock) == id then
+    redis.call('DEL', lock)
   end
 end
 

@@ -46,13 +46,13 @@ local function take_back(id)
     return -- its holder has moved it; only the lease was left behind
   end
   taken = taken + 1
-  local seq, head = tonumber(record[3] or '0') + 1, about(id, record[1], record[4])
+  local seq, head = number(record[3]) + 1, about(id, record[1], record[4])
   redis.call('HDEL', task, 'nonce', 'progress')
   if record[5] then
     bury(task, id, seq, head, 'revoked', 'revoked', '')
     return
   end
-  local crashes = tonumber(record[6] or '0') + 1
+  local crashes = number(record[6]) + 1
   redis.call('HSET', task, 'crashes', digits(crashes))
   if crashes >= most then
     poison = poison + 1

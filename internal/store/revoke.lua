@@ -47,7 +47,7 @@ if record[5] and redis.call('GET', record[5]) == id then
   redis.call('DEL', record[5])
 end
 remember_start(task)
-local seq = tonumber(record[3] or '0') + 1
+local seq = number(record[3]) + 1
 redis.call('ZADD', archived, now_s, id)
 redis.call('HSET', task, 'state', 'archived', 'reason', 'revoked', 'finished', at, 'seq', digits(seq))
 event(seq, '"kind":"revoked",' .. about(id, record[1], record[4]) .. ',"data":{"reason":"revoked"}')
