@@ -27,8 +27,8 @@
 //
 // # Guarantees
 //
-// Ticks are whole seconds between the Unix epoch and the year 9999. [Spec.Next] is strictly increasing, ends after at
-// most a few dozen steps whatever the spec, and every spec that [Parse] accepts has a next tick (29 February may be
+// Ticks are whole seconds between the Unix epoch and the year 9999. [Spec.Next] is strictly increasing, ends after
+// a bounded number of steps whatever the spec, and every spec that [Parse] accepts has a next tick (29 February may be
 // eight years away, around 2100). Leap seconds do not exist, as everywhere in Go.
 //
 // Not promised: that a future tick stays where it is. Governments change their clocks, and a new time zone database

@@ -123,7 +123,7 @@ func scalarJSON(n *yaml.Node) ([]byte, error) {
 	return json.Marshal(v)
 }
 
-// jsonText is a string in JSON, with <, > and & as they are: nobody puts a payload into a page as it is.
+// jsonText is a string in JSON, with <, > and & left readable: payloads are shown to people.
 func jsonText(s string) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
