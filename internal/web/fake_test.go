@@ -25,7 +25,8 @@ import (
 // fake is a Seri whose workers are the test: the page in front, the API and the live events behind it, from memory.
 // Its frames are made by package wire, so they are those of the real one.
 type fake struct {
-	URL string
+	URL   string
+	photo []byte // the sample; not to be set once the page is open
 
 	mu       sync.Mutex
 	tasks    map[string]*seri.Info // by ID
@@ -56,7 +57,7 @@ type fault struct {
 func newFake(t testing.TB) *fake {
 	f := &fake{
 		tasks: make(map[string]*seri.Info), lost: make(map[int]bool),
-		changed: make(chan struct{}), cut: make(chan struct{}),
+		changed: make(chan struct{}), cut: make(chan struct{}), photo: landscape(1280, 853),
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", web.Handler())
@@ -64,7 +65,7 @@ func newFake(t testing.TB) *fake {
 	mux.HandleFunc("GET /v1/tasks/{id}", f.guard(f.get))
 	mux.HandleFunc("DELETE /v1/tasks/{id}", f.guard(f.revoke))
 	mux.HandleFunc("GET /v1/events", f.guard(f.events))
-	mux.HandleFunc("GET /samples/photo.jpeg", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(landscape(1280, 853)) })
+	mux.HandleFunc("GET /samples/photo.jpeg", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(f.photo) })
 	mux.HandleFunc("GET /samples/cities.csv", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, "city,country,population,founded\nTokyo,Japan,13960000,1457\nBerlin,Germany,3645000,1237\nLagos,Nigeria,15388000,\nLima,Peru,10092000,1535\n")
 	})

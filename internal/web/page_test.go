@@ -26,6 +26,7 @@ func TestPage(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *fake, context.Context){
 		"enqueues and follows a task by keyboard alone":     keyboardAlone,
 		"enqueues each of its samples as it stands":         samplesAsTheyStand,
+		"proposes sizes that the sample can be shrunk to":   sizesThatFit,
 		"shows what tasks say as text":                      hostileText,
 		"resumes where it was when the stream is cut":       resumes,
 		"reads a task again when an event is missing":       readsAgain,
@@ -91,6 +92,15 @@ func samplesAsTheyStand(t *testing.T, f *fake, tab context.Context) {
 	posted(t, f, `{"type":"image.thumbnail","payload":{"source":"`+f.URL+`/samples/photo.jpeg","sizes":[640,320,160]}}`,
 		`{"type":"csv.profile","payload":{"source":"`+f.URL+`/samples/cities.csv"}}`,
 		`{"type":"http.request","payload":{"url":"`+f.URL+`/healthz","method":"GET","headers":{"Accept":"text/plain"}},"countdown":2.5,"max_retries":0,"owner":"user:42"}`)
+}
+
+func sizesThatFit(t *testing.T, f *fake, tab context.Context) {
+	f.photo = landscape(150, 103)
+	do(t, tab, open(f), webtest.Until(`document.querySelector("#image-sizes").value === "128, 64, 32"`),
+		click("#image-sizes"), press(kb.End, ", 300"), press(kb.Tab), // beyond the image, but the visitor's own choice
+		chromedp.SendKeys(chromedp.CSS("#image-source"), "?again"), press(kb.Tab),
+		webtest.Until(`document.querySelector("#panel-image img").src.endsWith("?again") && document.querySelector("#panel-image img").complete`),
+		webtest.Until(`document.querySelector("#image-sizes").value === "128, 64, 32, 300"`))
 }
 
 // hostile is text that would run, load or break something if a page took it for more than text.

@@ -26,6 +26,7 @@ func TestScreenshots(t *testing.T) {
 	}
 	full, empty, locked := newFake(t), newFake(t), newFake(t)
 	everyState(full)
+	empty.photo = landscape(150, 103)
 	locked.key = "secret"
 	browser := webtest.Start(t)
 

@@ -101,7 +101,7 @@ export class TaskList {
   #addChip(state) {
     const number = make("span", { class: "chip-number", text: "0" });
     const word = make("span", { class: "chip-word", text: state || "all" });
-    const button = make("button", { type: "button", class: "chip", "aria-pressed": String(state === this.#state) }, number, word);
+    const button = make("button", { type: "button", class: "chip none", "aria-pressed": String(state === this.#state) }, number, word);
     if (state) button.dataset.state = state;
     button.addEventListener("click", () => this.#filter(state));
     find("#chips").append(button);

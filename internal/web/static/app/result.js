@@ -4,7 +4,7 @@ import { make } from "./dom.js";
 import { bytes, count, number, pretty } from "./format.js";
 
 const mostColumns = 100; // of a profile, and images of a thumbnail task
-const longestEdge = 16; // rem, of the largest thumbnail on show
+const longestEdge = 256; // px, of the largest thumbnail on show
 const mostText = 20_000; // characters of JSON or of a body
 
 /** Returns the elements that show the result of a succeeded task. */
@@ -48,7 +48,7 @@ function drawImages(result) {
       height: isSize(image) ? String(image.height) : undefined,
     });
     picture.addEventListener("error", () => picture.replaceWith(src)); // the file is gone, or not served here
-    if (isSize(image)) picture.style.width = `${(longestEdge * image.width) / longest}rem`; // their sizes beside each other, true to scale
+    if (isSize(image)) picture.style.width = `${(Math.min(longestEdge, longest) * image.width) / longest}px`; // true to scale beside each other
     strip.append(make("li", {},
       make("a", { href: src, target: "_blank", rel: "noopener" }, picture),
       make("span", { class: "caption" }, make("b", { text: size }), " ", weight),
