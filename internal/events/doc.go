@@ -31,6 +31,9 @@
 //
 // # What is not promised
 //
+//   - A resumed subscription does not know its earlier snapshot: resumed at the cursor of that snapshot, or of a frame
+//     soon after it, it gets events that the snapshot had shown. (Each event says its task's number, and so does the
+//     snapshot.)
 //   - A gap may be announced although nothing was missed, for example when the entry that a cursor points at was trimmed
 //     and Redis is too old (before 7.0) to say how many followed it. The contrary does not happen.
 //   - A task that is deleted, and enqueued anew under the same id, in the milliseconds in which a snapshot is read may
