@@ -1,0 +1,27 @@
+// Package gateway serves live events to browsers and other clients, over Server-Sent Events ([Gateway.SSE]) and
+// WebSocket ([Gateway.WebSocket]). Both carry the same frames, CloudEvents in JSON, one to a message.
+//
+// # Request
+//
+// A GET with any of the parameters task, owner, queue and type, each at most once; those given must all be true of an
+// event, none given means everything. The first frame is a snapshot of what is asked for; then follows every later event.
+//
+// With ?after=<cursor> (or, for SSE, the header Last-Event-ID, which wins because a browser sends it when it reconnects)
+// there is no snapshot: the first frame is the first event after the cursor. The cursor of each frame is its attribute
+// "cursor"; in SSE it is also the event's id.
+//
+// Before the stream begins, faults are answered as problem+json (RFC 9457): 400 for what is wrong with the request, 403
+// for a foreign Origin, 404 for a task that does not exist, 503 with Retry-After when Redis cannot be read.
+//
+// # End
+//
+// A stream stays open after its task has ended, until the client closes it. Otherwise it ends
+//
+//   - when the client does not keep up: WebSocket close 1013, reason "reason=slow&after=<cursor>"
+//   - when the gateway stops: close 1001, reason "reason=stopping&reconnect_ms=<delay>"; the delays are spread, so that
+//     the clients do not come back all at once
+//   - when Redis cannot be read at a moment when it must be: close 1011, reason "reason=unavailable&reconnect_ms=<delay>"
+//
+// A reason is a query string. The cursor is left out where it does not fit into the 123 bytes of a reason; the last
+// frame has it too. In SSE a stream just ends; the delay comes before as "retry:", and EventSource resumes by itself.
+package gateway

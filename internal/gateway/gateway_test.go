@@ -1,0 +1,490 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/events"
+	"github.com/seri-queue/seri/internal/gateway"
+	"github.com/seri-queue/seri/internal/gateway/gatewaytest"
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redistest"
+)
+
+const patience = 30 * time.Second
+
+// site is a gateway behind an HTTP server, on a Redis with one queue, "q", in which the task "a" exists.
+type site struct {
+	t    *testing.T
+	rdb  redis.UniversalClient
+	url  string
+	stop func() // ends the gateway and waits for it
+}
+
+type snapshotter struct{}
+
+func (snapshotter) Snapshot(_ context.Context, f events.Filter) ([]seri.Info, bool, error) {
+	switch f.Task {
+	case "", "a":
+		return []seri.Info{{ID: "a", Type: "t", Queue: "q", State: seri.Pending, Seq: 1}}, false, nil
+	case "broken":
+		return nil, false, errors.New("the connection was refused")
+	default:
+		return nil, false, seri.ErrNotFound
+	}
+}
+
+func newSite(t *testing.T, cfg gateway.Config, hubCfg events.Config) *site {
+	t.Helper()
+	s := &site{t: t, rdb: redistest.New(t)}
+	if err := s.rdb.SAdd(t.Context(), keys.Queues, "q").Err(); err != nil {
+		t.Fatal(err)
+	}
+	hubCfg.Logger, cfg.Logger = slog.New(slog.DiscardHandler), slog.New(slog.DiscardHandler)
+	hub, err := events.New(s.rdb, snapshotter{}, hubCfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := gateway.New(hub, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/v1/events", g.SSE())
+	mux.Handle("/v1/ws", g.WebSocket())
+	server := httptest.NewServer(mux)
+	s.url = server.URL
+
+	ctx, cancel := context.WithCancel(context.Background())
+	hubDone, gatewayDone := make(chan struct{}), make(chan struct{})
+	hubCtx, cancelHub := context.WithCancel(context.Background())
+	go func() { defer close(hubDone); hub.Run(hubCtx) }()
+	go func() { defer close(gatewayDone); g.Run(ctx) }()
+	s.stop = func() { cancel(); <-gatewayDone }
+	t.Cleanup(func() {
+		s.stop()
+		cancelHub()
+		<-hubDone
+		server.Close()
+	})
+	s.waitUntilOpen()
+	return s
+}
+
+// waitUntilOpen returns when the gateway takes streams: until its Run has begun it answers 503.
+func (s *site) waitUntilOpen() {
+	for {
+		stream, err := gatewaytest.SSE(s.t.Context(), s.url+"/v1/events", "")
+		if err == nil {
+			stream.Close()
+			return
+		}
+		if refused, ok := errors.AsType[*gatewaytest.StatusError](err); !ok || refused.Status != http.StatusServiceUnavailable {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+func (s *site) emit(task string, seqs ...int) {
+	s.t.Helper()
+	var b []string
+	for _, seq := range seqs {
+		b = append(b, fmt.Sprintf(`{"kind":"progress","task":%q,"type":"t","seq":%d,"at":1763800000123,"owner":"user:1","data":{"done":1,"total":3}}`, task, seq))
+	}
+	err := s.rdb.XAdd(s.t.Context(), &redis.XAddArgs{
+		Stream: keys.Queue("q").Events(), Values: []string{"e", "[" + strings.Join(b, ",") + "]"},
+	}).Err()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// open opens a stream by either transport.
+func (s *site) open(transport, query string) (*gatewaytest.Stream, error) {
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	s.t.Cleanup(cancel)
+	var stream *gatewaytest.Stream
+	var err error
+	if transport == "SSE" {
+		stream, err = gatewaytest.SSE(ctx, s.url+"/v1/events?"+query, "")
+	} else {
+		stream, err = gatewaytest.WebSocket(ctx, s.url+"/v1/ws?"+query, nil)
+	}
+	if err == nil {
+		s.t.Cleanup(func() { stream.Close() })
+	}
+	return stream, err
+}
+
+func (s *site) mustOpen(transport, query string) *gatewaytest.Stream {
+	s.t.Helper()
+	stream, err := s.open(transport, query)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return stream
+}
+
+// read returns n frames, each as its type without "dev.seri." and its sequence, and the last cursor.
+func read(t *testing.T, stream *gatewaytest.Stream, n int) (frames []string, cursor string) {
+	t.Helper()
+	for range n {
+		ce, err := stream.Next()
+		if err != nil {
+			t.Fatalf("after %v: %v", frames, err)
+		}
+		frames = append(frames, strings.TrimPrefix(ce.Type, "dev.seri.")+ce.Sequence)
+		cursor = ce.Cursor
+	}
+	return frames, cursor
+}
+
+func expect(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+// each runs a test for both transports.
+func each(t *testing.T, test func(t *testing.T, transport string)) {
+	t.Parallel()
+	for _, transport := range []string{"SSE", "WebSocket"} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			test(t, transport)
+		})
+	}
+}
+
+func TestStreamIsASnapshotAndWhatFollows(t *testing.T) {
+	each(t, func(t *testing.T, transport string) {
+		s := newSite(t, gateway.Config{}, events.Config{})
+		for _, query := range []string{"", "task=a", "owner=user%3A1", "queue=q", "type=t", "task=a&queue=q&owner=user:1&type=t"} {
+			stream := s.mustOpen(transport, query)
+			snapshot, _ := read(t, stream, 1)
+			s.emit("a", 2, 3)
+			s.emit("a", 4)
+			frames, cursor := read(t, stream, 2)
+			stream.Close()
+			rest, _ := read(t, s.mustOpen(transport, strings.Trim(query+"&after="+url.QueryEscape(cursor), "&")), 1)
+
+			expect(t, append(append(snapshot, frames...), rest...), "snapshot", "task.progress2", "task.progress3", "task.progress4")
+		}
+	})
+}
+
+func TestBadRequestsAreRefusedBeforeTheStream(t *testing.T) {
+	each(t, func(t *testing.T, transport string) {
+		s := newSite(t, gateway.Config{}, events.Config{})
+		for name, c := range map[string]struct {
+			query  string
+			status int
+			detail string
+		}{
+			"a parameter that is not known": {"tasks=a", 400, "not known"},
+			"a parameter given twice":       {"task=a&task=b", 400, "2 times"},
+			"an empty parameter":            {"task=", 400, "empty"},
+			"a huge parameter":              {"task=" + strings.Repeat("x", 600), 400, "600 bytes"},
+			"a malformed query":             {"task=%zz", 400, "malformed"},
+			"a malformed cursor":            {"after=yesterday", 400, "cursor"},
+			"a cursor of an unnamed queue":  {"after=1-0:0", 400, "which"},
+			"a task that is not there":      {"task=nobody", 404, "nobody"},
+			"a Redis that does not answer":  {"task=broken", 503, "at the moment"},
+		} {
+			_, err := s.open(transport, c.query)
+
+			refused, ok := errors.AsType[*gatewaytest.StatusError](err)
+			if !ok {
+				t.Errorf("%s: got %v", name, err)
+				continue
+			}
+			if refused.Status != c.status || !strings.Contains(refused.Body, c.detail) ||
+				refused.Header.Get("Content-Type") != "application/problem+json" {
+				t.Errorf("%s: got %v, %v", name, refused, refused.Header)
+			}
+			if refused.Status == 503 && refused.Header.Get("Retry-After") == "" {
+				t.Errorf("%s: no Retry-After", name)
+			}
+		}
+	})
+}
+
+func TestHeaderLastEventIDWinsOverTheQuery(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, gateway.Config{}, events.Config{})
+	stream := s.mustOpen("SSE", "queue=q")
+	s.emit("a", 2, 3)
+	read(t, stream, 1)
+	_, second := read(t, stream, 1)
+
+	resumed, err := gatewaytest.SSE(t.Context(), s.url+"/v1/events?queue=q&after=0-0:0", second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resumed.Close()
+
+	frames, _ := read(t, resumed, 1)
+	expect(t, frames, "task.progress3")
+}
+
+func TestSSEHeadersForbidBuffering(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, gateway.Config{Retry: 1500 * time.Millisecond}, events.Config{})
+	stream := s.mustOpen("SSE", "")
+	read(t, stream, 1)
+
+	for name, want := range map[string]string{
+		"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no",
+	} {
+		if got := stream.Header.Get(name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	if stream.Retry != 1500*time.Millisecond {
+		t.Errorf("retry is %v", stream.Retry)
+	}
+}
+
+func TestSilentSSEStreamIsKeptAliveAndItsCursorMovesOn(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, gateway.Config{KeepAlive: 50 * time.Millisecond}, events.Config{})
+	stream := s.mustOpen("SSE", "owner=nobody")
+	_, first := read(t, stream, 1)
+	s.emit("a", 2)
+
+	resp, err := http.Get(s.url + "/v1/events?owner=nobody&after=" + url.QueryEscape(first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b := make([]byte, 4096)
+	seen := ""
+	for !strings.Contains(seen, ": keep-alive\nid: q@1") {
+		n, err := resp.Body.Read(b)
+		if err != nil {
+			t.Fatalf("%v after %q", err, seen)
+		}
+		seen += string(b[:n])
+	}
+	if strings.Contains(seen, "data:") {
+		t.Errorf("got %q", seen)
+	}
+}
+
+func TestPagesOfForeignOriginsMayNotConnect(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, gateway.Config{Origins: []string{"https://app.example.com"}}, events.Config{})
+	host := strings.TrimPrefix(s.url, "http://")
+	for origin, allowed := range map[string]bool{
+		"":                                 true, // not a browser
+		s.url:                              true,
+		"https://" + host:                  true, // the same host, TLS ended before it reached us
+		"https://app.example.com":          true,
+		"http://app.example.com":           false,
+		"https://app.example.com:8443":     false,
+		"https://app.example.com.evil":     false,
+		"https://evil.app.example.com":     false,
+		"https://evil.com":                 false,
+		"null":                             false,
+		"https://" + host + "@evil.com":    false,
+		"https://evil.com/" + host:         false,
+		"https://APP.example.com":          false,
+		"https://app.example.com, " + host: false,
+	} {
+		header := http.Header{}
+		if origin != "" {
+			header.Set("Origin", origin)
+		}
+
+		stream, err := gatewaytest.WebSocket(t.Context(), s.url+"/v1/ws", header)
+
+		refused, _ := errors.AsType[*gatewaytest.StatusError](err)
+		switch {
+		case allowed && err != nil:
+			t.Errorf("%q: %v", origin, err)
+		case !allowed && (refused == nil || refused.Status != http.StatusForbidden):
+			t.Errorf("%q: got %v", origin, err)
+		}
+		if err == nil {
+			stream.Close()
+		}
+	}
+}
+
+func TestSubprotocolIsPickedWhenOffered(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, gateway.Config{}, events.Config{})
+	for name, c := range map[string]struct {
+		offered []string
+		want    string
+	}{
+		"offered":     {[]string{"mqtt", "cloudevents.json"}, "cloudevents.json"},
+		"not offered": {nil, ""},
+	} {
+		conn, _, err := (&websocket.Dialer{Subprotocols: c.offered}).Dial("ws"+strings.TrimPrefix(s.url, "http")+"/v1/ws", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := conn.Subprotocol(); got != c.want {
+			t.Errorf("%s: got %q", name, got)
+		}
+		conn.Close()
+	}
+}
+
+func TestWebSocketIsPingedAndASilentClientDropped(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, gateway.Config{Ping: 40 * time.Millisecond}, events.Config{})
+	dial := func() *websocket.Conn {
+		conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(s.url, "http")+"/v1/ws", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	alive, silent := dial(), dial()
+	pings := 0
+	enough := errors.New("enough")
+	alive.SetPingHandler(func(string) error {
+		if pings++; pings == 10 {
+			return enough
+		}
+		return alive.WriteControl(websocket.PongMessage, nil, time.Now().Add(time.Second))
+	})
+	silent.SetPingHandler(func(string) error { return nil })
+	readAll := func(conn *websocket.Conn) error {
+		conn.SetReadDeadline(time.Now().Add(patience))
+		for {
+			if _, _, err := conn.ReadMessage(); err != nil {
+				return err
+			}
+		}
+	}
+
+	if err := readAll(alive); !errors.Is(err, enough) {
+		t.Errorf("the client that answers was dropped after %d pings: %v", pings, err)
+	}
+	err := readAll(silent)
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		t.Error("the client that does not answer was kept")
+	}
+}
+
+func TestClientThatSendsMessagesIsTurnedAway(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, gateway.Config{}, events.Config{})
+	for name, c := range map[string]struct {
+		bytes int
+		code  int
+	}{"a message": {10, websocket.ClosePolicyViolation}, "a huge one": {40 << 10, websocket.ClosePolicyViolation}} {
+		conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(s.url, "http")+"/v1/ws", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.WriteMessage(websocket.TextMessage, make([]byte, c.bytes)); err != nil {
+			t.Fatal(err)
+		}
+		for err == nil {
+			_, _, err = conn.ReadMessage()
+		}
+		if !websocket.IsCloseError(err, c.code, websocket.CloseMessageTooBig) {
+			t.Errorf("%s: got %v", name, err)
+		}
+		conn.Close()
+	}
+}
+
+func TestStreamsEndWithTheGateway(t *testing.T) {
+	each(t, func(t *testing.T, transport string) {
+		s := newSite(t, gateway.Config{}, events.Config{})
+		streams := make([]*gatewaytest.Stream, 20)
+		for i := range streams {
+			streams[i] = s.mustOpen(transport, "")
+			read(t, streams[i], 1)
+		}
+
+		stopped := make(chan struct{})
+		go func() { s.stop(); close(stopped) }()
+
+		delays := make(map[time.Duration]bool)
+		for _, stream := range streams {
+			_, err := stream.Next()
+			delay := stream.Retry
+			if transport == "WebSocket" {
+				closed, ok := errors.AsType[*websocket.CloseError](err)
+				if !ok || closed.Code != websocket.CloseGoingAway {
+					t.Fatalf("got %v", err)
+				}
+				reason, _ := url.ParseQuery(closed.Text)
+				delay, _ = time.ParseDuration(reason.Get("reconnect_ms") + "ms")
+				if reason.Get("reason") != "stopping" {
+					t.Errorf("the reason is %q", closed.Text)
+				}
+			} else if !errors.Is(err, io.EOF) {
+				t.Fatalf("got %v", err)
+			}
+			delays[delay] = true
+		}
+		<-stopped
+		if len(delays) < 10 {
+			t.Errorf("the delays are %v", delays)
+		}
+		if _, err := s.open(transport, ""); err == nil || !strings.Contains(err.Error(), "503") {
+			t.Errorf("a stopped gateway answered %v", err)
+		}
+	})
+}
+
+func TestClientThatDoesNotReadIsCutAndOthersAreNot(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, gateway.Config{WriteTimeout: 10 * time.Second}, events.Config{Buffer: 200_000})
+	slow, fast := s.mustOpen("WebSocket", "queue=q"), s.mustOpen("SSE", "queue=q")
+	read(t, fast, 1)
+
+	// The network takes some megabytes for a client that does not read; then its buffer fills.
+	const batch = 50
+	seq := 1
+	for range 400 {
+		seqs := make([]int, batch)
+		for i := range seqs {
+			seq++
+			seqs[i] = seq
+		}
+		s.emit("a", seqs...)
+		read(t, fast, batch)
+	}
+
+	var cursor string
+	for {
+		ce, err := slow.Next()
+		if err == nil {
+			cursor = ce.Cursor
+			continue
+		}
+		closed, ok := errors.AsType[*websocket.CloseError](err)
+		if !ok || closed.Code != websocket.CloseTryAgainLater {
+			t.Fatalf("got %v", err)
+		}
+		reason, _ := url.ParseQuery(closed.Text)
+		if reason.Get("reason") != "slow" || reason.Get("after") != cursor {
+			t.Errorf("the reason is %q, the last cursor %q", closed.Text, cursor)
+		}
+		break
+	}
+}
