@@ -94,8 +94,11 @@ func New(config Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{config: config, now: time.Now}
-	s.types = newKnownTypes(config.Types, config.Tasks.Types, func() time.Time { return s.now() })
+	return newHandler(config, time.Now)
+}
+
+func newHandler(config Config, now func() time.Time) (http.Handler, error) {
+	s := &server{config: config, now: now, types: &knownTypes{compiled: config.Types, live: config.Tasks.Types, now: now}}
 
 	table := &routes{ServeMux: http.NewServeMux(), server: s}
 	api := humago.New(table, humaConfig(config.Version))

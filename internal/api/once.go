@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -43,8 +44,12 @@ func (s *server) enqueueOnce(ctx context.Context, key string, body []byte) (*enq
 		record = standing // another request with the key was quicker by an instant
 	}
 
-	if out, err := s.replay(ctx, record, body, hash); out != nil || err != nil {
-		return out, err
+	if record.Body != hash {
+		return nil, kindKeyReused.problem("the key was used with another body; it stands for that one, byte for byte, for 24 hours",
+			newFault("header.Idempotency-Key", nil, "belongs to another body; use a fresh key"))
+	}
+	if record.Settled {
+		return s.replay(ctx, record, body)
 	}
 	m, p := s.decode(ctx, body, record.At)
 	if p != nil {
@@ -54,49 +59,36 @@ func (s *server) enqueueOnce(ctx context.Context, key string, body []byte) (*enq
 	return s.enqueueClaimed(ctx, name, record, false, m)
 }
 
-// replay answers for a key that has a record: with the first task as it is now, as it was accepted if it has been deleted
-// since, or with a refusal. It returns nothing for a claim that is still open and whose task is not there, because
-// then the task has yet to be enqueued.
-func (s *server) replay(ctx context.Context, record IdempotencyRecord, body []byte, hash string) (*enqueueOutput, error) {
-	if record.Body != hash {
-		return nil, kindKeyReused.problem("the key was used with another body; it stands for that one, byte for byte, for 24 hours",
-			newFault("header.Idempotency-Key", nil, "belongs to another body; use a fresh key"))
-	}
+// replay answers with the task of an earlier request: as it is now, or as it was accepted if it has been deleted since.
+func (s *server) replay(ctx context.Context, record IdempotencyRecord, body []byte) (*enqueueOutput, error) {
 	info, err := s.config.Tasks.Task(ctx, record.Queue, record.ID)
-	switch {
-	case err == nil:
+	if err == nil {
 		return accepted(wire.NewTask(info), true), nil
-	case !errors.Is(err, seri.ErrNotFound):
-		return nil, s.fromError(ctx, "look at the task of an idempotency key", err)
-	case record.Settled:
-		m, _ := decodeTask(body, "body", record.At) // without fault then, so without fault now
-		m.ID, m.Queue = record.ID, record.Queue
-		return accepted(acceptedTask(m, record.At), true), nil
 	}
-	return nil, nil
+	if !errors.Is(err, seri.ErrNotFound) {
+		return nil, s.fromError(ctx, "look at the task of an idempotency key", err)
+	}
+	m, _ := decodeTask(body, "body", record.At) // without fault then, so without fault now
+	m.ID, m.Queue = record.ID, record.Queue
+	return accepted(acceptedTask(m, record.At), true), nil
 }
 
 // enqueueClaimed enqueues a task under the identity that its key's record holds.
 func (s *server) enqueueClaimed(ctx context.Context, name string, record IdempotencyRecord, claimed bool, m seri.Message) (*enqueueOutput, error) {
 	err := s.config.Tasks.Enqueue(ctx, m)
 	if isConflict(err) && !claimed {
-		// The claim is older than this request, so the task that stands there is the claim's: its request died before
-		// it could settle, or is about to.
-		s.settle(ctx, name, record)
-		info, err := s.config.Tasks.Task(ctx, m.Queue, m.ID)
-		if errors.Is(err, seri.ErrNotFound) {
-			return accepted(acceptedTask(m, record.At), true), nil
+		// The claim is older than this request. If the task that stands there is the one asked for, the request that
+		// claimed has enqueued it and died before it could settle, or is about to settle.
+		if info, err := s.config.Tasks.Task(ctx, m.Queue, m.ID); err == nil && info.Type == m.Type && bytes.Equal(info.Payload, m.Payload) {
+			s.settle(ctx, name, record)
+			return accepted(wire.NewTask(info), true), nil
 		}
-		if err != nil {
-			return nil, s.fromError(ctx, "look at the task of an idempotency key", err)
-		}
-		return accepted(wire.NewTask(info), true), nil
 	}
 	if isConflict(err) || isDuplicate(err) {
 		// Refused for a reason that may pass, or that another body would not have: the key stays free. Should a
 		// request with the same key have enqueued the task in this instant, its Settle restores the record.
-		if released := s.config.Idempotency.Release(ctx, name, record); released != nil {
-			s.config.Logger.WarnContext(ctx, "idempotency key was not released", "error", released)
+		if err := s.config.Idempotency.Release(ctx, name, record); err != nil {
+			s.config.Logger.WarnContext(ctx, "idempotency key was not released", "error", err)
 		}
 	}
 	if err != nil {
@@ -106,8 +98,11 @@ func (s *server) enqueueClaimed(ctx context.Context, name string, record Idempot
 	return accepted(acceptedTask(m, record.At), !claimed), nil
 }
 
-// settle may fail without harm to this answer: a repeat finds the claim open and the task there.
+// settle may fail without harm to this answer: a repeat finds the claim open and the task there. It goes on when the
+// client has gone, for then a repeat is likely.
 func (s *server) settle(ctx context.Context, name string, record IdempotencyRecord) {
+	ctx, cancel := storeContext(context.WithoutCancel(ctx))
+	defer cancel()
 	if err := s.config.Idempotency.Settle(ctx, name, record); err != nil {
 		s.config.Logger.WarnContext(ctx, "idempotency key was not settled", "task_id", record.ID, "error", err)
 	}

@@ -43,7 +43,7 @@ type (
 		Queue string `path:"queue" maxLength:"256" doc:"The queue's name." example:"default"`
 	}
 	pageInput struct {
-		queueInput
+		Queue  string `path:"queue" maxLength:"256" doc:"The queue's name." example:"default"`
 		State  string `query:"state" required:"true" enum:"scheduled,pending,active,retrying,succeeded,failed,revoked" doc:"Which tasks."`
 		Cursor string `query:"cursor" pattern:"^[0-9]{1,9}$" patternDescription:"what next was in an earlier page" doc:"Where to go on: next of the page before. Opaque."`
 		Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"How many tasks at most."`

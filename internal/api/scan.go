@@ -11,12 +11,15 @@ import (
 	"unicode/utf8"
 )
 
+// whiteSpace is JSON's, which is less than Unicode's.
+const whiteSpace = " \t\r\n"
+
 // scan refuses JSON that encoding/json would read with a guess or at a price: an object with a key twice (the last would
 // win), bytes that are not UTF-8 (they would be replaced), something after the value (it would be ignored by a
 // decoder), and nesting deeper than maxDepth. It runs before anything decodes the body, keeps at most maxDepth
 // frames, and does not recurse. The error says what is wrong and where.
 func scan(body []byte) error {
-	if len(bytes.TrimSpace(body)) == 0 {
+	if len(bytes.Trim(body, whiteSpace)) == 0 {
 		return errors.New("the body is empty; send a JSON object")
 	}
 	if i := invalidUTF8(body); i >= 0 {
@@ -37,7 +40,7 @@ func scan(body []byte) error {
 			break
 		}
 	}
-	if rest := bytes.TrimSpace(body[decoder.InputOffset():]); len(rest) > 0 {
+	if rest := bytes.TrimLeft(body[decoder.InputOffset():], whiteSpace); len(rest) > 0 {
 		return fmt.Errorf("something follows the JSON value at byte %d; send exactly one value", len(body)-len(rest))
 	}
 	return nil

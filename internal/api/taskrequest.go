@@ -76,7 +76,9 @@ func decodeTask(raw json.RawMessage, at string, now time.Time) (seri.Message, []
 		if o.has("eta") {
 			o.fault("countdown", nil, "stands beside eta; give one of the two")
 		}
-		m.ETA = now.Add(o.seconds("countdown", 0))
+		if wait := o.seconds("countdown", 0); wait > 0 { // 0 means now by the store's clock, not by ours
+			m.ETA = now.Add(wait)
+		}
 	}
 	if !m.Expires.IsZero() && !m.Expires.After(now) {
 		o.fault("expires", m.Expires, "is in the past, so the task could never start")

@@ -54,10 +54,6 @@ type knownTypes struct {
 	fetched time.Time
 }
 
-func newKnownTypes(compiled []client.TypeInfo, live func(context.Context) ([]client.TypeInfo, error), now func() time.Time) *knownTypes {
-	return &knownTypes{compiled: compiled, live: live, now: now}
-}
-
 // all returns the known types by name, no older than maxAge. The map must not be changed.
 func (k *knownTypes) all(ctx context.Context, maxAge time.Duration) (map[string]client.TypeInfo, error) {
 	k.mu.Lock() // held during the read, so that of many requests one asks
