@@ -44,7 +44,7 @@ if terms.expires then
   redis.call('HSET', task, 'expires', digits(terms.expires))
 end
 if terms.owner then
-  redis.call('HSET', task, 'owner', terms.owner)
+  own(task, id, terms.owner, KEYS[terms.owned])
 end
 redis.call('HSET', task, 'msg', ARGV[7], 'state', 'pending', 'pending_since', digits(now_us) .. '000', 'seq', '1')
 redis.call('LPUSH', pending, id)
