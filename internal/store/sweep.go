@@ -25,7 +25,7 @@ type Swept struct {
 func (s *Store) Sweep(ctx context.Context, q keys.Queue, length time.Duration) (Swept, error) {
 	names := []string{q.Active(), q.Lease(), q.Scheduled(), q.Retry(), q.Archived(), q.Completed()}
 	var total Swept
-	for offset := 0; ; offset += MaxBatch {
+	for offset := 0; ; {
 		reply, err := s.run(ctx, sweep, q, names, q.TaskPrefix(), length.Seconds(), MaxBatch, offset)
 		if err != nil {
 			return total, err
@@ -41,5 +41,7 @@ func (s *Store) Sweep(ctx context.Context, q keys.Queue, length time.Duration) (
 		if values[2] == int64(0) {
 			return total, nil
 		}
+		// What was removed has moved the rest down. Looking at some members twice does no harm.
+		offset = max(offset+MaxBatch-int(ghosts), 0)
 	}
 }
