@@ -22,7 +22,7 @@ local moved, settled = {}, {}
 
 local function start(id)
   local task = prefix .. id
-  local record = redis.call('HMGET', task, 'msg', 'seq', 'owner', 'reason')
+  local record = redis.pcall('HMGET', task, 'msg', 'seq', 'owner', 'reason')
   if not record[1] then
     redis.call('DEL', task)
     return

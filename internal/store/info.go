@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -122,14 +123,14 @@ func stateOf(asynq string, reason seri.Reason) (seri.State, seri.Reason) {
 func (s *Store) Infos(ctx context.Context, q keys.Queue, ids ...string) ([]seri.Info, error) {
 	pipe := s.rdb.Pipeline()
 	records := make([]*redis.SliceCmd, len(ids))
-	dues := make([]*redis.FloatSliceCmd, 0, 1)
-	if len(ids) > 0 {
-		dues = append(dues, pipe.ZMScore(ctx, q.Due(), ids...))
+	if len(ids) == 0 {
+		return nil, nil
 	}
+	exact, scheduled, retrying := pipe.ZMScore(ctx, q.Due(), ids...), pipe.ZMScore(ctx, q.Scheduled(), ids...), pipe.ZMScore(ctx, q.Retry(), ids...)
 	for i, id := range ids {
 		records[i] = pipe.HMGet(ctx, q.Task(id), recordFields...)
 	}
-	if _, err := pipe.Exec(ctx); err != nil && len(ids) > 0 {
+	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("read tasks of queue %q: %w", q, err)
 	}
 	infos := make([]seri.Info, 0, len(ids))
@@ -142,12 +143,28 @@ func (s *Store) Infos(ctx context.Context, q keys.Queue, ids ...string) ([]seri.
 		if err != nil {
 			return nil, fmt.Errorf("read task %s of queue %q: %w", id, q, err)
 		}
-		if due := dues[0].Val(); i < len(due) && due[i] != 0 && (info.State == seri.Scheduled || info.State == seri.Retrying) {
-			info.DueAt = time.UnixMilli(int64(due[i]))
+		switch info.State {
+		case seri.Scheduled:
+			info.DueAt = dueAt(exact.Val()[i], scheduled.Val()[i])
+		case seri.Retrying:
+			info.DueAt = dueAt(exact.Val()[i], retrying.Val()[i])
 		}
 		infos = append(infos, info)
 	}
 	return infos, nil
+}
+
+// dueAt returns when a task is due that has these scores, 0 for none, in the due zset (Unix milliseconds) and in its
+// container (Unix seconds, rounded up). The exact time counts only if it belongs to the container's: a stock program
+// moves a task without knowing of it.
+func dueAt(exact, score float64) time.Time {
+	switch {
+	case exact != 0 && math.Ceil(exact/1000) == score:
+		return time.UnixMilli(int64(exact))
+	case score != 0:
+		return time.Unix(int64(score), 0)
+	}
+	return time.Time{}
 }
 
 // Info reads one task. [seri.ErrNotFound] if it is not there.
