@@ -93,6 +93,9 @@ func (q Queue) Unique(typ string, payload []byte) string {
 	return q.asynq("unique:" + typ + ":" + hex.EncodeToString(sum[:]))
 }
 
+// UniquePrefix is what every uniqueness lock's key of the queue begins with.
+func (q Queue) UniquePrefix() string { return q.asynq("unique:") }
+
 // Fence returns the key of the last fencing token that was handed out.
 func (q Queue) Fence() string { return q.own("fence") }
 

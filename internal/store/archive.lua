@@ -14,7 +14,8 @@
 -- Returns  per task two values: 1 if ended, 2 if the caller had ended the lease before, 0 if the lease is lost; and the
 --          token on record, '0' if none
 --
--- Guarantees that of all holders of a task at most one ends it. Runs when Redis is out of memory.
+-- Guarantees that of all holders of a task at most one ends it. The uniqueness lock stays until its term is over, as with
+-- asynq, but that of a revoked task goes. Runs when Redis is out of memory.
 -- Trimming the archive is not done here but by trim, in bounded steps.
 
 local active, lease, archived, stream, processed, failed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -25,7 +26,7 @@ local replies, n = {}, 0
 
 for i = 7, #KEYS do
   local task, arg = KEYS[i], 5 * (i - 7) + 3
-  local record = redis.call('HMGET', task, 'state', 'fence', 'nonce', 'seq')
+  local record = redis.call('HMGET', task, 'state', 'fence', 'nonce', 'seq', 'revoked')
   local status = holds(record, ARGV[arg], ARGV[arg + 1])
   if status == 1 then
     local id, seq = string.sub(task, prefix + 1), tonumber(record[4]) + 1
@@ -33,6 +34,10 @@ for i = 7, #KEYS do
     redis.call('ZADD', archived, now_s, id)
     redis.call('HSET', task, 'msg', ARGV[arg + 3] .. last_failed_at, 'state', 'archived', 'reason', ARGV[arg + 2],
       'finished', at, 'seq', digits(seq))
+    settle_mark(task, record[5])
+    if ARGV[arg + 2] == 'revoked' then
+      release(task, id)
+    end
     event(seq, ARGV[arg + 4])
     n = n + 1
   end

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	_ "embed"
+	"strings"
 
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/wire"
@@ -32,7 +33,8 @@ func (s *Store) Complete(ctx context.Context, q keys.Queue, completions []Comple
 	}
 	for _, c := range completions {
 		lock := 0
-		if c.Lease.Message.UniqueKey != "" {
+		// A foreign program's message may name any key: one of another slot would have the whole batch refused.
+		if strings.HasPrefix(c.Lease.Message.UniqueKey, q.UniquePrefix()) {
 			names = append(names, c.Lease.Message.UniqueKey)
 			lock = len(names)
 		}

@@ -22,24 +22,27 @@ local active, lease, completed, stream, processed = KEYS[1], KEYS[2], KEYS[3], K
 local prefix, maxlen, n = #ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 local completed_at = '\104' .. varint(now_s) -- field 13 of asynq's message
-local replies, ended, deleted, kept = {}, {}, {}, {}
+local replies, ended, deleted, kept, gone = {}, {}, {}, {}, {}
 
 for i = 1, n do
   local task, arg = KEYS[5 + i], 6 * i - 2
   local retention, lock = tonumber(ARGV[arg + 2]), tonumber(ARGV[arg + 4])
-  local record = redis.call('HMGET', task, 'state', 'fence', 'nonce', 'seq')
+  local record = redis.call('HMGET', task, 'state', 'fence', 'nonce', 'seq', 'revoked')
   local status = holds(record, ARGV[arg], ARGV[arg + 1])
-  if status == 1 then
+  if status == 1 and gone[task] then
+    status = 2 -- named twice in this call, and to be deleted below
+  elseif status == 1 then
     local id, seq = string.sub(task, prefix + 1), tonumber(record[4]) + 1
     ended[#ended + 1] = id
     redis.call('LREM', active, -1, id)
     if retention == 0 then
-      deleted[#deleted + 1] = task
+      deleted[#deleted + 1], gone[task] = task, true
     else
       kept[#kept + 1] = digits(now_s + retention)
       kept[#kept + 1] = id
       redis.call('HSET', task, 'msg', redis.call('HGET', task, 'msg') .. completed_at, 'state', 'completed',
         'result', ARGV[arg + 3], 'finished', at, 'seq', digits(seq))
+      settle_mark(task, record[5])
     end
     if lock > 0 and redis.call('GET', KEYS[lock]) == id then
       redis.call('DEL', KEYS[lock])

@@ -45,6 +45,7 @@ local replies = {#ids, 0, 0}
 local leased, leases = {}, {}
 
 local function settle_revoked(task, id, seq, head, reason)
+  settle_mark(task, reason == 'revoked')
   release(task, id)
   redis.call('ZADD', archived, now_s, id)
   redis.call('HSET', task, 'state', 'archived', 'reason', reason, 'finished', at, 'seq', digits(seq + 1))

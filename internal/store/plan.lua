@@ -8,6 +8,7 @@
 -- Returns  {1, next tick} with the tick on record; {0, ''} if a newer holder of the lock has been here
 --
 -- Guarantees that a schedule that has not changed keeps its next tick, so that one that was missed is noticed.
+-- Runs when Redis is out of memory.
 
 local schedule, revision, token = KEYS[1], ARGV[1], ARGV[3]
 

@@ -170,6 +170,14 @@ local function release(task, id)
   end
 end
 
+-- settle_mark takes the mark of a revocation off a task that has ended. Whoever then runs the task again, with an
+-- Inspector, means it.
+local function settle_mark(task, marked)
+  if marked then
+    redis.call('HDEL', task, 'revoked')
+  end
+end
+
 -- end_lease takes a task out of what is running.
 local function end_lease(active, lease, id)
   redis.call('ZREM', lease, id)

@@ -7,7 +7,7 @@
 --
 -- Returns  per task two values: 1 if recorded, 0 if the lease is lost; and the token on record, '0' if none
 --
--- Guarantees that a caller that no longer holds the lease changes nothing.
+-- Guarantees that a caller that no longer holds the lease changes nothing. Runs when Redis is out of memory.
 
 local stream, maxlen = KEYS[1], ARGV[1]
 local replies = {}

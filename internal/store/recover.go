@@ -18,7 +18,7 @@ var recoverExpired = draining("recover", recoverSource)
 // CrashPolicy says what becomes of a task whose worker vanishes.
 type CrashPolicy struct {
 	Max     int           // the crash at which the task is poison and archived
-	Backoff time.Duration // after the second crash, four times as much after each further one; after the first: none
+	Backoff time.Duration // after the second crash, four times as much after each further one, at most an hour; after the first: none
 }
 
 // Recovered is what [Store.Recover] has done.

@@ -13,7 +13,7 @@
 -- ARGV[2]  most entries of the events stream
 -- ARGV[3]  most tasks to take back, at most 1,000
 -- ARGV[4]  number of crashes at which a task is poison
--- ARGV[5]  back-off after the second crash, milliseconds; four times as much after each further one
+-- ARGV[5]  back-off after the second crash, milliseconds; four times as much after each further one, at most an hour
 -- ARGV[6]  random number between 0 and 1, which spreads the back-off
 --
 -- Returns  {taken back, of them poison, Unix seconds with a fraction at which the next lease ends or ''}
@@ -36,7 +36,7 @@ end
 
 local function take_back(id)
   local task = prefix .. id
-  local record = redis.call('HMGET', task, 'msg', 'state', 'seq', 'owner', 'revoked', 'crashes')
+  local record = redis.pcall('HMGET', task, 'msg', 'state', 'seq', 'owner', 'revoked', 'crashes')
   end_lease(active, lease, id)
   if not record[1] then
     redis.call('DEL', task)
@@ -49,6 +49,8 @@ local function take_back(id)
   local seq, head = number(record[3]) + 1, about(id, record[1], record[4])
   redis.call('HDEL', task, 'nonce', 'progress')
   if record[5] then
+    settle_mark(task, record[5])
+    release(task, id)
     bury(task, id, seq, head, 'revoked', 'revoked', '')
     return
   end
@@ -64,7 +66,7 @@ local function take_back(id)
     redis.call('HSET', task, 'state', 'pending', 'seq', digits(seq))
     event(seq, '"kind":"queued",' .. head .. ',"data":{"reason":"crashed"}')
   else
-    local wait = backoff * 4 ^ (crashes - 2)
+    local wait = math.min(backoff * 4 ^ (crashes - 2), 3600000)
     local when = now_ms + math.floor(wait * (1 + tonumber(ARGV[6])) / 2)
     remember_start(task)
     redis.call('ZADD', retry, digits(math.ceil(when / 1000)), id)

@@ -39,6 +39,8 @@ for i = 9, #KEYS do
     if record[5] then
       redis.call('ZADD', archived, now_s, id)
       redis.call('HSET', task, 'msg', msg, 'state', 'archived', 'reason', 'revoked', 'finished', at, 'seq', digits(seq))
+      settle_mark(task, record[5])
+      release(task, id)
       event(seq, '"kind":"revoked",' .. head .. ',"data":{"reason":"revoked"}')
     else
       local when = now_ms + tonumber(ARGV[arg + 2])

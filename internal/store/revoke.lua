@@ -13,12 +13,13 @@
 --
 -- Returns  0 if there is no such task, 1 if it is revoked, 2 if it is running and marked, 3 if it had ended before
 --
--- Guarantees that a task that was marked is not started again, whatever becomes of its worker.
+-- Guarantees that a task that was marked is not started again, whatever becomes of its worker. (The mark goes when the
+-- attempt has ended for good: an operator who then runs the task again means it.) Runs when Redis is out of memory.
 
 local task, pending, scheduled, retry, due, archived, stream = unpack(KEYS)
 local id, maxlen = ARGV[1], ARGV[2]
 
-local record = redis.call('HMGET', task, 'msg', 'state', 'seq', 'owner', 'unique_key')
+local record = redis.call('HMGET', task, 'msg', 'state', 'seq', 'owner')
 local state = record[2]
 if not record[1] then
   return 0
@@ -43,9 +44,7 @@ else
   return 2
 end
 redis.call('ZREM', due, id)
-if record[5] and redis.call('GET', record[5]) == id then
-  redis.call('DEL', record[5])
-end
+release(task, id)
 remember_start(task)
 local seq = number(record[3]) + 1
 redis.call('ZADD', archived, now_s, id)

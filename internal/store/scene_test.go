@@ -318,7 +318,7 @@ func (s *scene) stands(id, state string) {
 func (s *scene) gone(id string) {
 	s.t.Helper()
 	for key, value := range s.world() {
-		if !strings.HasSuffix(key, ":events") && strings.Contains(key+value, id) {
+		if !strings.HasSuffix(key, ":events") && strings.Contains(strings.ReplaceAll(key+value, string(s.q), ""), id) {
 			s.t.Errorf("task %s is gone, but %s holds %s", id, key, value)
 		}
 	}

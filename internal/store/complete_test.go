@@ -1,0 +1,140 @@
+package store_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/store"
+	"github.com/seri-queue/seri/internal/wire"
+)
+
+func TestCompleteKeepsTheResultForTheRetention(t *testing.T) {
+	eachCase(t, map[string]struct {
+		result    string
+		truncated bool
+	}{
+		"an object":                           {`{"rows":3}`, false},
+		"none":                                {"", false},
+		"one as large as travels in an event": {`"` + strings.Repeat("x", wire.MaxEventResult-2) + `"`, false},
+		"a larger one":                        {`"` + strings.Repeat("x", wire.MaxEventResult) + `"`, true},
+	}, func(s *scene, c struct {
+		result    string
+		truncated bool
+	}) {
+		l := s.start("t1", func(m *seri.Message) { m.Retention = 90 * time.Minute })
+		before := s.now()
+
+		s.must(s.Complete(s.ctx(), s.q, []store.Completion{{Lease: l, Result: []byte(c.result)}}))
+
+		s.stands("t1", "completed")
+		last := s.tells("t1", "queued started succeeded")
+		if last.Data.Truncated != c.truncated || last.Data.Attempt != 1 || !c.truncated && string(last.Data.Result) != c.result {
+			s.t.Errorf("event with attempt %d, truncated %t and a result of %d bytes", last.Data.Attempt, last.Data.Truncated, len(last.Data.Result))
+		}
+		info := s.info("t1")
+		if info.State != seri.Succeeded || string(info.Result) != c.result || info.Attempt != 1 || info.FinishedAt.Before(before.Truncate(time.Millisecond)) {
+			s.t.Errorf("state %s, attempt %d, finished %v, result of %d bytes", info.State, info.Attempt, info.FinishedAt, len(info.Result))
+		}
+		if at := s.raw("t1").CompletedAt; at < before.Unix() || at > s.now().Unix() {
+			s.t.Errorf("asynq's completed_at is %d", at)
+		}
+		keep := s.rdb.ZScore(s.ctx(), s.q.Completed(), "t1").Val()
+		if keep != math.Trunc(keep) || keep < unix(before)+5399 || keep > unix(s.now())+5400 {
+			s.t.Errorf("to be deleted at %f, want whole seconds 90 minutes from now", keep)
+		}
+		s.counts(1, 0)
+	})
+}
+
+func TestCompleteDeletesATaskWithoutRetention(t *testing.T) {
+	each(t, func(s *scene) {
+		l := s.start("t1", func(m *seri.Message) { m.Retention = 0 })
+
+		s.must(s.Complete(s.ctx(), s.q, []store.Completion{{Lease: l, Result: []byte("1")}}))
+
+		s.gone("t1")
+		if last := s.tells("t1", "queued started succeeded"); string(last.Data.Result) != "1" {
+			s.t.Errorf("event %+v", last)
+		}
+		s.counts(1, 0)
+		s.changesNothing("the repeated call, which finds nobody", func() {
+			errs, err := s.Complete(s.ctx(), s.q, []store.Completion{{Lease: l}})
+			s.refused("complete", 0, errs, err)
+		})
+	})
+}
+
+func TestCompleteFreesTheUniquenessLockIfItIsTheTasks(t *testing.T) {
+	eachCase(t, map[string]struct {
+		retention time.Duration
+		holder    string
+		want      int64
+	}{
+		"of a task that is kept":         {time.Hour, "", 0},
+		"of a task that is deleted":      {0, "", 0},
+		"but not that of another holder": {time.Hour, "t2", 1},
+	}, func(s *scene, c struct {
+		retention time.Duration
+		holder    string
+		want      int64
+	}) {
+		m := s.message("t1", func(m *seri.Message) { m.UniqueFor, m.Retention = time.Hour, c.retention })
+		s.must(s.Enqueue(s.ctx(), s.q, []seri.Message{m}))
+		l, lock := s.lease(), s.q.Unique(m.Type, m.Payload)
+		if c.holder != "" {
+			s.rdb.Set(s.ctx(), lock, c.holder, time.Hour) // the term was over, and an equal task came
+		}
+
+		s.must(s.Complete(s.ctx(), s.q, []store.Completion{{Lease: l}}))
+
+		if got := s.rdb.Exists(s.ctx(), lock).Val(); got != c.want {
+			s.t.Errorf("the lock exists: %d, want %d", got, c.want)
+		}
+	})
+}
+
+// A message that names a lock of another queue lies in another slot; the whole batch would be refused for it, for ever.
+func TestCompleteIgnoresALockOfAnotherQueue(t *testing.T) {
+	each(t, func(s *scene) {
+		s.stock("bad", wire.Message{Type: "x", ID: "bad", Queue: string(s.q), UniqueKey: "asynq:{elsewhere}:unique:x:"})
+		s.add("good")
+
+		leases := pointers(s.dequeue(2))
+		s.must(attempts["complete"](s, leases...))
+
+		s.stands("good", "completed")
+		s.gone("bad")
+	})
+}
+
+func TestCompleteCountsAsAsynqDoes(t *testing.T) {
+	each(t, func(s *scene) {
+		s.addMany("t", 5)
+		s.rdb.Set(s.ctx(), s.q.Processed(), int64(math.MaxInt64-1), 0)
+
+		for range 2 {
+			s.must(attempts["complete"](s, s.lease()))
+		}
+		if got := s.rdb.Get(s.ctx(), s.q.Processed()).Val(); got != "1" {
+			s.t.Errorf("after the largest integer, the total is %s, want 1", got)
+		}
+		s.must(attempts["complete"](s, pointers(s.dequeue(3))...))
+
+		if got := s.rdb.Get(s.ctx(), s.q.Processed()).Val(); got != "4" {
+			s.t.Errorf("the total is %s, want 4", got)
+		}
+		day := s.q.Processed() + ":" + s.now().UTC().Format(time.DateOnly)
+		if got := s.rdb.Get(s.ctx(), day).Val(); got != "5" {
+			s.t.Errorf("the count of the day is %s, want 5", got)
+		}
+		if ttl := s.rdb.TTL(s.ctx(), day).Val(); ttl > 90*24*time.Hour || ttl < 89*24*time.Hour {
+			s.t.Errorf("the count of the day has the TTL %v, want 90 days", ttl)
+		}
+		if ttl := s.rdb.TTL(s.ctx(), s.q.Processed()).Val(); ttl != -1 {
+			s.t.Errorf("the total has the TTL %v", ttl)
+		}
+	})
+}
