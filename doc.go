@@ -15,13 +15,13 @@
 //
 // # Life of a task
 //
-//	           ┌───────────── retrying ◀──────────┐
-//	           ▼                                  │ a failed attempt
-//	 new ─▶ pending ──────────▶ active ───────────┤
-//	  │        ▲                 │ │ │            │
-//	  └▶ scheduled               │ │ └─▶ failed   │ no retry left, permanent, poison
-//	                             │ └───▶ revoked  ┘ withdrawn or expired (from any state before)
-//	                             └─────▶ succeeded
+//	          ┌───────────── retrying ◀──────────┐
+//	          ▼                                  │ a failed attempt
+//	new ─▶ pending ──────────▶ active ───────────┤
+//	 │        ▲                 │ │ │            │
+//	 └▶ scheduled               │ │ └─▶ failed   │ no retry left, permanent, poison
+//	                            │ └───▶ revoked  ┘ withdrawn or expired (from any state before)
+//	                            └─────▶ succeeded
 //
 // # Guarantees
 //

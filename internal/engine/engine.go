@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 
+	"github.com/seri-queue/seri/internal/redisurl"
 	"github.com/seri-queue/seri/internal/run"
 )
 
@@ -10,14 +11,15 @@ import (
 // and nothing that it started is left but handlers that would not end.
 func (e *Engine) Run(ctx context.Context) error {
 	logger := e.Logger.With("worker", e.name)
-	leases := newRegistry()
+	leases := newRegistry(logger)
 	outcomes := make(chan outcome, e.Slots)
-	blocking, err := dedicated(e.store.Redis(), 2*len(e.queues)+2)
+	blocking, err := redisurl.Clone(e.store.Redis(), 2*len(e.queues)+2)
 	if err != nil {
 		return err
 	}
+	defer blocking.Close() // where the stack has not come to it
 
-	pulse := &heartbeat{store: e.store, registry: leases, length: e.Lease, check: make(chan []*attempt), logger: logger}
+	pulse := newHeartbeat(e.store, leases, e.Lease, logger)
 	report := newReporter(e.store, 2*e.Slots, logger)
 	slots := newSlots(e.Slots, leases, report, outcomes, e.Grace, logger)
 	waiting := newIdle(blocking, e.queues)
@@ -32,7 +34,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		{Name: "revocations", Run: (&revocations{e.store.Redis(), leases, e.queues, pulse.check}).run},
 		{Name: "caretaker", Run: (&caretaker{e, logger}).run},
 		{Name: "reporter", Run: report.run},
-		{Name: "completer", Run: (&completer{e.store, leases, outcomes, logger}).run},
+		{Name: "completer", Run: (&completer{e.store, leases, outcomes, e.Lease, logger}).run},
 		{Name: "slots", Run: slots.run}, // hands back what outlives the grace period
 	}
 	for _, q := range e.queues {
@@ -44,7 +46,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		)
 	}
 	parts = append(parts,
-		run.Part{Name: "fetcher", Run: (&fetcher{e, leases, slots, waiting, logger}).run},
+		run.Part{Name: "fetcher", Run: (&fetcher{engine: e, registry: leases, heartbeat: pulse, slots: slots, idle: waiting, logger: logger}).run},
 		run.Part{Name: "blocked calls", Run: func(ctx context.Context) error { // the first to stop
 			<-ctx.Done()
 			return blocking.Close()

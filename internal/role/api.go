@@ -1,0 +1,210 @@
+package role
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seri-queue/seri/client"
+	"github.com/seri-queue/seri/internal/api"
+	"github.com/seri-queue/seri/internal/events"
+	"github.com/seri-queue/seri/internal/gateway"
+	"github.com/seri-queue/seri/internal/redisurl"
+	"github.com/seri-queue/seri/internal/run"
+	"github.com/seri-queue/seri/internal/web"
+	"github.com/seri-queue/seri/tasks/samples"
+)
+
+// API serves HTTP: tasks in, events out.
+type API struct {
+	Common
+	Serve `embed:""`
+
+	APIKeys     string `env:"SERI_API_KEYS" placeholder:"ID:SHA256,…" help:"API keys, as hashes; \"seri key\" makes one. Without any, the api does not start."`
+	APIKeysFile string `env:"SERI_API_KEYS_FILE" placeholder:"FILE" help:"File with API keys, one a line."`
+	InsecureDev bool   `env:"SERI_INSECURE_DEV" help:"Answer without API keys, on loopback only."`
+}
+
+// Serve are the settings of how HTTP is served.
+type Serve struct {
+	HTTPAddr          string   `name:"http-addr" env:"SERI_HTTP_ADDR" placeholder:"HOST:PORT" help:"Where to listen. Default: :8080, or 127.0.0.1:8080 without API keys."`
+	AllowUnknownTypes bool     `env:"SERI_ALLOW_UNKNOWN_TYPES" help:"Accept tasks of types that no worker has declared; they wait for one."`
+	AllowedOrigins    []string `env:"SERI_ALLOWED_ORIGINS" placeholder:"ORIGIN,…" help:"Other sites whose pages may open WebSockets: https://app.example.com."`
+	HTTPGrace         Duration `name:"http-grace" env:"SERI_HTTP_GRACE" default:"10s" placeholder:"DURATION" help:"How long open requests may take to end after SIGTERM."`
+}
+
+// Check implements [Role].
+func (a *API) Check() error {
+	var f faults
+	a.Common.check(&f)
+	a.Serve.check(&f)
+	keys, err := a.keys()
+	f.check("api-keys", err)
+	switch {
+	case err == nil && keys.Len() == 0 && !a.InsecureDev:
+		f.add("api-keys", "is missing, so nobody could call the api; make a key with \"seri key\", or give --insecure-dev to answer everybody on loopback")
+	case keys.Len() > 0 && a.InsecureDev:
+		f.add("insecure-dev", "would ignore the API keys that are given; leave out one of them")
+	case a.InsecureDev && a.HTTPAddr != "" && !isLoopback(a.HTTPAddr):
+		f.add("http-addr", fmt.Sprintf("is %q, but --insecure-dev answers on loopback only: use 127.0.0.1:8080", a.HTTPAddr))
+	}
+	return f.err()
+}
+
+func (s *Serve) check(f *faults) {
+	f.add("http-grace", s.HTTPGrace.wrong)
+	if s.HTTPAddr != "" {
+		if _, _, err := net.SplitHostPort(s.HTTPAddr); err != nil {
+			f.add("http-addr", fmt.Sprintf("is %q, must be host:port such as 127.0.0.1:8080 or :8080", s.HTTPAddr))
+		}
+	}
+	_, err := gateway.New(nil, gateway.Config{Origins: s.AllowedOrigins})
+	f.check("allowed-origins", err)
+}
+
+func (a *API) keys() (*api.Keys, error) {
+	text := a.APIKeys
+	if a.APIKeysFile != "" {
+		file, err := os.ReadFile(a.APIKeysFile)
+		if err != nil {
+			return nil, err
+		}
+		text = strings.TrimSpace(text + "\n" + string(file))
+	}
+	return api.ParseKeys(text)
+}
+
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Run implements [Role].
+func (a *API) Run(ctx context.Context, _, log io.Writer) error {
+	logger := a.logger(log)
+	rdb, err := a.connect(ctx, logger)
+	if err != nil {
+		return err
+	}
+	defer rdb.Close()
+	keys, err := a.keys()
+	if err != nil {
+		return err
+	}
+	if a.HTTPAddr == "" {
+		if a.HTTPAddr = ":8080"; a.InsecureDev {
+			a.HTTPAddr = "127.0.0.1:8080"
+		}
+	}
+	listener, err := a.listen(ctx)
+	if err != nil {
+		return err
+	}
+	parts, err := a.Serve.parts(listener, rdb, api.Config{Keys: keys, Insecure: a.InsecureDev, Web: page(nil)}, a.MaxEvents.N, logger)
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	logger.InfoContext(ctx, "api started", "addr", listener.Addr().String(), "keys", keys.Len())
+	return run.Stack(ctx, parts...)
+}
+
+func (s *Serve) listen(ctx context.Context) (net.Listener, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", s.HTTPAddr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w; choose another address with --http-addr (SERI_HTTP_ADDR)", s.HTTPAddr, err)
+	}
+	return listener, nil
+}
+
+// followed bounds the connections that follow event streams, one for each queue, and read beside it.
+const followed = 256
+
+// parts returns what serves HTTP on the listener, from the bottom up. config holds what is not among the settings.
+func (s *Serve) parts(listener net.Listener, rdb redis.UniversalClient, config api.Config, maxEvents int, logger *slog.Logger) ([]run.Part, error) {
+	tasks := client.New(rdb, client.Config{MaxEvents: maxEvents})
+	following, err := redisurl.Clone(rdb, followed)
+	if err != nil {
+		return nil, err
+	}
+	hub, err := events.New(following, snapshots{tasks}, events.Config{Logger: logger})
+	if err != nil {
+		return nil, err
+	}
+	live, err := gateway.New(hub, gateway.Config{Origins: s.AllowedOrigins, Logger: logger})
+	if err != nil {
+		return nil, err
+	}
+	var draining atomic.Bool
+	config.Tasks, config.Idempotency = tasks, api.NewRedisIdempotency(rdb)
+	config.AllowUnknownTypes, config.Version, config.Logger = s.AllowUnknownTypes, Version(), logger
+	config.Events, config.WebSocket = live.Events(), live.WebSocket()
+	config.Ready = func(ctx context.Context) error {
+		if draining.Load() {
+			return api.ErrDraining
+		}
+		return rdb.Ping(ctx).Err()
+	}
+	handler, err := api.New(config)
+	if err != nil {
+		return nil, err
+	}
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 75 * time.Second, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+	return []run.Part{ // starts downwards, stops upwards
+		{Name: "http", Run: func(ctx context.Context) error { return s.serve(ctx, server, listener) }},
+		{Name: "connections of events", Run: func(ctx context.Context) error { <-ctx.Done(); return following.Close() }},
+		{Name: "events", Run: hub.Run},
+		{Name: "live connections", Run: live.Run}, // they end first: their requests would keep the server from ending
+		{Name: "readiness", Run: func(ctx context.Context) error { <-ctx.Done(); draining.Store(true); return nil }},
+	}, nil
+}
+
+// serve answers requests until ctx ends, and lets those that are open then end within the grace period.
+func (s *Serve) serve(ctx context.Context, server *http.Server, listener net.Listener) error {
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve HTTP: %w", err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.HTTPGrace.Duration)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		server.Close()
+	}
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// page serves the page, the samples that its forms begin with, and the files that tasks have written, if there are any
+// to be served here.
+func page(files http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", web.Handler())
+	mux.Handle("GET /samples/", http.StripPrefix("/samples/", http.FileServerFS(samples.FS)))
+	if files != nil {
+		mux.Handle("GET /files/", http.StripPrefix("/files/", files))
+	}
+	return mux
+}

@@ -1,0 +1,70 @@
+package role
+
+import (
+	"context"
+	"io"
+	"os"
+
+	"github.com/seri-queue/seri/beat"
+)
+
+// Beat enqueues tasks on a schedule.
+type Beat struct {
+	Common
+	Beating `embed:""`
+}
+
+// Beating are the settings of how a beat beats.
+type Beating struct {
+	Schedules string   `env:"SERI_SCHEDULES" placeholder:"FILE" help:"YAML file of schedules; see docs/schedules.md."`
+	BeatLease Duration `env:"SERI_BEAT_LEASE" default:"10s" placeholder:"DURATION" help:"How long a beat that led and died keeps the others waiting."`
+}
+
+// Check implements [Role].
+func (b *Beat) Check() error {
+	var f faults
+	b.Common.check(&f)
+	if b.Schedules == "" {
+		f.add("schedules", "is missing: a beat without schedules has nothing to do")
+	}
+	b.Beating.check(&f)
+	return f.err()
+}
+
+func (b *Beating) check(f *faults) {
+	f.add("beat-lease", b.BeatLease.wrong)
+	_, err := b.load()
+	f.check("schedules", err)
+}
+
+// load reads the file of schedules; no file, no schedules.
+func (b *Beating) load() ([]beat.Schedule, error) {
+	if b.Schedules == "" {
+		return nil, nil
+	}
+	file, err := os.Open(b.Schedules)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return beat.Load(file)
+}
+
+// Run implements [Role].
+func (b *Beat) Run(ctx context.Context, _, log io.Writer) error {
+	logger := b.logger(log)
+	rdb, err := b.connect(ctx, logger)
+	if err != nil {
+		return err
+	}
+	defer rdb.Close()
+	schedules, err := b.load()
+	if err != nil {
+		return err
+	}
+	beating, err := beat.New(rdb, schedules, beat.Config{Lease: b.BeatLease.Duration, MaxEvents: b.MaxEvents.N, Logger: logger})
+	if err != nil {
+		return err
+	}
+	return beating.Run(ctx)
+}

@@ -1,0 +1,134 @@
+package role
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/seri-queue/seri/beat"
+	"github.com/seri-queue/seri/internal/api"
+	"github.com/seri-queue/seri/internal/devstore"
+	"github.com/seri-queue/seri/internal/redisurl"
+	"github.com/seri-queue/seri/internal/run"
+	"github.com/seri-queue/seri/worker"
+)
+
+// Dev is api, worker and beat in one process, on a store that nobody has to install.
+type Dev struct {
+	RedisURL  string `name:"redis-url" env:"SERI_REDIS_URL" placeholder:"URL" help:"Redis to use instead of the embedded store."`
+	Dir       string `env:"SERI_DEV_DIR" default:"./.seri" placeholder:"DIR" help:"Where the embedded store keeps its data."`
+	MaxEvents Count  `env:"SERI_MAX_EVENTS" default:"10000" placeholder:"ENTRIES" help:"About how many entries each queue's event stream keeps."`
+	LogLevel  string `env:"SERI_LOG_LEVEL" default:"warn" placeholder:"LEVEL" help:"debug, info, warn or error."`
+	LogFormat string `env:"SERI_LOG_FORMAT" default:"text" placeholder:"FORMAT" help:"json or text."`
+	Serve     `embed:""`
+	Work      `embed:""`
+	Tasks     `embed:""`
+	Beating   `embed:""`
+}
+
+func (d *Dev) common() *Common {
+	return &Common{RedisURL: d.RedisURL, MaxEvents: d.MaxEvents, Log: Log{LogLevel: d.LogLevel, LogFormat: d.LogFormat}}
+}
+
+// Check implements [Role].
+func (d *Dev) Check() error {
+	var f faults
+	if d.RedisURL != "" {
+		d.common().check(&f)
+	} else {
+		f.add("max-events", d.MaxEvents.wrong)
+		d.common().Log.check(&f)
+	}
+	d.Serve.check(&f)
+	d.Work.check(&f)
+	d.Beating.check(&f)
+	_, err := d.Tasks.handlers()
+	f.check("allow-hosts", err)
+	if d.HTTPAddr != "" && !isLoopback(d.HTTPAddr) {
+		f.add("http-addr", fmt.Sprintf("is %q, but dev answers everybody without a key and so on loopback only: use 127.0.0.1:8080", d.HTTPAddr))
+	}
+	return f.err()
+}
+
+// Run implements [Role].
+func (d *Dev) Run(ctx context.Context, out, log io.Writer) error {
+	common := d.common()
+	logger := common.logger(log)
+	redisurl.RouteLog(logger)
+	if d.HTTPAddr == "" {
+		d.HTTPAddr = "127.0.0.1:8080"
+	}
+	listener, err := d.listen(ctx) // first, so that a second "seri dev" says what is in its way
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+
+	var parts []run.Part
+	storage := "the Redis of SERI_REDIS_URL"
+	if d.RedisURL == "" {
+		store, err := devstore.Open(ctx, d.Dir, logger)
+		if err != nil {
+			return err
+		}
+		defer store.Close()
+		common.RedisURL, storage = store.URL(), store.Describe()
+		parts = append(parts, run.Part{Name: "store", Run: store.Run})
+	}
+	rdb, err := common.connect(ctx, logger)
+	if err != nil {
+		return err
+	}
+	defer rdb.Close()
+
+	// On a developer's machine the application that tasks call is on the same machine.
+	d.AllowHosts = append(d.AllowHosts, "localhost", "127.0.0.0/8", "::1/128")
+	if d.FilesDir == "" {
+		d.FilesDir = "."
+	}
+	handlers, err := d.Tasks.handlers()
+	if err != nil {
+		return err
+	}
+	schedules, err := d.load()
+	if err != nil {
+		return err
+	}
+	beating, err := beat.New(rdb, schedules, beat.Config{Lease: d.BeatLease.Duration, MaxEvents: d.MaxEvents.N, Logger: logger})
+	if err != nil {
+		return err
+	}
+	files, err := outputFiles(d.OutputDir)
+	if err != nil {
+		return err
+	}
+	serving, err := d.Serve.parts(listener, rdb, api.Config{Insecure: true, Web: page(files)}, d.MaxEvents.N, logger)
+	if err != nil {
+		return err
+	}
+	parts = append(parts, serving...)
+	parts = append(parts,
+		run.Part{Name: "worker", Run: func(ctx context.Context) error {
+			return d.Work.run(ctx, rdb, handlers, worker.Config{MaxEvents: d.MaxEvents.N, Logger: logger})
+		}},
+		run.Part{Name: "beat", Run: beating.Run},
+	)
+	fmt.Fprintf(out, "Seri is at http://%s — api, worker (%d slots) and beat (%d schedules) on %s. Ctrl-C ends it.\n",
+		listener.Addr(), d.Slots.N, len(schedules), storage)
+	return run.Stack(ctx, parts...)
+}
+
+// outputFiles serves what tasks write below dir, and nothing that lies outside of it or is not a plain file.
+func outputFiles(dir string) (http.Handler, error) {
+	if err := os.MkdirAll(filepath.Clean(dir), 0o755); err != nil {
+		return nil, fmt.Errorf("make the directory for the files of tasks: %w", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the directory for the files of tasks: %w", err)
+	}
+	return http.FileServerFS(root.FS()), nil
+}

@@ -1,0 +1,84 @@
+package role
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Role is a process that can be configured and run.
+type Role interface {
+	// Check reports everything that is wrong with the settings.
+	Check() error
+	// Run runs until ctx ends. What it has to tell goes to out, its log to log.
+	Run(ctx context.Context, out, log io.Writer) error
+}
+
+// Main is the main function of a program with a single role: it reads the settings into r and runs it until SIGTERM or
+// SIGINT; a second one ends the process at once. It does not return.
+func Main(name, description string, r Role) {
+	var options struct {
+		Role    Role             `embed:""`
+		Version kong.VersionFlag `help:"Print the version."`
+	}
+	options.Role = r
+	parser := kong.Must(&options, Options(name, description)...)
+	if _, err := parser.Parse(os.Args[1:]); err != nil {
+		Exit(name, err)
+	}
+	Exit(name, Execute(r))
+}
+
+// Options are what every command's parser is made with.
+func Options(name, description string) []kong.Option {
+	return []kong.Option{
+		kong.Name(name),
+		kong.Description(description + "\n\nEvery flag can be set by the environment variable beside it; a flag wins over its variable."),
+		kong.Vars{"version": Version()},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
+	}
+}
+
+// Execute runs a role with the process's signals and outputs.
+func Execute(r Role) error {
+	if err := r.Check(); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal kills the process
+	return r.Run(ctx, os.Stdout, os.Stderr)
+}
+
+// Exit ends the process: with 0, or with a line that says why and 1.
+func Exit(name string, err error) {
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// Version returns the version of the program: that of its module, or the commit it was built from.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return "devel " + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return strings.TrimSpace("devel " + info.GoVersion)
+}

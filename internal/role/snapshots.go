@@ -1,0 +1,106 @@
+package role
+
+import (
+	"context"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/client"
+	"github.com/seri-queue/seri/internal/events"
+)
+
+// The bounds of a snapshot: how many tasks it shows, and how many it looks at in each state of a queue to find those of
+// one type.
+const (
+	snapshotTasks = 200
+	snapshotLooks = 1000
+)
+
+// snapshots reads what a subscription begins with.
+type snapshots struct {
+	client *client.Client
+}
+
+// Snapshot implements [events.Snapshotter].
+func (s snapshots) Snapshot(ctx context.Context, f events.Filter) (tasks []seri.Info, truncated bool, err error) {
+	switch {
+	case f.Task != "":
+		info, err := s.task(ctx, f)
+		if err != nil {
+			return nil, false, err
+		}
+		tasks = []seri.Info{info}
+	case f.Owner != "":
+		if tasks, err = s.client.Owned(ctx, f.Queue, f.Owner, snapshotTasks+1); err != nil {
+			return nil, false, err
+		}
+	default:
+		return s.all(ctx, f)
+	}
+	var matching []seri.Info
+	for _, info := range tasks {
+		if matches(f, info) {
+			matching = append(matching, info)
+		}
+	}
+	truncated = len(matching) > snapshotTasks
+	return matching[:min(len(matching), snapshotTasks)], truncated, nil
+}
+
+func (s snapshots) task(ctx context.Context, f events.Filter) (seri.Info, error) {
+	if f.Queue != "" {
+		return s.client.Task(ctx, f.Queue, f.Task)
+	}
+	return s.client.Find(ctx, f.Task)
+}
+
+// inOrder are the states from the one that people look at first to the one that they look at last.
+var inOrder = []seri.State{seri.Active, seri.Retrying, seri.Pending, seri.Scheduled, seri.Succeeded, seri.Failed, seri.Revoked}
+
+// all reads the tasks of one queue, or of all, that match f: a fair share of each state, so that a long backlog does not
+// hide what runs.
+func (s snapshots) all(ctx context.Context, f events.Filter) (tasks []seri.Info, truncated bool, err error) {
+	queues := []string{f.Queue}
+	if f.Queue == "" {
+		all, err := s.client.Queues(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		queues = queues[:0]
+		for _, q := range all {
+			queues = append(queues, q.Name)
+		}
+	}
+	for i, state := range inOrder {
+		share := (snapshotTasks - len(tasks)) / (len(inOrder) - i)
+		for _, queue := range queues {
+			found, more, err := s.some(ctx, queue, state, f, share)
+			if err != nil {
+				return nil, false, err
+			}
+			tasks, truncated, share = append(tasks, found...), truncated || more, share-len(found)
+		}
+	}
+	return tasks, truncated, nil
+}
+
+// some reads up to n tasks of one queue in one state that match f; more tells that there may be others.
+func (s snapshots) some(ctx context.Context, queue string, state seri.State, f events.Filter, n int) (tasks []seri.Info, more bool, err error) {
+	looked := 0
+	for info, err := range s.client.Tasks(ctx, queue, state) {
+		if err != nil {
+			return nil, false, err
+		}
+		if len(tasks) == n || looked == snapshotLooks {
+			return tasks, true, nil
+		}
+		looked++
+		if matches(f, info) {
+			tasks = append(tasks, info)
+		}
+	}
+	return tasks, false, nil
+}
+
+func matches(f events.Filter, info seri.Info) bool {
+	return f.Matches(&seri.Event{Task: info.ID, Owner: info.Owner, Queue: info.Queue, Type: info.Type})
+}

@@ -1,0 +1,94 @@
+package role
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The types of settings below keep what is wrong with a value instead of refusing it, so that a program that is
+// configured wrongly can say everything at once; see [faults].
+
+// Duration is a setting in Go's notation: 500ms, 30s, 1h30m.
+type Duration struct {
+	time.Duration
+	wrong string
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (d *Duration) UnmarshalText(text []byte) (err error) {
+	d.wrong = ""
+	if d.Duration, err = time.ParseDuration(string(text)); err != nil {
+		d.wrong = fmt.Sprintf("is %q, must be a duration such as 500ms, 30s or 1h30m", text)
+	}
+	return nil
+}
+
+// Count is a setting that is a whole number, at least 1.
+type Count struct {
+	N     int
+	wrong string
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (c *Count) UnmarshalText(text []byte) (err error) {
+	c.wrong = ""
+	if c.N, err = strconv.Atoi(string(text)); err != nil || c.N < 1 {
+		c.wrong = fmt.Sprintf("is %q, must be a whole number, at least 1", text)
+	}
+	return nil
+}
+
+// Weights is a setting that names queues with their weights: mail=3,default=1. A name alone has the weight 1.
+type Weights struct {
+	ByQueue map[string]int
+	wrong   string
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (w *Weights) UnmarshalText(text []byte) error {
+	w.ByQueue, w.wrong = make(map[string]int), ""
+	for item := range strings.SplitSeq(string(text), ",") {
+		// A queue's name may itself contain an equals sign; its weight cannot.
+		name, weight, weighted := strings.TrimSpace(item), 1, false
+		if i := strings.LastIndex(name, "="); i >= 0 {
+			n, err := strconv.Atoi(name[i+1:])
+			name, weight, weighted = name[:i], n, err == nil
+			if !weighted {
+				w.wrong = fmt.Sprintf("has %q, must be queues with whole weights such as mail=3,default=1", item)
+			}
+		}
+		if _, twice := w.ByQueue[name]; twice {
+			w.wrong = fmt.Sprintf("names the queue %q twice", name)
+		}
+		w.ByQueue[name] = weight
+	}
+	return nil
+}
+
+// faults gathers what is wrong with settings.
+type faults []string
+
+func (f *faults) add(setting, wrong string) {
+	if wrong != "" {
+		*f = append(*f, fmt.Sprintf("--%s (SERI_%s) %s", setting, strings.ToUpper(strings.ReplaceAll(setting, "-", "_")), wrong))
+	}
+}
+
+// check adds err under a setting, one line for each of its lines.
+func (f *faults) check(setting string, err error) {
+	if err == nil {
+		return
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		f.add(setting, "is wrong: "+line)
+	}
+}
+
+func (f faults) err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the configuration has %d fault(s):\n  %s", len(f), strings.Join(f, "\n  "))
+}

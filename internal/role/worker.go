@@ -1,0 +1,84 @@
+package role
+
+import (
+	"context"
+	"io"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/tasks"
+	"github.com/seri-queue/seri/worker"
+)
+
+// Worker runs tasks.
+type Worker struct {
+	Common
+	Work  `embed:""`
+	Tasks `embed:""`
+}
+
+// Work are the settings of how a worker works.
+type Work struct {
+	Queues  Weights  `env:"SERI_QUEUES" default:"default=1" placeholder:"NAME=WEIGHT,…" help:"Queues to serve. With weights 3 and 1, the first comes first three times out of four."`
+	Strict  bool     `env:"SERI_STRICT" help:"Serve a queue only while all of greater weight are empty."`
+	Slots   Count    `env:"SERI_SLOTS" default:"10" placeholder:"TASKS" help:"How many tasks run at once."`
+	Lease   Duration `env:"SERI_LEASE" default:"30s" placeholder:"DURATION" help:"How long a task stays a worker's without a sign of life: a dead worker's tasks run again a second or two later."`
+	Grace   Duration `env:"SERI_GRACE" default:"25s" placeholder:"DURATION" help:"How long running tasks may take to end after SIGTERM; then they are handed back."`
+	Crashes Count    `env:"SERI_CRASHES" default:"3" placeholder:"DEATHS" help:"After how many of its workers' deaths a task is archived as poison."`
+}
+
+// Tasks are the settings of the tasks that come with Seri.
+type Tasks struct {
+	AllowHosts []string `env:"SERI_ALLOW_HOSTS" placeholder:"HOST,…" help:"Hosts, addresses or networks inside your own that tasks may call: app.internal, 10.1.0.0/16, localhost:3000. By default only public ones."`
+	OutputDir  string   `env:"SERI_OUTPUT_DIR" default:"./.seri/files" placeholder:"DIR" help:"Where tasks write files."`
+	FilesDir   string   `env:"SERI_FILES_DIR" placeholder:"DIR" help:"Directory below which tasks may read file: URLs. By default none."`
+}
+
+// Check implements [Role].
+func (w *Worker) Check() error {
+	var f faults
+	w.Common.check(&f)
+	w.Work.check(&f)
+	_, err := w.Tasks.handlers()
+	f.check("allow-hosts", err)
+	return f.err()
+}
+
+func (w *Work) check(f *faults) {
+	f.add("queues", w.Queues.wrong)
+	f.add("slots", w.Slots.wrong)
+	f.add("lease", w.Lease.wrong)
+	f.add("grace", w.Grace.wrong)
+	f.add("crashes", w.Crashes.wrong)
+}
+
+// Run implements [Role].
+func (w *Worker) Run(ctx context.Context, _, log io.Writer) error {
+	logger := w.logger(log)
+	rdb, err := w.connect(ctx, logger)
+	if err != nil {
+		return err
+	}
+	defer rdb.Close()
+	handlers, err := w.Tasks.handlers()
+	if err != nil {
+		return err
+	}
+	return w.Work.run(ctx, rdb, handlers, worker.Config{MaxEvents: w.MaxEvents.N, Logger: logger})
+}
+
+func (t *Tasks) handlers() ([]seri.Handler, error) {
+	return tasks.Handlers(tasks.Config{AllowHosts: t.AllowHosts, OutputDir: t.OutputDir, AllowFiles: t.FilesDir})
+}
+
+// run works with the given handlers; config holds what is not among the settings of [Work].
+func (w *Work) run(ctx context.Context, rdb redis.UniversalClient, handlers []seri.Handler, config worker.Config) error {
+	config.Queues, config.Strict, config.Slots = w.Queues.ByQueue, w.Strict, w.Slots.N
+	config.Lease, config.Grace, config.Crashes = w.Lease.Duration, w.Grace.Duration, w.Crashes.N
+	working, err := worker.New(rdb, handlers, config)
+	if err != nil {
+		return err
+	}
+	return working.Run(ctx)
+}
