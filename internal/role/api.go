@@ -153,7 +153,7 @@ func (s *Serve) parts(listener net.Listener, rdb redis.UniversalClient, config a
 	var draining atomic.Bool
 	config.Tasks, config.Idempotency = tasks, api.NewRedisIdempotency(rdb)
 	config.AllowUnknownTypes, config.Version, config.Logger = s.AllowUnknownTypes, Version(), logger
-	config.Events, config.WebSocket = live.Events(), live.WebSocket()
+	config.Events, config.WebSocket = live.SSE(), live.WebSocket()
 	config.Ready = func(ctx context.Context) error {
 		if draining.Load() {
 			return api.ErrDraining
