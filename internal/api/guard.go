@@ -12,13 +12,16 @@ import (
 // cannot forge, and what changes something must not come from another origin.
 func guardLoopback(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
-	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	protection.SetDenyHandler(answerHeaders(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		kindCrossOrigin.problem("the request comes from the origin " + quote(r.Header.Get("Origin"))).write(w)
-	}))
+	})))
 	protected := protection.Handler(next)
+	misdirected := answerHeaders(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		kindMisdirected.problem("the Host is " + quote(r.Host) + "; without API keys the server answers to localhost, 127.0.0.1 and [::1] only").write(w)
+	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !loopback(r.Host) {
-			kindMisdirected.problem("the Host is " + quote(r.Host) + "; without API keys the server answers to localhost, 127.0.0.1 and [::1] only").write(w)
+			misdirected.ServeHTTP(w, r)
 			return
 		}
 		protected.ServeHTTP(w, r)

@@ -22,9 +22,6 @@ const (
 	maxDepth      = 32      // of JSON, payload included
 	maxSeconds    = 10 * 366 * 24 * 3600
 
-	maxPage     = 200 // tasks in one page; a page may hold their payloads and results
-	defaultPage = 50
-
 	bodyTimeout  = 30 * time.Second // for the body to arrive
 	storeTimeout = 10 * time.Second // for all calls of one request to the store
 )
@@ -42,8 +39,10 @@ func takeBody(maxBytes int64) func(huma.Context, func(huma.Context)) {
 			return
 		}
 		// A server without deadlines on its connections (a recorder in a test) cannot set one; then none is needed.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+		connection := http.NewResponseController(w)
+		_ = connection.SetReadDeadline(time.Now().Add(bodyTimeout))
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBytes))
+		_ = connection.SetReadDeadline(time.Time{})
 		if err != nil {
 			bodyProblem(err, maxBytes).write(w)
 			return

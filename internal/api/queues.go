@@ -42,6 +42,7 @@ type (
 	queueInput struct {
 		Queue string `path:"queue" maxLength:"256" doc:"The queue's name." example:"default"`
 	}
+	// A page may hold the payloads and results of all its tasks, hence the low limit.
 	pageInput struct {
 		Queue  string `path:"queue" maxLength:"256" doc:"The queue's name." example:"default"`
 		State  string `query:"state" required:"true" enum:"scheduled,pending,active,retrying,succeeded,failed,revoked" doc:"Which tasks."`

@@ -180,3 +180,27 @@ func TestLiveHandlersReachTheConnection(t *testing.T) {
 		}
 	}
 }
+
+func TestLargeRequestHeadersAreRefused(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = NewServer(newServer(t, Config{Tasks: &fakeTasks{}}), slog.New(slog.DiscardHandler))
+	server.Start()
+	defer server.Close()
+
+	for size, want := range map[int]int{8 << 10: 200, 17 << 10: http.StatusRequestHeaderFieldsTooLarge} {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+"/healthz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Long", strings.Repeat("x", size))
+		response, err := server.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("a header of %d bytes: status %d, want %d", size, response.StatusCode, want)
+		}
+	}
+}

@@ -239,7 +239,7 @@ func problemOf(t testing.TB, w *httptest.ResponseRecorder) Problem {
 	if p.Status != w.Code || p.Title == "" || !strings.HasPrefix(p.Type, "/problems/") || w.Header().Get("X-Request-Id") == "" {
 		t.Errorf("status %d with an incomplete problem: %s", w.Code, w.Body)
 	}
-	if w.Header().Get("X-Content-Type-Options") != "nosniff" && w.Code != http.StatusMisdirectedRequest && w.Code != http.StatusForbidden {
+	if w.Header().Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("a problem without nosniff: %v", w.Header())
 	}
 	return p
