@@ -33,21 +33,24 @@ func newFrequent(limit int) *frequent {
 	return &frequent{limit: limit, at: make(map[uint64]int32)}
 }
 
-// add counts one value. Values are told apart by their hash: among a billion of them, two share one with a probability
-// of 3 %, and then share a counter. value is copied if it is kept.
-func (f *frequent) add(hash uint64, value string) {
+// add counts one value. It is false, and nothing has happened, if all counters are taken: then lower first.
+//
+// Values are told apart by their hash: among a billion of them, two share one with a probability of 3 %,
+// and then share a counter. value is copied if it is kept.
+func (f *frequent) add(hash uint64, value string) bool {
 	if i, ok := f.at[hash]; ok {
 		f.items[i].count++
-		return
+		return true
 	}
 	if len(f.items) == f.limit {
-		f.lower()
+		return false
 	}
 	f.at[hash] = int32(len(f.items))
 	f.items = append(f.items, item{hash, 1, strings.Clone(shorten(value))})
+	return true
 }
 
-// lower takes the median count off all counters, and drops those that have nothing left.
+// lower takes the median count off all counters, and drops those that have nothing left: half of them or more.
 func (f *frequent) lower() {
 	f.counts = f.counts[:0]
 	for _, it := range f.items {
@@ -77,9 +80,4 @@ func (f *frequent) top(n int) []Value {
 		values = append(values, Value{Value: it.value, Count: it.count})
 	}
 	return values
-}
-
-// distinct returns how many values there were, if none was ever dropped.
-func (f *frequent) distinct() (n int64, exact bool) {
-	return int64(len(f.items)), f.missed == 0
 }

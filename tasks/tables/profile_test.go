@@ -238,9 +238,9 @@ func TestABrokenTransferIsTriedAgain(t *testing.T) {
 	profiler, _ := newProfiler(t)
 	for name, text := range map[string]string{
 		"at the beginning":         "a,b\n1,",
-		"in the middle":            "a,b\n" + strings.Repeat("1,2\n", 100_000) + "1,",
-		"inside of a quote":        "a,b\n" + strings.Repeat("1,2\n", 100_000) + "\"1,",
-		"where a field is missing": "a,b\n" + strings.Repeat("1,2\n", 100_000) + "1",
+		"in the middle":            "a,b\n" + strings.Repeat("1,2\n", 40_000) + "1,",
+		"inside of a quote":        "a,b\n" + strings.Repeat("1,2\n", 40_000) + "\"1,",
+		"where a field is missing": "a,b\n" + strings.Repeat("1,2\n", 40_000) + "1",
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "10000000")
@@ -261,7 +261,7 @@ func TestARevokedProfileEnds(t *testing.T) {
 	profiler, put := newProfiler(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(seri.ErrRevoked)
-	source := put("a\n" + strings.Repeat("x\n", 2<<20))
+	source := put("a\n" + strings.Repeat(strings.Repeat("x", 999)+"\n", 2000))
 
 	_, err := seritest.Run(t, tables.Profile, profiler.Describe, tables.ProfileArgs{Source: source}, seritest.Context(ctx))
 

@@ -43,7 +43,7 @@ func (g *generated) Read(p []byte) (int, error) {
 
 func TestEstimatesOfALargeTable(t *testing.T) {
 	t.Parallel()
-	const rows = 300_000
+	const rows = 50_000
 	exact := make(map[string]int64)
 	for line := range strings.Lines(readAll(t, generate(rows))) {
 		exact[strings.Split(line, ",")[1]]++
@@ -56,7 +56,7 @@ func TestEstimatesOfALargeTable(t *testing.T) {
 		t.Fatalf("%d rows, %v", got.Rows, err)
 	}
 	id, word := got.Columns[0], got.Columns[1]
-	if !near(id.Distinct, rows, 0.03) || len(id.Top) != 0 || id.Min != "0" || id.Max != "299999" {
+	if !near(id.Distinct, rows, 0.03) || len(id.Top) != 0 || id.Min != "0" || id.Max != "49999" {
 		t.Errorf("id: %+v", id)
 	}
 	if !near(word.Distinct, int64(len(exact)), 0.03) {
@@ -117,7 +117,7 @@ func TestMemoryDoesNotGrowWithTheTable(t *testing.T) {
 		return int64(stats.HeapAlloc)
 	}
 
-	small, large := live(50_000), live(500_000)
+	small, large := live(5_000), live(50_000)
 
 	if large-small > 1<<20 {
 		t.Errorf("%d bytes are live after ten times the rows, %d before", large, small)
@@ -127,21 +127,24 @@ func TestMemoryDoesNotGrowWithTheTable(t *testing.T) {
 func TestFrequentKeepsItsBound(t *testing.T) {
 	t.Parallel()
 	for _, distinct := range []uint64{10, 100, 1000, 100_000} {
-		const limit, n = 64, 200_000
+		const limit, n = 64, 20_000
 		f := newFrequent(limit)
 		exact := make(map[string]int64)
 		r := rand.New(rand.NewPCG(3, distinct))
 		for range n {
 			value := fmt.Sprint(r.Uint64N(r.Uint64N(distinct) + 1)) // small ones more often
 			exact[value]++
-			f.add(xxhash.Sum64String(value), value)
+			if hash := xxhash.Sum64String(value); !f.add(hash, value) {
+				f.lower()
+				f.add(hash, value)
+			}
 		}
 
 		if f.missed > 2*n/limit || len(f.items) > limit {
 			t.Errorf("%d distinct: missed %d with %d counters", distinct, f.missed, len(f.items))
 		}
-		if _, isExact := f.distinct(); isExact != (len(exact) <= limit) {
-			t.Errorf("%d distinct: exact is %t", len(exact), isExact)
+		if (f.missed == 0) != (len(exact) <= limit) {
+			t.Errorf("%d distinct: missed %d", len(exact), f.missed)
 		}
 		for _, v := range f.top(limit) {
 			if real := exact[v.Value]; v.Count > real || v.Count < real-f.missed {
@@ -189,7 +192,7 @@ func FuzzProfile(f *testing.F) {
 }
 
 func BenchmarkProfile(b *testing.B) {
-	const rows = 100_000
+	const rows = 50_000
 	data, err := io.ReadAll(generate(rows))
 	if err != nil {
 		b.Fatal(err)
