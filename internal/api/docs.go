@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/swaggest/swgui/v5/static"
@@ -39,10 +40,7 @@ func addDocs(api huma.API, table *routes) error {
 	if err != nil {
 		return fmt.Errorf("write OpenAPI: %w", err)
 	}
-	yaml, err := doc.YAML()
-	if err != nil {
-		return fmt.Errorf("write OpenAPI as YAML: %w", err)
-	}
+	yaml := sync.OnceValues(doc.YAML) // not at the start, of which it would be the longest part
 	page, err := docsFiles.ReadFile("static/docs.html")
 	if err != nil {
 		return err
@@ -53,7 +51,13 @@ func addDocs(api huma.API, table *routes) error {
 	}
 
 	table.Handle("GET /openapi.json", fixed("application/openapi+json", encoded))
-	table.Handle("GET /openapi.yaml", fixed("application/openapi+yaml", yaml))
+	table.HandleFunc("GET /openapi.yaml", func(w http.ResponseWriter, r *http.Request) {
+		encoded, err := yaml()
+		if err != nil {
+			panic(fmt.Errorf("write OpenAPI as YAML: %w", err))
+		}
+		fixed("application/openapi+yaml", encoded).ServeHTTP(w, r)
+	})
 	table.Handle("GET /docs", underDocsPolicy(fixed("text/html; charset=utf-8", page)))
 	table.Handle("GET /docs/start.js", fixed("text/javascript; charset=utf-8", script))
 	for name, contentType := range docsAssets {

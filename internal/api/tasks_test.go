@@ -32,6 +32,7 @@ func TestNewNamesEveryFaultOfItsConfiguration(t *testing.T) {
 
 func TestRefusalsSayWhatAndWhere(t *testing.T) {
 	t.Parallel()
+	server := newServer(t, Config{Tasks: &fakeTasks{}})
 	deep := strings.Repeat("[", 31) + strings.Repeat("]", 31) // below the body and its field
 	for name, c := range map[string]struct {
 		body    string
@@ -94,7 +95,6 @@ func TestRefusalsSayWhatAndWhere(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := newServer(t, Config{Tasks: &fakeTasks{}})
 
 			w := do(server, "POST", "/v1/tasks", c.body, c.headers...)
 
