@@ -69,8 +69,10 @@ func (t *Task[A, R]) Enqueue(ctx context.Context, queue Enqueuer, args A, option
 func (t *Task[A, R]) HandledBy(do func(context.Context, A) (R, error)) Handler {
 	s := defaultSettings(t.name)
 	s.apply(t.options)
+	terms := s.message
 	return Handler{
 		Type:   t.name,
+		Terms:  &terms,
 		Args:   reflect.TypeFor[A](),
 		Result: reflect.TypeFor[R](),
 		Retry:  s.retry,
@@ -97,6 +99,9 @@ type Handler struct {
 	Type string
 	// Args and Result are the Go types whose JSON travels, for the published schema. nil: any JSON.
 	Args, Result reflect.Type
+	// Terms are the type's own terms, which workers publish so that producers in any language keep them. Of the message
+	// only Queue, MaxRetries, Timeout, Retention and UniqueFor count. nil: the defaults.
+	Terms *Message
 	// Retry says when to try again. nil: [DefaultRetry].
 	Retry RetryPolicy
 	// Run does the work. The result is JSON, or nil for none. A panic counts as an error.

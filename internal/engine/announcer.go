@@ -32,7 +32,7 @@ func newAnnouncer(e *Engine, r *registry, logger *slog.Logger) (*announcer, erro
 		queues[i] = string(q)
 	}
 	for _, h := range e.Handlers {
-		t := store.Type{Name: h.Type, Queues: queues}
+		t := store.Type{Name: h.Type, Queues: queues, Terms: store.TermsOf(&h)}
 		var err error
 		for _, schema := range []struct {
 			of reflect.Type

@@ -85,7 +85,7 @@ func (d *Dev) Run(ctx context.Context, out, log io.Writer) error {
 	defer rdb.Close()
 
 	// On a developer's machine the application that tasks call is on the same machine.
-	d.AllowHosts = append(d.AllowHosts, "localhost", "127.0.0.0/8", "::1/128")
+	d.AllowHosts = append(d.AllowHosts, "localhost:*", "127.0.0.0/8:*", "[::1]:*")
 	if d.FilesDir == "" {
 		d.FilesDir = "."
 	}

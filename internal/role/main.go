@@ -43,7 +43,18 @@ func Options(name, description string) []kong.Option {
 		kong.Description(description + "\n\nEvery flag can be set by the environment variable beside it; a flag wins over its variable."),
 		kong.Vars{"version": Version()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
+		kong.ValueFormatter(describe),
 	}
+}
+
+// describe returns the help of a flag with its default and its variable, of which kong itself shows the default only in
+// place of the unit.
+func describe(value *kong.Value) string {
+	help := kong.DefaultHelpValueFormatter(value)
+	if value.HasDefault && value.Default != "" {
+		help += " Default: " + value.Default + "."
+	}
+	return help
 }
 
 // Execute runs a role with the process's signals and outputs.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/wire"
 )
@@ -27,6 +28,25 @@ type Type struct {
 	Args   json.RawMessage `json:"args,omitempty"`   // JSON Schema of the payload; absent: any
 	Result json.RawMessage `json:"result,omitempty"` // JSON Schema of the result; absent: any
 	Queues []string        `json:"queues"`           // from which that worker takes it
+	Terms  Terms           `json:"terms"`
+}
+
+// Terms are the terms of a type's tasks, unless a producer sets others.
+type Terms struct {
+	Queue      string        `json:"queue"`
+	MaxRetries int           `json:"max_retries"`
+	Timeout    time.Duration `json:"timeout"`    // nanoseconds in JSON
+	Retention  time.Duration `json:"retention"`  // nanoseconds in JSON
+	UniqueFor  time.Duration `json:"unique_for"` // nanoseconds in JSON
+}
+
+// TermsOf returns the terms of a handler's type.
+func TermsOf(h *seri.Handler) Terms {
+	if h.Terms == nil {
+		return Terms{Queue: seri.DefaultQueue, MaxRetries: seri.DefaultMaxRetries, Timeout: seri.DefaultTimeout, Retention: seri.DefaultRetention}
+	}
+	m := h.Terms
+	return Terms{Queue: m.Queue, MaxRetries: m.MaxRetries, Timeout: m.Timeout, Retention: m.Retention, UniqueFor: m.UniqueFor}
 }
 
 // Announce publishes w for ttl. The keys lie in different slots, so it is not one step; each is right by itself.
