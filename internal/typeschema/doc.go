@@ -7,10 +7,9 @@
 // by a refusal than by a guess: an unknown field is a fault, a field's name has one spelling, and null stands only
 // for what is nil in Go (pointers, slices, maps, interfaces).
 //
-// A field is optional if its json tag says omitempty or omitzero. These struct tags refine a field's schema; they
-// are those by which the API documents itself:
+// A field is optional if its json tag says omitempty or omitzero. These struct tags refine a field's schema:
 //
-//	doc               what the field means
+//	jsonschema        what the field means, in plain text
 //	example, default  a value: text for strings, JSON for everything else
 //	enum              the values allowed, separated by commas; on a slice: of its elements
 //	format, pattern   of a string

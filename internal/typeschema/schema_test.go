@@ -13,7 +13,7 @@ import (
 
 type (
 	thumbnail struct {
-		Source string `json:"source" doc:"Where the picture is." format:"uri" example:"https://example.com/a.jpeg"`
+		Source string `json:"source" jsonschema:"Where the picture is." format:"uri" example:"https://example.com/a.jpeg"`
 		Sizes  []int  `json:"sizes" minItems:"1" maxItems:"3"`
 		Format string `json:"format,omitempty" enum:"jpeg,png"`
 	}

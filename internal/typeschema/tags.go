@@ -26,7 +26,7 @@ func (s *schema) refine(t reflect.Type, tag reflect.StructTag) error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	each("doc", func(v string) error { s.Description = v; return nil })
+	each("jsonschema", func(v string) error { s.Description = v; return nil })
 	each("example", func(v string) error {
 		example, err := literal(t, v)
 		s.Examples = append(s.Examples, example)
