@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -21,7 +22,8 @@ type attempt struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	provable atomic.Int64 // monotonic: until when the lease is certainly alive, as nanoseconds since the registry's start
+	end      *time.Timer  // when the lease can no longer be proven to be alive
+	provable atomic.Int64 // that moment as monotonic nanoseconds since the registry's start
 	settled  atomic.Bool  // its outcome is decided: nothing may report progress or end it any more
 
 	mu     sync.Mutex
@@ -48,6 +50,9 @@ const (
 	abandoned // the lease is lost: nothing is written
 )
 
+// lost reports whether the attempt was given up because its lease is, or may be, another's.
+func (a *attempt) lost() bool { return errors.Is(context.Cause(a.ctx), seri.ErrLeaseLost) }
+
 // run calls the handler and says how the attempt ended.
 func (a *attempt) run(report func(seri.ProgressInfo)) outcome {
 	ctx, cancel := a.limited()
@@ -56,6 +61,9 @@ func (a *attempt) run(report func(seri.ProgressInfo)) outcome {
 		ID: a.lease.ID(), Type: a.lease.Message.Type, Queue: string(a.lease.Queue), Owner: a.lease.Owner,
 		Headers: a.lease.Message.Headers, Attempt: a.lease.Attempt(), Token: a.lease.Token,
 	}, report)
+	if ctx.Err() != nil { // the deadline has passed while the task waited
+		return a.judge(ctx, nil, context.Cause(ctx))
+	}
 	result, err := a.call(ctx)
 	return a.judge(ctx, result, err)
 }
@@ -81,11 +89,18 @@ func (a *attempt) limited() (context.Context, context.CancelFunc) {
 func (a *attempt) call(ctx context.Context) (result []byte, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = &seri.PanicError{Value: v, Stack: debug.Stack()}
+			result, err = nil, &seri.PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
 	if a.handler == nil {
 		return nil, fmt.Errorf("no handler for type %q in this worker", a.lease.Message.Type)
 	}
-	return a.handler.Run(ctx, a.lease.Message.Payload)
+	result, err = a.handler.Run(ctx, a.lease.Message.Payload)
+	if err != nil {
+		_ = err.Error() // a nil pointer in an error panics when it is read: here, and not in the completer
+	}
+	return result, err
 }
+
+// errGoexit is the error of a handler that called runtime.Goexit, as t.FailNow does.
+var errGoexit = errors.New("the handler ended its goroutine")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/seri-queue/seri"
@@ -19,14 +21,32 @@ type extender interface {
 // errCancelled is the cause when a stock Inspector cancels a task that runs: the attempt fails, as in asynq.
 var errCancelled = errors.New("attempt cancelled by an operator")
 
-// heartbeat keeps leases alive, and ends the contexts of handlers whose lease is lost, can no longer be proven to be
-// alive, or whose task was revoked.
+// heartbeat keeps leases alive, and ends the contexts of handlers whose lease is lost or whose task was revoked.
 type heartbeat struct {
 	store    extender
 	registry *registry
 	length   time.Duration
 	check    chan []*attempt // somebody asked for the end of these
+	hurry    chan struct{}   // leases came in that will not live until the next beat is sure to be over
 	logger   *slog.Logger
+}
+
+func newHeartbeat(s extender, r *registry, length time.Duration, logger *slog.Logger) *heartbeat {
+	return &heartbeat{
+		store: s, registry: r, length: length, check: make(chan []*attempt), hurry: make(chan struct{}, 1), logger: logger,
+	}
+}
+
+// received tells the heartbeat of leases that were asked for at the time asked. If the answer took long, they are extended
+// at once: by the next beat they could be over.
+func (h *heartbeat) received(asked time.Time) {
+	if time.Since(asked) < h.length/3 {
+		return
+	}
+	select {
+	case h.hurry <- struct{}{}:
+	default:
+	}
 }
 
 // run extends all leases each third of their length, so that two lost calls in a row do no harm.
@@ -38,9 +58,9 @@ func (h *heartbeat) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			for q, attempts := range h.registry.byQueue() {
-				h.extend(ctx, q, attempts)
-			}
+			h.beat(ctx)
+		case <-h.hurry:
+			h.beat(ctx)
 		case attempts := <-h.check:
 			h.extend(ctx, attempts[0].lease.Queue, attempts)
 			for _, a := range attempts {
@@ -50,15 +70,22 @@ func (h *heartbeat) run(ctx context.Context) error {
 	}
 }
 
-func (h *heartbeat) extend(ctx context.Context, q keys.Queue, attempts []*attempt) {
-	for len(attempts) > 0 {
-		n := min(len(attempts), store.MaxBatch)
-		h.extendBatch(ctx, q, attempts[:n])
-		attempts = attempts[n:]
+// beat extends all leases, those of different queues side by side: where one shard of a cluster does not answer, the
+// leases on the others live on.
+func (h *heartbeat) beat(ctx context.Context) {
+	var calls sync.WaitGroup
+	for q, attempts := range h.registry.byQueue() {
+		// What was given up stays so. Extended once more, it would be kept from the worker that is to run it now.
+		attempts = slices.DeleteFunc(attempts, func(a *attempt) bool { return a.lost() || !h.registry.provable(a) })
+		for batch := range slices.Chunk(attempts, store.MaxBatch) {
+			calls.Go(func() { h.extend(ctx, q, batch) })
+		}
 	}
+	calls.Wait()
 }
 
-func (h *heartbeat) extendBatch(ctx context.Context, q keys.Queue, attempts []*attempt) {
+// extend extends leases of one queue, at most [store.MaxBatch].
+func (h *heartbeat) extend(ctx context.Context, q keys.Queue, attempts []*attempt) {
 	leases := make([]*store.Lease, len(attempts))
 	for i, a := range attempts {
 		leases[i] = &a.lease
@@ -71,12 +98,7 @@ func (h *heartbeat) extendBatch(ctx context.Context, q keys.Queue, attempts []*a
 		if ctx.Err() == nil {
 			h.logger.WarnContext(ctx, "leases not extended", "queue", q, "leases", len(leases), "error", err)
 		}
-		for _, a := range attempts {
-			if !h.registry.provable(a) {
-				h.lose(ctx, a, err)
-			}
-		}
-		return
+		return // as long as they can be proven to be alive, they are; the registry keeps the time
 	}
 	for i, a := range attempts {
 		switch answer := answers[i]; {
@@ -85,18 +107,8 @@ func (h *heartbeat) extendBatch(ctx context.Context, q keys.Queue, attempts []*a
 		case errors.Is(answer, seri.ErrRevoked):
 			h.registry.prove(a, asked, h.length)
 			a.cancel(seri.ErrRevoked)
-		case !a.settled.Load():
-			h.lose(ctx, a, answer)
+		default:
+			h.registry.lose(a, answer)
 		}
 	}
-}
-
-// lose ends a handler whose lease is, or may be, another's by now. The attempt itself is ended by its slot.
-func (h *heartbeat) lose(ctx context.Context, a *attempt, why error) {
-	if a.ctx.Err() != nil {
-		return
-	}
-	a.cancel(seri.ErrLeaseLost)
-	h.logger.WarnContext(ctx, "lease lost", "task_id", a.lease.ID(), "queue", a.lease.Queue, "type", a.lease.Message.Type,
-		"token", a.lease.Token, "error", why)
 }

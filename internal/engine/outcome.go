@@ -30,6 +30,8 @@ func (a *attempt) judge(ctx context.Context, result []byte, err error) outcome {
 		return outcome{attempt: a, kind: handedBack, err: err}
 	case errors.Is(cause, seri.ErrTimeout) && !errors.Is(err, seri.ErrTimeout):
 		err = fmt.Errorf("%w: %w", seri.ErrTimeout, err)
+	case errors.Is(cause, errCancelled):
+		err = fmt.Errorf("%w: %w", errCancelled, err)
 	}
 	return a.fail(err)
 }
@@ -43,7 +45,7 @@ func (a *attempt) fail(err error) outcome {
 	case m.Retried >= m.MaxRetries:
 		return outcome{attempt: a, kind: archived, reason: seri.ReasonExhausted, err: err}
 	}
-	after := a.delay(err)
+	after, err := a.delay(err)
 	if m.Deadline > 0 && time.Now().Add(after).After(time.Unix(m.Deadline, 0)) {
 		return outcome{attempt: a, kind: archived, reason: seri.ReasonExhausted,
 			err: fmt.Errorf("%w (the task's deadline leaves no time for another attempt)", err)}
@@ -51,14 +53,20 @@ func (a *attempt) fail(err error) outcome {
 	return outcome{attempt: a, kind: retried, after: after, err: err}
 }
 
-// delay says how long to wait before the next attempt.
-func (a *attempt) delay(err error) time.Duration {
+// delay says how long to wait before the next attempt. The error that it returns is err; if the task's own policy
+// panicked, which must not end the process, it tells that too, and the default policy decides.
+func (a *attempt) delay(err error) (after time.Duration, told error) {
 	if d, ok := seri.RetryDelay(err); ok {
-		return d
+		return d, err
 	}
-	policy := seri.DefaultRetry
-	if a.handler != nil && a.handler.Retry != nil {
-		policy = a.handler.Retry
+	if a.handler == nil || a.handler.Retry == nil {
+		return seri.DefaultRetry(a.lease.Attempt(), err), err
 	}
-	return max(policy(a.lease.Attempt(), err), 0)
+	defer func() {
+		if v := recover(); v != nil {
+			after = seri.DefaultRetry(a.lease.Attempt(), err)
+			told = fmt.Errorf("%w (and the retry policy panicked: %v)", err, v)
+		}
+	}()
+	return max(a.handler.Retry(a.lease.Attempt(), err), 0), err
 }

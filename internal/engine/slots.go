@@ -22,6 +22,7 @@ type slots struct {
 	logger   *slog.Logger
 
 	running sync.WaitGroup
+	sending sync.RWMutex // held for reading from where a handler's outcome is decided until it is sent
 }
 
 func newSlots(n int, r *registry, reporter *reporter, outcomes chan<- outcome, grace time.Duration, logger *slog.Logger) *slots {
@@ -59,14 +60,31 @@ func (s *slots) release(n int) {
 
 // start runs an attempt in a slot that was acquired for it.
 func (s *slots) start(a *attempt) {
+	a.started = time.Now()
 	s.running.Go(func() {
-		a.started = time.Now()
-		o := a.run(func(p seri.ProgressInfo) { s.reporter.note(a, p) })
-		if !a.settled.Swap(true) { // else it was handed back while its handler would not end
-			s.outcomes <- o
+		defer s.release(1)
+		var o outcome
+		defer func() { // also after runtime.Goexit, or the task would never end and the slot never be free
+			if o.attempt == nil {
+				o = a.fail(errGoexit)
+			}
+			s.send(o)
+		}()
+		if !s.registry.provable(a) { // the reply took longer than the lease
+			o = outcome{attempt: a, kind: handedBack, err: seri.ErrLeaseLost}
+			return
 		}
-		s.release(1)
+		o = a.run(func(p seri.ProgressInfo) { s.reporter.note(a, p) })
 	})
+}
+
+// send passes an outcome on, unless the task was handed back while its handler would not end.
+func (s *slots) send(o outcome) {
+	s.sending.RLock()
+	defer s.sending.RUnlock()
+	if !o.attempt.settled.Swap(true) {
+		s.outcomes <- o
+	}
 }
 
 // run waits for its end, gives running handlers the grace period, then ends their contexts and hands back the tasks of
@@ -98,10 +116,12 @@ func (s *slots) run(ctx context.Context) error {
 
 // handBack gives up on handlers that ignore the end of their context. Their late outcomes are refused by the fence.
 func (s *slots) handBack(ctx context.Context) {
+	s.sending.Lock() // an outcome that is decided has been sent: when this returns, the completer may end
+	defer s.sending.Unlock()
 	for q, attempts := range s.registry.byQueue() {
 		for _, a := range attempts {
 			if a.settled.Swap(true) {
-				continue // its outcome is on its way
+				continue // its outcome is sent
 			}
 			s.logger.ErrorContext(ctx, "handler ignored the end of its context, handing its task back", "task_id", a.lease.ID(),
 				"queue", q, "type", a.lease.Message.Type, "token", a.lease.Token, "running_for", time.Since(a.started))
