@@ -11,7 +11,7 @@ import (
 	"github.com/seri-queue/seri/internal/store"
 )
 
-// How long the fetcher waits when it has nothing to wait for.
+// How long the fetcher leaves a queue alone.
 const (
 	pausedRecheck = 500 * time.Millisecond // a paused queue gives no sign when it is resumed
 	faultBackoff  = 500 * time.Millisecond // at first, after an error of Redis; doubled up to the next line
@@ -20,41 +20,42 @@ const (
 
 // fetcher takes tasks out of the queues, as many as slots are free.
 type fetcher struct {
-	engine   *Engine
-	registry *registry
-	slots    *slots
-	idle     *idle
-	logger   *slog.Logger
+	engine    *Engine
+	registry  *registry
+	heartbeat *heartbeat
+	slots     *slots
+	idle      *idle
+	logger    *slog.Logger
+
+	resting map[keys.Queue]rest // queues that are not to be asked for a while
+}
+
+// rest is a pause in asking one queue, be it paused or out of reach. The others are served meanwhile.
+type rest struct {
+	until  time.Time
+	length time.Duration // after an error of Redis
 }
 
 func (f *fetcher) run(ctx context.Context) error {
-	backoff := faultBackoff
+	f.resting = make(map[keys.Queue]rest)
 	for {
 		free := f.slots.acquire(ctx)
 		if free == 0 {
 			return nil // asked to stop
 		}
-		started, paused, err := f.fetch(ctx, free)
+		started := f.fetch(ctx, free)
 		f.slots.release(free - started)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return nil
-		case err != nil:
-			f.logger.WarnContext(ctx, "no tasks fetched", "error", err, "retry_in", backoff)
-			sleep(ctx, backoff/2+rand.N(backoff/2))
-			backoff = min(2*backoff, faultLimit)
-			continue
-		case started == 0 && paused:
-			f.idle.wait(ctx, pausedRecheck)
-		case started == 0:
-			f.idle.wait(ctx, time.Minute)
 		}
-		backoff = faultBackoff
+		if started == 0 {
+			f.wait(ctx)
+		}
 	}
 }
 
-// fetch asks the queues in turn until all free slots are taken, and starts what it gets.
-func (f *fetcher) fetch(ctx context.Context, free int) (started int, paused bool, err error) {
+// fetch asks the queues in turn until all free slots are taken, starts what it gets, and returns how many that are.
+func (f *fetcher) fetch(ctx context.Context, free int) (started int) {
 	for _, q := range f.order() {
 		want := store.Wanted{
 			Tasks: min(free-started, store.MaxBatch), Lease: f.engine.Lease, Worker: f.engine.name, Types: f.engine.types,
@@ -63,22 +64,58 @@ func (f *fetcher) fetch(ctx context.Context, free int) (started int, paused bool
 			break
 		}
 		asked := time.Now()
+		if asked.Before(f.resting[q].until) {
+			continue
+		}
 		batch, err := f.engine.store.Dequeue(context.WithoutCancel(ctx), q, want) // a call under way may have leased tasks: hear its answer
 		if err != nil {
-			return started, paused, err
+			f.backOff(ctx, q, err)
+			continue
+		}
+		delete(f.resting, q)
+		if batch.Paused {
+			f.resting[q] = rest{until: time.Now().Add(pausedRecheck)}
+			continue
 		}
 		f.tell(ctx, q, batch)
-		paused = paused || batch.Paused
 		for _, lease := range batch.Leases {
 			a := f.registry.add(lease, f.engine.handler(lease.Message.Type), asked, f.engine.Lease)
 			f.slots.start(a)
+		}
+		if len(batch.Leases) > 0 {
+			f.heartbeat.received(asked)
 		}
 		started += len(batch.Leases)
 		if batch.Popped > len(batch.Leases) { // there may be more behind what was set aside
 			f.idle.ring()
 		}
 	}
-	return started, paused, nil
+	return started
+}
+
+// backOff leaves a queue alone after an error, for twice as long as after the last one.
+func (f *fetcher) backOff(ctx context.Context, q keys.Queue, err error) {
+	length := min(max(2*f.resting[q].length, faultBackoff), faultLimit)
+	wait := length/2 + rand.N(length/2)
+	f.resting[q] = rest{until: time.Now().Add(wait), length: length}
+	if ctx.Err() == nil {
+		f.logger.WarnContext(ctx, "no tasks fetched", "queue", q, "error", err, "retry_in", wait)
+	}
+}
+
+// wait returns when some queue may have a task. Queues that rest are not watched but asked again when their time has come:
+// a paused queue's tasks would end every wait at once.
+func (f *fetcher) wait(ctx context.Context) {
+	limit := time.Minute
+	awake := make([]keys.Queue, 0, len(f.engine.queues))
+	for _, q := range f.engine.queues {
+		if r, resting := f.resting[q]; resting {
+			limit = min(limit, time.Until(r.until))
+		} else {
+			awake = append(awake, q)
+		}
+	}
+	f.idle.wait(ctx, awake, limit)
 }
 
 func (f *fetcher) tell(ctx context.Context, q keys.Queue, b store.Batch) {

@@ -14,25 +14,24 @@ const blockFor = 5 * time.Second
 
 // idle waits for work without polling. Its connections are its own: they are closed to end a blocked call.
 type idle struct {
-	rdb    redis.UniversalClient
-	queues []keys.Queue
-	armed  map[keys.Queue]chan struct{} // asks the queue's watch to look
-	work   chan struct{}                // some queue may have a task
+	rdb   redis.UniversalClient
+	armed map[keys.Queue]chan struct{} // asks the queue's watch to look
+	work  chan struct{}                // some queue may have a task
 }
 
 func newIdle(rdb redis.UniversalClient, queues []keys.Queue) *idle {
-	i := &idle{rdb: rdb, queues: queues, armed: make(map[keys.Queue]chan struct{}), work: make(chan struct{}, 1)}
+	i := &idle{rdb: rdb, armed: make(map[keys.Queue]chan struct{}), work: make(chan struct{}, 1)}
 	for _, q := range queues {
 		i.armed[q] = make(chan struct{}, 1)
 	}
 	return i
 }
 
-// wait returns when some queue may have a task, or after limit.
-func (i *idle) wait(ctx context.Context, limit time.Duration) {
-	for _, armed := range i.armed {
+// wait returns when one of queues may have a task, or after limit.
+func (i *idle) wait(ctx context.Context, queues []keys.Queue, limit time.Duration) {
+	for _, q := range queues {
 		select {
-		case armed <- struct{}{}:
+		case i.armed[q] <- struct{}{}:
 		default: // it is looking already
 		}
 	}

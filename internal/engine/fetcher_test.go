@@ -1,0 +1,67 @@
+package engine
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/seri-queue/seri/internal/keys"
+)
+
+func fetcherOf(strict bool, weights map[string]int) *fetcher {
+	e := &Engine{Config: Config{Queues: weights, Strict: strict}}
+	for q := range weights {
+		e.queues = append(e.queues, keys.Queue(q))
+	}
+	slices.Sort(e.queues)
+	return &fetcher{engine: e}
+}
+
+func TestStrictOrderIsByWeight(t *testing.T) {
+	t.Parallel()
+	f := fetcherOf(true, map[string]int{"low": 1, "high": 9, "mid": 4, "mid2": 4})
+	want := []keys.Queue{"high", "mid", "mid2", "low"}
+	for range 100 {
+		if got := f.order(); !slices.Equal(got, want) {
+			t.Fatalf("order %q, want %q", got, want)
+		}
+	}
+}
+
+func TestAQueueComesFirstAsOftenAsItsWeightSays(t *testing.T) {
+	t.Parallel()
+	const rounds = 100_000
+	weights := map[string]int{"a": 6, "b": 3, "c": 1}
+	f := fetcherOf(false, weights)
+	first, second := map[keys.Queue]int{}, map[keys.Queue]int{}
+	for range rounds {
+		order := f.order()
+		first[order[0]]++
+		if order[0] == "a" {
+			second[order[1]]++
+		}
+		if len(order) != 3 {
+			t.Fatalf("order %q misses a queue", order)
+		}
+	}
+	// The standard deviation of the shares is below 0.2 %; 1 % is never reached by chance.
+	for q, weight := range weights {
+		if share, want := float64(first[keys.Queue(q)])/rounds, float64(weight)/10; share < want-0.01 || share > want+0.01 {
+			t.Errorf("queue %q comes first in %.3f of the rounds, want %.1f", q, share, want)
+		}
+	}
+	if share := float64(second["b"]) / float64(second["b"]+second["c"]); share < 0.74 || share > 0.76 {
+		t.Errorf("behind a, b comes before c in %.3f of the rounds, want 0.75", share)
+	}
+}
+
+func TestOrderLeavesTheConfigurationAlone(t *testing.T) {
+	t.Parallel()
+	f := fetcherOf(false, map[string]int{"a": 1, "b": 1, "c": 1})
+	before := slices.Clone(f.engine.queues)
+	for range 100 {
+		f.order()
+	}
+	if !slices.Equal(f.engine.queues, before) {
+		t.Errorf("queues are %q now, were %q", f.engine.queues, before)
+	}
+}
