@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
@@ -24,6 +27,7 @@ type completer struct {
 	store    ender
 	registry *registry
 	outcomes <-chan outcome
+	patience time.Duration // how long one call is repeated at most
 	logger   *slog.Logger
 }
 
@@ -87,8 +91,11 @@ func (c *completer) write(ctx context.Context, batch []outcome) {
 
 // writeGroup writes outcomes of one kind, again and again while some lease is certainly alive. Then nobody but this worker
 // can have ended those tasks, so a task that a repeated call finds ended was ended by a call whose reply was lost.
+// A script that fails on one task is not repeated for that task, nor is any call for more than the completer's patience:
+// the heartbeat keeps the leases alive meanwhile, so no more would be written until the process ends.
 func (c *completer) writeGroup(ctx context.Context, q keys.Queue, kind outcomeKind, outcomes []outcome) {
 	ctx = context.WithoutCancel(ctx)
+	begun := time.Now()
 	for try, backoff := 1, 50*time.Millisecond; ; try, backoff = try+1, min(2*backoff, 2*time.Second) {
 		call, cancel := context.WithTimeout(ctx, writeTimeout)
 		answers, err := c.end(call, q, kind, outcomes)
@@ -103,9 +110,16 @@ func (c *completer) writeGroup(ctx context.Context, q keys.Queue, kind outcomeKi
 			}
 			return
 		}
+		broken := scriptFailed(err)
+		if broken && len(outcomes) > 1 {
+			for i := range outcomes {
+				c.writeGroup(ctx, q, kind, outcomes[i:i+1])
+			}
+			return
+		}
 		alive := outcomes[:0:0]
 		for _, o := range outcomes {
-			if c.registry.provable(o.attempt) {
+			if c.registry.provable(o.attempt) && !broken && time.Since(begun) < c.patience {
 				alive = append(alive, o)
 			} else {
 				c.logger.ErrorContext(ctx, "outcome not written: the task will run again", "task_id", o.attempt.lease.ID(), "queue", q,
@@ -118,6 +132,16 @@ func (c *completer) writeGroup(ctx context.Context, q keys.Queue, kind outcomeKi
 		c.logger.WarnContext(ctx, "outcomes not written yet", "queue", q, "count", len(outcomes), "error", err, "retry_in", backoff)
 		time.Sleep(backoff)
 	}
+}
+
+// scriptFailed reports whether err is about what the script found in the tasks, and not about the state of Redis.
+func scriptFailed(err error) bool {
+	reply, ok := errors.AsType[redis.Error](err)
+	if !ok {
+		return false
+	}
+	text := reply.Error()
+	return strings.Contains(text, "script") && (strings.HasPrefix(text, "ERR ") || strings.HasPrefix(text, "WRONGTYPE "))
 }
 
 func (c *completer) end(ctx context.Context, q keys.Queue, kind outcomeKind, outcomes []outcome) ([]error, error) {
