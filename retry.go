@@ -25,7 +25,7 @@ func Exponential(base, limit time.Duration) RetryPolicy {
 		if shift := max(failed-1, 0); shift < 62 && base <= limit>>shift {
 			ceiling = base << shift
 		}
-		return rand.N(ceiling + 1)
+		return rand.N(ceiling)
 	}
 }
 

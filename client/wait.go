@@ -31,6 +31,7 @@ func (c *Client) Watch(ctx context.Context, queue, id string, see func(seri.Even
 	if err != nil || info.State.Terminal() {
 		return info, err
 	}
+	checked := time.Now()
 	for {
 		entries, err := c.follow(ctx, q, position)
 		if err != nil {
@@ -55,10 +56,11 @@ func (c *Client) Watch(ctx context.Context, queue, id string, see func(seri.Even
 				}
 			}
 		}
-		if len(entries) > 0 {
+		if len(entries) > 0 && time.Since(checked) < recheck {
 			continue
 		}
-		// A quiet moment: make sure that the end was not lost, with the stream that told it.
+		// Make sure that the end was not missed: its event may have been trimmed or lost, and a stock Inspector writes none.
+		checked = time.Now()
 		now, err := c.store.Info(ctx, q, id)
 		if err != nil || now.State.Terminal() {
 			return now, err
@@ -83,9 +85,12 @@ func (c *Client) ended(ctx context.Context, q keys.Queue, info seri.Info, e seri
 	return info, nil
 }
 
+// recheck is how often a task that is waited for is looked at, should its event not come.
+const recheck = 2 * time.Second
+
 // follow returns the entries after position, waiting for the first one for a while.
 func (c *Client) follow(ctx context.Context, q keys.Queue, position string) ([]redis.XMessage, error) {
-	block := 2 * time.Second
+	block := recheck
 	if deadline, ok := ctx.Deadline(); ok {
 		block = max(min(block, time.Until(deadline)), time.Millisecond)
 	}
