@@ -31,6 +31,7 @@ for i = 7, #KEYS do
   if status == 1 then
     local id, seq = string.sub(task, prefix + 1), tonumber(record[4]) + 1
     end_lease(active, lease, id)
+    stop_waiting(task)
     redis.call('ZADD', archived, now_s, id)
     redis.call('HSET', task, 'msg', ARGV[arg + 3] .. last_failed_at, 'state', 'archived', 'reason', ARGV[arg + 2],
       'finished', at, 'seq', digits(seq))

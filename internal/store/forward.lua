@@ -27,7 +27,7 @@ local function start(id)
     redis.call('DEL', task)
     return
   end
-  remember_start(task)
+  stop_waiting(task)
   moved[#moved + 1] = id
   if record[4] == 'no_worker' then -- looked at again, not news
     redis.call('HSET', task, 'state', 'pending', 'pending_since', since)

@@ -154,11 +154,13 @@ local function own(task, id, owner, index)
   redis.call('EXPIRE', index, 604800)
 end
 
--- remember_start keeps when the task was enqueued before pending_since is overwritten.
-local function remember_start(task)
+-- stop_waiting takes pending_since away from a task that is not pending, so that the wait that asynq's readers see does
+-- not include an earlier life, and keeps it as the time of the enqueue if it is the first. dequeue leaves that to others.
+local function stop_waiting(task)
   local since = redis.call('HGET', task, 'pending_since')
   if since then
     redis.call('HSETNX', task, 'enqueued', string.sub(since, 1, -7))
+    redis.call('HDEL', task, 'pending_since')
   end
 end
 

@@ -40,10 +40,22 @@ type Terms struct {
 	UniqueFor  time.Duration `json:"unique_for"` // nanoseconds in JSON
 }
 
+var defaultTerms = Terms{
+	Queue: seri.DefaultQueue, MaxRetries: seri.DefaultMaxRetries, Timeout: seri.DefaultTimeout, Retention: seri.DefaultRetention,
+}
+
+// Message returns a message with these terms; with the defaults if a worker of an earlier version has published none.
+func (t Terms) Message() seri.Message {
+	if t.Queue == "" {
+		t = defaultTerms
+	}
+	return seri.Message{Queue: t.Queue, MaxRetries: t.MaxRetries, Timeout: t.Timeout, Retention: t.Retention, UniqueFor: t.UniqueFor}
+}
+
 // TermsOf returns the terms of a handler's type.
 func TermsOf(h *seri.Handler) Terms {
 	if h.Terms == nil {
-		return Terms{Queue: seri.DefaultQueue, MaxRetries: seri.DefaultMaxRetries, Timeout: seri.DefaultTimeout, Retention: seri.DefaultRetention}
+		return defaultTerms
 	}
 	m := h.Terms
 	return Terms{Queue: m.Queue, MaxRetries: m.MaxRetries, Timeout: m.Timeout, Retention: m.Retention, UniqueFor: m.UniqueFor}

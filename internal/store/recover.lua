@@ -48,6 +48,7 @@ local function take_back(id)
   taken = taken + 1
   local seq, head = number(record[3]) + 1, about(id, record[1], record[4])
   redis.call('HDEL', task, 'nonce', 'progress')
+  stop_waiting(task)
   if record[5] then
     settle_mark(task, record[5])
     release(task, id)
@@ -63,12 +64,11 @@ local function take_back(id)
     bury(task, id, seq, head, 'poison', 'failed', ',"error":"' .. text .. '"')
   elseif crashes == 1 then
     redis.call('RPUSH', pending, id)
-    redis.call('HSET', task, 'state', 'pending', 'seq', digits(seq))
+    redis.call('HSET', task, 'state', 'pending', 'pending_since', digits(now_us) .. '000', 'seq', digits(seq))
     event(seq, '"kind":"queued",' .. head .. ',"data":{"reason":"crashed"}')
   else
     local wait = math.min(backoff * 4 ^ (crashes - 2), 3600000)
     local when = now_ms + math.floor(wait * (1 + tonumber(ARGV[6])) / 2)
-    remember_start(task)
     redis.call('ZADD', retry, digits(math.ceil(when / 1000)), id)
     redis.call('ZADD', due, digits(when), id)
     redis.call('HSET', task, 'state', 'retry', 'reason', 'crashed', 'seq', digits(seq))

@@ -17,7 +17,7 @@
 
 local active, lease, pending, stream = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local prefix, maxlen = #ARGV[1], ARGV[2]
-local replies = {}
+local replies, since = {}, digits(now_us) .. '000'
 
 for i = 5, #KEYS do
   local task, arg = KEYS[i], 3 * (i - 5) + 3
@@ -26,8 +26,9 @@ for i = 5, #KEYS do
   if status == 1 then
     local id, seq = string.sub(task, prefix + 1), tonumber(record[4]) + 1
     end_lease(active, lease, id)
+    stop_waiting(task)
     redis.call('RPUSH', pending, id)
-    redis.call('HSET', task, 'state', 'pending', 'seq', digits(seq))
+    redis.call('HSET', task, 'state', 'pending', 'pending_since', since, 'seq', digits(seq))
     event(seq, ARGV[arg + 2])
   end
   replies[#replies + 1] = status

@@ -35,7 +35,7 @@ for i = 9, #KEYS do
     local id, seq = string.sub(task, prefix + 1), tonumber(record[4]) + 1
     local msg, head = ARGV[arg + 3] .. last_failed_at, ARGV[arg + 4]
     end_lease(active, lease, id)
-    remember_start(task)
+    stop_waiting(task)
     if record[5] then
       redis.call('ZADD', archived, now_s, id)
       redis.call('HSET', task, 'msg', msg, 'state', 'archived', 'reason', 'revoked', 'finished', at, 'seq', digits(seq))

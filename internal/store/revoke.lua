@@ -45,7 +45,7 @@ else
 end
 redis.call('ZREM', due, id)
 release(task, id)
-remember_start(task)
+stop_waiting(task)
 local seq = number(record[3]) + 1
 redis.call('ZADD', archived, now_s, id)
 redis.call('HSET', task, 'state', 'archived', 'reason', 'revoked', 'finished', at, 'seq', digits(seq))
