@@ -88,7 +88,7 @@ func newSite(t *testing.T, cfg gateway.Config, hubCfg events.Config) *site {
 // waitUntilOpen returns when the gateway takes streams: until its Run has begun it answers 503.
 func (s *site) waitUntilOpen() {
 	for {
-		stream, err := gatewaytest.SSE(s.t.Context(), s.url+"/v1/events", "")
+		stream, err := gatewaytest.SSE(s.t.Context(), s.url+"/v1/events", nil)
 		if err == nil {
 			stream.Close()
 			return
@@ -120,7 +120,7 @@ func (s *site) open(transport, query string) (*gatewaytest.Stream, error) {
 	var stream *gatewaytest.Stream
 	var err error
 	if transport == "SSE" {
-		stream, err = gatewaytest.SSE(ctx, s.url+"/v1/events?"+query, "")
+		stream, err = gatewaytest.SSE(ctx, s.url+"/v1/events?"+query, nil)
 	} else {
 		stream, err = gatewaytest.WebSocket(ctx, s.url+"/v1/ws?"+query, nil)
 	}
@@ -232,7 +232,7 @@ func TestHeaderLastEventIDWinsOverTheQuery(t *testing.T) {
 	read(t, stream, 1)
 	_, second := read(t, stream, 1)
 
-	resumed, err := gatewaytest.SSE(t.Context(), s.url+"/v1/events?queue=q&after=0-0:0", second)
+	resumed, err := gatewaytest.SSE(t.Context(), s.url+"/v1/events?queue=q&after=0-0:0", http.Header{"Last-Event-Id": {second}})
 	if err != nil {
 		t.Fatal(err)
 	}

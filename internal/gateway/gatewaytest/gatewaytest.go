@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -55,15 +56,13 @@ func (s *Stream) Next() (wire.CloudEvent, error) { return s.next() }
 // Close drops the connection without a farewell.
 func (s *Stream) Close() error { return s.close() }
 
-// SSE opens a stream at an http URL. lastEventID is sent as that header unless it is empty.
-func SSE(ctx context.Context, url, lastEventID string) (*Stream, error) {
+// SSE opens a stream at an http URL. header is sent along; nil: nothing to add.
+func SSE(ctx context.Context, url string, header http.Header) (*Stream, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	if lastEventID != "" {
-		req.Header.Set("Last-Event-ID", lastEventID)
-	}
+	maps.Copy(req.Header, header)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, err
@@ -109,7 +108,7 @@ func (s *Stream) readEvent(lines *bufio.Reader) (wire.CloudEvent, error) {
 	}
 }
 
-// WebSocket opens a stream at an http URL.
+// WebSocket opens a stream at an http URL. header is sent along; nil: nothing to add.
 func WebSocket(ctx context.Context, url string, header http.Header) (*Stream, error) {
 	dialer := websocket.Dialer{Subprotocols: []string{"cloudevents.json"}}
 	conn, resp, err := dialer.DialContext(ctx, "ws"+strings.TrimPrefix(url, "http"), header)
