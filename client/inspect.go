@@ -147,21 +147,14 @@ type TypeInfo struct {
 	Queues  []string        // from which live workers take it
 	Workers int             // how many processes can run it
 
-	terms store.Terms
+	// Terms are the type's own terms, of which a producer may set others. Only Queue, MaxRetries, Timeout, Retention and
+	// UniqueFor are set.
+	Terms seri.Message
 }
 
-// TypeOf describes the type that a handler runs, as a worker with that handler publishes it, but for the schemas.
+// TypeOf describes the type that a handler runs as a worker publishes it, but for the schemas.
 func TypeOf(h *seri.Handler) TypeInfo {
-	return TypeInfo{Name: h.Type, terms: store.TermsOf(h)}
-}
-
-// Options are the type's own terms.
-func (t TypeInfo) Options() []seri.Option {
-	if t.terms == (store.Terms{}) {
-		return nil // published by a worker of an earlier version
-	}
-	return []seri.Option{seri.Queue(t.terms.Queue), seri.MaxRetries(t.terms.MaxRetries), seri.Timeout(t.terms.Timeout),
-		seri.Retention(t.terms.Retention), seri.UniqueFor(t.terms.UniqueFor)}
+	return TypeInfo{Name: h.Type, Terms: store.TermsOf(h).Message()}
 }
 
 // Types returns what live workers have published, by name. Where workers differ about a schema, as they may during a
@@ -179,7 +172,7 @@ func (c *Client) Types(ctx context.Context) ([]TypeInfo, error) {
 				info = &TypeInfo{Name: t.Name}
 				byName[t.Name] = info
 			}
-			info.Args, info.Result, info.terms = t.Args, t.Result, t.Terms
+			info.Args, info.Result, info.Terms = t.Args, t.Result, t.Terms.Message()
 			info.Queues = append(info.Queues, t.Queues...)
 			info.Workers++
 		}

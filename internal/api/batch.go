@@ -64,12 +64,16 @@ func (s *server) enqueueBatch(ctx context.Context, in *batchInput) (*batchOutput
 	}
 
 	now := s.now()
+	terms, err := s.terms(ctx)
+	if err != nil {
+		return nil, s.fromError(ctx, "read the terms of task types", err)
+	}
 	items := make([]BatchItem, len(raws))
 	var messages []seri.Message
 	var places []int // of each message in items
 	for i, raw := range raws {
 		at := "body.tasks[" + strconv.Itoa(i) + "]"
-		m, faults := decodeTask(raw, at, now)
+		m, faults := decodeTask(raw, at, now, terms)
 		if len(faults) > 0 {
 			items[i] = refusedItem(invalid(faults))
 			continue

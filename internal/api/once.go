@@ -68,7 +68,11 @@ func (s *server) replay(ctx context.Context, record IdempotencyRecord, body []by
 	if !errors.Is(err, seri.ErrNotFound) {
 		return nil, s.fromError(ctx, "look at the task of an idempotency key", err)
 	}
-	m, _ := decodeTask(body, "body", record.At) // without fault then, so without fault now
+	terms, err := s.terms(ctx)
+	if err != nil {
+		return nil, s.fromError(ctx, "read the terms of task types", err)
+	}
+	m, _ := decodeTask(body, "body", record.At, terms) // without fault then, so without fault now
 	m.ID, m.Queue = record.ID, record.Queue
 	return accepted(acceptedTask(m, record.At), true), nil
 }

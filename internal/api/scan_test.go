@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/client"
 )
 
 // FuzzRequest holds that no body makes the server fail: every answer is an acceptance or a refusal that says why.
@@ -52,7 +55,7 @@ func FuzzScan(f *testing.F) {
 		if d := depth(body); d > maxDepth {
 			t.Errorf("passed with depth %d: %q", d, body)
 		}
-		if m, faults := decodeTask(body, "body", time.Unix(0, 0)); len(faults) == 0 && m.Validate() != nil {
+		if m, faults := decodeTask(body, "body", time.Unix(0, 0), defaults); len(faults) == 0 && m.Validate() != nil {
 			t.Errorf("no fault was found, but the message is not valid: %v", m.Validate())
 		}
 	})
@@ -87,3 +90,5 @@ func BenchmarkScanBatch(b *testing.B) {
 		}
 	}
 }
+
+func defaults(typ string) seri.Message { return client.TypeOf(&seri.Handler{Type: typ}).Terms }

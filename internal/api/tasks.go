@@ -84,7 +84,11 @@ func (s *server) decode(ctx context.Context, body []byte, now time.Time) (seri.M
 	if err := scan(body); err != nil {
 		return seri.Message{}, kindMalformed.problem(err.Error(), newFault("body", nil, err.Error()))
 	}
-	m, faults := decodeTask(body, "body", now)
+	terms, err := s.terms(ctx)
+	if err != nil {
+		return seri.Message{}, s.fromError(ctx, "read the terms of task types", err)
+	}
+	m, faults := decodeTask(body, "body", now, terms)
 	if len(faults) > 0 {
 		return m, invalid(faults)
 	}

@@ -37,7 +37,9 @@ func TypesOf(handlers []seri.Handler) ([]client.TypeInfo, error) {
 		if err != nil {
 			return nil, fmt.Errorf("task %s: result: %w", h.Type, err)
 		}
-		types = append(types, client.TypeInfo{Name: h.Type, Args: args, Result: result})
+		t := client.TypeOf(&h)
+		t.Args, t.Result = args, result
+		types = append(types, t)
 	}
 	return types, nil
 }
@@ -71,6 +73,21 @@ func (k *knownTypes) all(ctx context.Context, maxAge time.Duration) (map[string]
 	}
 	k.merged, k.fetched = merged, k.now()
 	return merged, nil
+}
+
+// terms returns the function that tells the terms of a type's tasks: the type's own, or the defaults for a type that
+// nobody knows.
+func (s *server) terms(ctx context.Context) (func(typ string) seri.Message, error) {
+	known, err := s.types.all(ctx, typesLife)
+	if err != nil {
+		return nil, err
+	}
+	return func(typ string) seri.Message {
+		if t := known[typ]; t.Terms.Queue != "" {
+			return t.Terms
+		}
+		return client.TypeOf(&seri.Handler{Type: typ}).Terms
+	}, nil
 }
 
 // checkType refuses a task that no worker could run: of an unknown type, or with a payload that does not fit.
@@ -131,6 +148,11 @@ type Type struct {
 	Result  json.RawMessage `json:"result,omitempty" doc:"JSON Schema of the result; absent: any JSON."`
 	Queues  []string        `json:"queues,omitempty" doc:"Queues whose workers can run the type." example:"[\"default\"]"`
 	Workers int             `json:"workers" doc:"Live worker processes that can run the type." example:"2"`
+
+	Queue      string  `json:"queue" doc:"Where a task of the type waits unless the request says otherwise." example:"default"`
+	MaxRetries int     `json:"max_retries" doc:"How often a failed attempt is repeated, unless the request says otherwise." example:"5"`
+	Timeout    float64 `json:"timeout" doc:"Seconds that one attempt may take, unless the request says otherwise." example:"1800"`
+	Retention  float64 `json:"retention" doc:"Seconds for which the result is kept, unless the request says otherwise." example:"86400"`
 }
 
 // Types is the answer to GET /v1/types.
@@ -157,7 +179,10 @@ func (s *server) addTypes(api huma.API) {
 		body := Types{Types: []Type{}}
 		for _, name := range slices.Sorted(maps.Keys(known)) {
 			t := known[name]
-			body.Types = append(body.Types, Type{Name: t.Name, Args: usable(t.Args), Result: usable(t.Result), Queues: t.Queues, Workers: t.Workers})
+			body.Types = append(body.Types, Type{
+				Name: t.Name, Args: usable(t.Args), Result: usable(t.Result), Queues: t.Queues, Workers: t.Workers,
+				Queue: t.Terms.Queue, MaxRetries: t.Terms.MaxRetries, Timeout: t.Terms.Timeout.Seconds(), Retention: t.Terms.Retention.Seconds(),
+			})
 		}
 		return &typesOutput{body}, nil
 	})

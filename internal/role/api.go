@@ -11,7 +11,6 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -22,6 +21,7 @@ import (
 	"github.com/seri-queue/seri/internal/redisurl"
 	"github.com/seri-queue/seri/internal/run"
 	"github.com/seri-queue/seri/internal/web"
+	"github.com/seri-queue/seri/tasks"
 	"github.com/seri-queue/seri/tasks/samples"
 )
 
@@ -114,13 +114,27 @@ func (a *API) Run(ctx context.Context, _, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	parts, err := a.Serve.parts(listener, rdb, api.Config{Keys: keys, Insecure: a.InsecureDev, Web: page(nil)}, a.MaxEvents.N, logger)
+	types, err := compiledTypes()
+	if err != nil {
+		return err
+	}
+	config := api.Config{Keys: keys, Insecure: a.InsecureDev, Types: types, Web: page(nil)}
+	parts, err := a.Serve.parts(listener, rdb, config, a.MaxEvents.N, logger)
 	if err != nil {
 		listener.Close()
 		return err
 	}
 	logger.InfoContext(ctx, "api started", "addr", listener.Addr().String(), "keys", keys.Len())
 	return run.Stack(ctx, parts...)
+}
+
+// compiledTypes are the types of task that the api knows without any worker: those of package tasks.
+func compiledTypes() ([]client.TypeInfo, error) {
+	handlers, err := tasks.Handlers(tasks.Config{})
+	if err != nil {
+		return nil, err
+	}
+	return api.TypesOf(handlers)
 }
 
 func (s *Serve) listen(ctx context.Context) (net.Listener, error) {
@@ -137,12 +151,12 @@ const followed = 256
 
 // parts returns what serves HTTP on the listener, from the bottom up. config holds what is not among the settings.
 func (s *Serve) parts(listener net.Listener, rdb redis.UniversalClient, config api.Config, maxEvents int, logger *slog.Logger) ([]run.Part, error) {
-	tasks := client.New(rdb, client.Config{MaxEvents: maxEvents})
+	queues := client.New(rdb, client.Config{MaxEvents: maxEvents})
 	following, err := redisurl.Clone(rdb, followed)
 	if err != nil {
 		return nil, err
 	}
-	hub, err := events.New(following, snapshots{tasks}, events.Config{Logger: logger})
+	hub, err := events.New(following, snapshots{queues}, events.Config{Logger: logger})
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +165,7 @@ func (s *Serve) parts(listener net.Listener, rdb redis.UniversalClient, config a
 		return nil, err
 	}
 	var draining atomic.Bool
-	config.Tasks, config.Idempotency = tasks, api.NewRedisIdempotency(rdb)
+	config.Tasks, config.Idempotency = queues, api.NewRedisIdempotency(rdb)
 	config.AllowUnknownTypes, config.Version, config.Logger = s.AllowUnknownTypes, Version(), logger
 	config.Events, config.WebSocket = live.SSE(), live.WebSocket()
 	config.Ready = func(ctx context.Context) error {
@@ -164,10 +178,7 @@ func (s *Serve) parts(listener net.Listener, rdb redis.UniversalClient, config a
 	if err != nil {
 		return nil, err
 	}
-	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 75 * time.Second, MaxHeaderBytes: 16 << 10,
-		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
-	}
+	server := api.NewServer(handler, logger)
 	return []run.Part{ // starts downwards, stops upwards
 		{Name: "http", Run: func(ctx context.Context) error { return s.serve(ctx, server, listener) }},
 		{Name: "connections of events", Run: func(ctx context.Context) error { <-ctx.Done(); return following.Close() }},
