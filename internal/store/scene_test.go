@@ -343,33 +343,64 @@ func (s *scene) world() map[string]string {
 	if err := names.Err(); err != nil {
 		s.t.Fatal(err)
 	}
+	kinds, ttls, pipe := map[string]*redis.StatusCmd{}, map[string]*redis.DurationCmd{}, node.Pipeline()
 	for key := range world {
-		kind := node.Type(s.ctx(), key).Val()
+		kinds[key], ttls[key] = pipe.Type(s.ctx(), key), pipe.TTL(s.ctx(), key)
+	}
+	s.exec(pipe)
+	contents := make(map[string]redis.Cmder)
+	for key := range world {
+		contents[key] = content(s.ctx(), pipe, kinds[key].Val(), key)
+	}
+	s.exec(pipe)
+	for key := range world {
 		ttl := ""
-		if node.TTL(s.ctx(), key).Val() > 0 {
+		if ttls[key].Val() > 0 {
 			ttl = " with TTL"
 		}
-		world[key] = kind + ttl + " " + content(s.ctx(), node, kind, key)
+		world[key] = kinds[key].Val() + ttl + " " + text(contents[key])
 	}
 	return world
 }
 
-func content(ctx context.Context, node redis.Cmdable, kind, key string) string {
+func (s *scene) exec(pipe redis.Pipeliner) {
+	s.t.Helper()
+	if _, err := pipe.Exec(s.ctx()); err != nil && !errors.Is(err, redis.Nil) {
+		s.t.Fatal(err)
+	}
+}
+
+// content asks for all that a key holds.
+func content(ctx context.Context, pipe redis.Pipeliner, kind, key string) redis.Cmder {
 	switch kind {
-	case "string":
-		return node.Get(ctx, key).Val()
 	case "list":
-		return fmt.Sprint(node.LRange(ctx, key, 0, -1).Val())
+		return pipe.LRange(ctx, key, 0, -1)
 	case "set":
-		members := node.SMembers(ctx, key).Val()
-		slices.Sort(members)
-		return fmt.Sprint(members)
+		return pipe.SMembers(ctx, key)
 	case "zset":
-		return fmt.Sprint(node.ZRangeWithScores(ctx, key, 0, -1).Val())
+		return pipe.ZRangeWithScores(ctx, key, 0, -1)
 	case "hash":
-		return fmt.Sprintf("%q", node.HGetAll(ctx, key).Val())
+		return pipe.HGetAll(ctx, key)
 	case "stream":
-		return fmt.Sprint(node.XRange(ctx, key, "-", "+").Val())
+		return pipe.XRange(ctx, key, "-", "+")
+	default:
+		return pipe.Get(ctx, key)
+	}
+}
+
+// text makes what a key holds comparable.
+func text(reply redis.Cmder) string {
+	switch reply := reply.(type) {
+	case *redis.MapStringStringCmd:
+		return fmt.Sprintf("%q", reply.Val()) // sorted by field
+	case *redis.StringSliceCmd:
+		return fmt.Sprint(reply.Val())
+	case *redis.ZSliceCmd:
+		return fmt.Sprint(reply.Val())
+	case *redis.XMessageSliceCmd:
+		return fmt.Sprint(reply.Val())
+	case *redis.StringCmd:
+		return reply.Val()
 	default:
 		return "?"
 	}
