@@ -124,5 +124,8 @@ func OfTask(key string) (q Queue, id string, ok bool) {
 		return "", "", false
 	}
 	name, id, ok := strings.Cut(rest, "}:t:")
-	return Queue(name), id, ok
+	if !ok {
+		return "", "", false
+	}
+	return Queue(name), id, true
 }

@@ -15,7 +15,7 @@ type Entry struct {
 // Registry lists every kind of key. Stock asynq clients, servers and inspectors write asynq's keys too.
 var Registry = []Entry{
 	{"asynq:queues", "set", "engine", "none: the registry of queues", false, "the names of all queues"},
-	{"asynq:{q}:t:<id>", "hash", "engine", "with the task: deleted after its retention", false, "a task: asynq's msg, state, pending_since, unique_key, group, result; Seri's fence, nonce, seq, enqueued, started, finished, attempt_error, crashes, progress, owner, expires, reason, revoked, worker"},
+	{"asynq:{q}:t:<id>", "hash", "engine", "with the task: deleted after its retention", false, "a task: asynq's msg, state, pending_since, unique_key, group, result; Seri's fence, nonce, seq, enqueued, started, finished, retried, crashes, progress, owner, expires, reason, revoked"},
 	{"asynq:{q}:pending", "list", "engine", "with its members", false, "IDs that may start; pushed left, popped right"},
 	{"asynq:{q}:active", "list", "engine", "with its members", false, "IDs that are leased"},
 	{"asynq:{q}:lease", "zset", "engine", "with its members", false, "leased IDs by expiry, Unix seconds with a fraction"},
@@ -45,7 +45,7 @@ var Registry = []Entry{
 	{"seri:v1:{q}:wake", "list", "engine", "10 s", true, "at most one element: an earlier due time has come in"},
 	{"seri:v1:{q}:events", "stream", "engine", "trimmed by number and age; 7 days after the last event", true, "every change of every task, in order: one field e, a JSON array of events"},
 	{"seri:v1:{q}:owner:<label>", "zset", "engine: enqueue", "7 days after the last task", true, "the newest tasks of one owner by enqueue time, Unix milliseconds"},
-	{"seri:v1:{q}:schedule:<id>", "hash", "beat", "none: the memory of a schedule", false, "spec, next tick (Unix seconds) and last task of a static schedule"},
+	{"seri:v1:{q}:schedule:<id>", "hash", "beat", "none: the memory of a schedule", false, "next and last tick (Unix seconds), revision, token and last task of a static schedule: next, last, rev, token, task"},
 	{"seri:v1:{lock:<name>}", "hash", "lock", "the lease", true, "holder and token of a named lock"},
 	{"seri:v1:{lock:<name>}:fence", "string", "lock", "none: must outlive every holder", false, "the last token handed out for the lock"},
 	{"seri:v1:{types}", "zset", "worker", "members expire by score", false, "worker IDs by expiry of what they have published, Unix seconds"},
@@ -53,20 +53,31 @@ var Registry = []Entry{
 	{"seri:v1:{idem:<sha256>}", "string", "api", "24 h", true, "the answer given to an Idempotency-Key"},
 }
 
-// Find returns the registry's entry for a concrete key; false if no pattern fits.
+// Find returns the registry's entry for a concrete key; false if no pattern fits. Of several that do, such as that of a
+// lock's fence and that of a queue's, it is the one that says most.
 func Find(key string) (Entry, bool) {
-	for i, re := range compiled {
-		if re.MatchString(key) {
-			return Registry[i], true
+	best := -1
+	for i, c := range compiled {
+		if c.MatchString(key) && (best < 0 || c.literal > compiled[best].literal) {
+			best = i
 		}
 	}
-	return Entry{}, false
+	if best < 0 {
+		return Entry{}, false
+	}
+	return Registry[best], true
+}
+
+// expression is a pattern that can be matched.
+type expression struct {
+	*regexp.Regexp
+	literal int // bytes of the pattern that are no placeholder
 }
 
 // compiled holds one expression per registry entry: {q} and {<x>} are a hash tag, <x> is anything.
-var compiled = func() []*regexp.Regexp {
+var compiled = func() []expression {
 	placeholder := regexp.MustCompile(`\\\{q\\\}|<[a-z0-9]+>`)
-	expressions := make([]*regexp.Regexp, len(Registry))
+	expressions := make([]expression, len(Registry))
 	for i, e := range Registry {
 		pattern := placeholder.ReplaceAllStringFunc(regexp.QuoteMeta(e.Pattern), func(p string) string {
 			if p == "<day>" {
@@ -75,9 +86,10 @@ var compiled = func() []*regexp.Regexp {
 			if p[0] == '<' {
 				return `[\s\S]*`
 			}
-			return `\{[\s\S]+?\}`
+			return `\{[^}]+\}`
 		})
-		expressions[i] = regexp.MustCompile(`^` + pattern + `$`)
+		literal := len(placeholder.ReplaceAllString(regexp.QuoteMeta(e.Pattern), ""))
+		expressions[i] = expression{regexp.MustCompile(`^` + pattern + `$`), literal}
 	}
 	return expressions
 }()
