@@ -52,7 +52,7 @@ func TestArchiveEndsATaskForGood(t *testing.T) {
 
 // asynq's A8: its archive script deletes what is too old in one call, and stops at Lua's limit after it has moved the task.
 func TestArchiveWorksBeforeNineThousandOldTasks(t *testing.T) {
-	each(t, func(s *scene) {
+	eachServer(t, func(s *scene) {
 		old := make([]redis.Z, 9000)
 		pipe := s.rdb.Pipeline()
 		for i := range old {

@@ -129,7 +129,7 @@ func TestForwardKeepsTheOrderAndTheLimit(t *testing.T) {
 }
 
 func TestForwardMovesAThousand(t *testing.T) {
-	each(t, func(s *scene) {
+	eachServer(t, func(s *scene) {
 		ids := s.addMany("t", 1000, func(m *seri.Message) { m.ETA = time.Now().Add(time.Hour) })
 		pipe := s.rdb.Pipeline()
 		for _, id := range ids {

@@ -189,23 +189,28 @@ func TestALeaseThatIsNamedTwiceInACallEndsOnce(t *testing.T) {
 }
 
 func TestEveryCallAboutLeasesTakesAThousandAndAnswersForEach(t *testing.T) {
-	eachCase(t, attempts, func(s *scene, act attempt) {
-		s.addMany("t", 1000, func(m *seri.Message) { m.Retention = time.Hour * time.Duration(len(m.ID)%2) })
-		leases := pointers(s.dequeue(1000))
-		lost := *leases[500]
-		lost.Nonce = "lost"
-		leases[500] = &lost
+	t.Parallel()
+	for what, act := range attempts {
+		t.Run(what, func(t *testing.T) { eachServer(t, func(s *scene) { answersForEach(s, act) }) })
+	}
+}
 
-		errs, err := act(s, leases...)
+func answersForEach(s *scene, act attempt) {
+	s.addMany("t", 1000, func(m *seri.Message) { m.Retention = time.Hour * time.Duration(len(m.ID)%2) })
+	leases := pointers(s.dequeue(1000))
+	lost := *leases[500]
+	lost.Nonce = "lost"
+	leases[500] = &lost
 
-		if err != nil || len(errs) != 1000 {
-			s.t.Fatalf("%d answers, %v", len(errs), err)
-		}
-		s.refused("the lost lease", lost.Token, errs[500:501], nil)
-		s.must(errs[:500], nil)
-		s.must(errs[501:], nil)
-		s.stands(lost.ID(), "active")
-	})
+	errs, err := act(s, leases...)
+
+	if err != nil || len(errs) != 1000 {
+		s.t.Fatalf("%d answers, %v", len(errs), err)
+	}
+	s.refused("the lost lease", lost.Token, errs[500:501], nil)
+	s.must(errs[:500], nil)
+	s.must(errs[501:], nil)
+	s.stands(lost.ID(), "active")
 }
 
 func TestACallAboutNoLeasesIsNoError(t *testing.T) {

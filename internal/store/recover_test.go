@@ -189,7 +189,7 @@ func TestRecoverLeavesATaskWhereItsHolderHasMovedIt(t *testing.T) {
 }
 
 func TestRecoverKeepsItsLimit(t *testing.T) {
-	each(t, func(s *scene) {
+	eachServer(t, func(s *scene) {
 		ids := s.addMany("t", 1000)
 		s.dequeue(1000)
 		pipe := s.rdb.Pipeline()

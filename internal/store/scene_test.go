@@ -40,6 +40,13 @@ func each(t *testing.T, test func(s *scene)) {
 	redistest.EachWithEmbedded(t, func(t *testing.T, rdb redis.UniversalClient) { test(newScene(t, rdb)) })
 }
 
+// eachServer is [each] without the embedded store, whose Lua takes long over a thousand tasks.
+func eachServer(t *testing.T, test func(s *scene)) {
+	t.Helper()
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) { test(newScene(t, rdb)) })
+}
+
 // eachCase is [each] for every case of a table from sentence to case.
 func eachCase[C any](t *testing.T, cases map[string]C, test func(s *scene, c C)) {
 	t.Helper()

@@ -93,7 +93,7 @@ func TestSweepRemovesASecondEntryInActive(t *testing.T) {
 }
 
 func TestSweepLooksAtEveryMember(t *testing.T) {
-	each(t, func(s *scene) {
+	eachServer(t, func(s *scene) {
 		ghosts := make([]redis.Z, 2500)
 		for i := range ghosts {
 			ghosts[i] = redis.Z{Score: float64(i), Member: "ghost" + strconv.Itoa(i)}
