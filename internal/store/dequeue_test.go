@@ -355,8 +355,11 @@ func TestDequeueSurvivesATaskThatMakesNoSense(t *testing.T) {
 		},
 		"a number of events that is none": func(s *scene, task string) { s.rdb.HSet(s.ctx(), task, "seq", "many") },
 		"an expiry that is no time":       func(s *scene, task string) { s.rdb.HSet(s.ctx(), task, "expires", "soon") },
-		"a count that is no number":       func(s *scene, task string) { s.rdb.HSet(s.ctx(), task, "retried", "often") },
-		"a task that is not a hash":       func(s *scene, task string) { s.rdb.Del(s.ctx(), task); s.rdb.Set(s.ctx(), task, "?", 0) },
+		"a lock of another queue, and an expiry": func(s *scene, task string) {
+			s.rdb.HSet(s.ctx(), task, "unique_key", "asynq:{elsewhere}:unique:x:", "expires", 1)
+		},
+		"a count that is no number": func(s *scene, task string) { s.rdb.HSet(s.ctx(), task, "retried", "often") },
+		"a task that is not a hash": func(s *scene, task string) { s.rdb.Del(s.ctx(), task); s.rdb.Set(s.ctx(), task, "?", 0) },
 	}, func(s *scene, damage func(s *scene, task string)) {
 		s.add("good1")
 		s.add("bad")

@@ -164,10 +164,11 @@ local function stop_waiting(task)
   end
 end
 
--- release frees the uniqueness lock of a task that will not run, if it is the task's.
+-- release frees the uniqueness lock of a task that will not run, if it is the task's. The record names it; should a
+-- foreign hand have written a key of another slot there, it stays (pcall), and the script goes on.
 local function release(task, id)
   local lock = redis.call('HGET', task, 'unique_key')
-  if lock and redis.call('GET', lock) == id then
+  if lock and redis.pcall('GET', lock) == id then
     redis.call('DEL', lock)
   end
 end
