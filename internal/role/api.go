@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -33,6 +34,8 @@ type API struct {
 	APIKeys     string `env:"SERI_API_KEYS" placeholder:"ID:SHA256,…" help:"API keys, as hashes; \"seri key\" makes one. Without any, the api does not start."`
 	APIKeysFile string `env:"SERI_API_KEYS_FILE" placeholder:"FILE" help:"File with API keys, one a line."`
 	InsecureDev bool   `env:"SERI_INSECURE_DEV" help:"Answer without API keys, on loopback only."`
+
+	HTTPDrain Duration `name:"http-drain" env:"SERI_HTTP_DRAIN" default:"3s" placeholder:"DURATION" help:"How long to go on serving after SIGTERM while /readyz says 503, so that load balancers notice."`
 }
 
 // Serve are the settings of how HTTP is served.
@@ -48,6 +51,7 @@ func (a *API) Check() error {
 	var f faults
 	a.Common.check(&f)
 	a.Serve.check(&f)
+	f.limit("http-drain", a.HTTPDrain, 0, 0)
 	keys, err := a.keys()
 	f.check("api-keys", err)
 	switch {
@@ -62,7 +66,7 @@ func (a *API) Check() error {
 }
 
 func (s *Serve) check(f *faults) {
-	f.add("http-grace", s.HTTPGrace.wrong)
+	f.limit("http-grace", s.HTTPGrace, 0, 0)
 	if s.HTTPAddr != "" {
 		if _, _, err := net.SplitHostPort(s.HTTPAddr); err != nil {
 			f.add("http-addr", fmt.Sprintf("is %q, must be host:port such as 127.0.0.1:8080 or :8080", s.HTTPAddr))
@@ -119,12 +123,13 @@ func (a *API) Run(ctx context.Context, _, log io.Writer) error {
 		return err
 	}
 	config := api.Config{Keys: keys, Insecure: a.InsecureDev, Types: types, Web: page(nil)}
-	parts, err := a.Serve.parts(listener, rdb, config, a.MaxEvents.N, logger)
+	parts, err := a.Serve.parts(listener, rdb, config, a.MaxEvents.N, a.HTTPDrain.Duration, logger)
 	if err != nil {
 		listener.Close()
 		return err
 	}
 	logger.InfoContext(ctx, "api started", "addr", listener.Addr().String(), "keys", keys.Len())
+	defer tellStop(ctx, logger)()
 	return run.Stack(ctx, parts...)
 }
 
@@ -149,8 +154,9 @@ func (s *Serve) listen(ctx context.Context) (net.Listener, error) {
 // followed bounds the connections that follow event streams, one for each queue, and read beside it.
 const followed = 256
 
-// parts returns what serves HTTP on the listener, from the bottom up. config holds what is not among the settings.
-func (s *Serve) parts(listener net.Listener, rdb redis.UniversalClient, config api.Config, maxEvents int, logger *slog.Logger) ([]run.Part, error) {
+// parts returns what serves HTTP on the listener, from the bottom up. config holds what is not among the settings; drain
+// is how long everything goes on when the end has come, but for /readyz.
+func (s *Serve) parts(listener net.Listener, rdb redis.UniversalClient, config api.Config, maxEvents int, drain time.Duration, logger *slog.Logger) ([]run.Part, error) {
 	queues := client.New(rdb, client.Config{MaxEvents: maxEvents})
 	following, err := redisurl.Clone(rdb, followed)
 	if err != nil {
@@ -184,7 +190,12 @@ func (s *Serve) parts(listener net.Listener, rdb redis.UniversalClient, config a
 		{Name: "connections of events", Run: func(ctx context.Context) error { <-ctx.Done(); return following.Close() }},
 		{Name: "events", Run: hub.Run},
 		{Name: "live connections", Run: live.Run}, // they end first: their requests would keep the server from ending
-		{Name: "readiness", Run: func(ctx context.Context) error { <-ctx.Done(); draining.Store(true); return nil }},
+		{Name: "readiness", Run: func(ctx context.Context) error {
+			<-ctx.Done()
+			draining.Store(true)
+			<-time.After(drain)
+			return nil
+		}},
 	}, nil
 }
 

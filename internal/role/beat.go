@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"time"
 
 	"github.com/seri-queue/seri/beat"
 )
@@ -32,7 +33,7 @@ func (b *Beat) Check() error {
 }
 
 func (b *Beating) check(f *faults) {
-	f.add("beat-lease", b.BeatLease.wrong)
+	f.limit("beat-lease", b.BeatLease, 100*time.Millisecond, 0)
 	_, err := b.load()
 	f.check("schedules", err)
 }
@@ -66,5 +67,7 @@ func (b *Beat) Run(ctx context.Context, _, log io.Writer) error {
 	if err != nil {
 		return err
 	}
+	logger.InfoContext(ctx, "beat started", "schedules", len(schedules), "lease", b.BeatLease)
+	defer tellStop(ctx, logger)()
 	return beating.Run(ctx)
 }

@@ -105,7 +105,7 @@ func (d *Dev) Run(ctx context.Context, out, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	serving, err := d.Serve.parts(listener, rdb, api.Config{Insecure: true, Web: page(files)}, d.MaxEvents.N, logger)
+	serving, err := d.Serve.parts(listener, rdb, api.Config{Insecure: true, Web: page(files)}, d.MaxEvents.N, 0, logger)
 	if err != nil {
 		return err
 	}

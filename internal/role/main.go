@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -62,10 +63,22 @@ func Execute(r Role) error {
 	if err := r.Check(); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	asked, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal kills the process
+	ctx, end := context.WithCancel(context.Background())
+	defer end()
+	context.AfterFunc(asked, func() {
+		stop() // first: who has seen that the process stops may count on a second signal to kill it
+		end()
+	})
 	return r.Run(ctx, os.Stdout, os.Stderr)
+}
+
+// tellStop writes to the log when ctx ends, which may be long before the process does.
+func tellStop(ctx context.Context, logger *slog.Logger) (quiet func() bool) {
+	return context.AfterFunc(ctx, func() {
+		logger.InfoContext(ctx, "asked to stop; a second signal ends the process at once")
+	})
 }
 
 // Exit ends the process: with 0, or with a line that says why and 1.

@@ -55,9 +55,12 @@ func (w *Weights) UnmarshalText(text []byte) error {
 		if i := strings.LastIndex(name, "="); i >= 0 {
 			n, err := strconv.Atoi(name[i+1:])
 			name, weight, weighted = name[:i], n, err == nil
-			if !weighted {
-				w.wrong = fmt.Sprintf("has %q, must be queues with whole weights such as mail=3,default=1", item)
+			if !weighted || n < 1 {
+				w.wrong = fmt.Sprintf("has %q, must be queues with whole weights from 1 on, such as mail=3,default=1", item)
 			}
+		}
+		if name == "" || strings.ContainsAny(name, "{}") {
+			w.wrong = fmt.Sprintf("has %q, must be queues whose names are not empty and have no braces", item)
 		}
 		if _, twice := w.ByQueue[name]; twice {
 			w.wrong = fmt.Sprintf("names the queue %q twice", name)
@@ -73,6 +76,20 @@ type faults []string
 func (f *faults) add(setting, wrong string) {
 	if wrong != "" {
 		*f = append(*f, fmt.Sprintf("--%s (SERI_%s) %s", setting, strings.ToUpper(strings.ReplaceAll(setting, "-", "_")), wrong))
+	}
+}
+
+// limit adds what is wrong with a duration, which must be at least low, and at most high unless that is zero.
+func (f *faults) limit(setting string, d Duration, low, high time.Duration) {
+	switch {
+	case d.wrong != "":
+		f.add(setting, d.wrong)
+	case d.Duration < low || high > 0 && d.Duration > high:
+		bounds := fmt.Sprintf("at least %v", low)
+		if high > 0 {
+			bounds = fmt.Sprintf("between %v and %v", low, high)
+		}
+		f.add(setting, fmt.Sprintf("is %v, must be %s", d.Duration, bounds))
 	}
 }
 

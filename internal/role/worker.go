@@ -2,7 +2,9 @@ package role
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -45,11 +47,17 @@ func (w *Worker) Check() error {
 	return f.err()
 }
 
+// maxSlots is the engine's own limit.
+const maxSlots = 100_000
+
 func (w *Work) check(f *faults) {
 	f.add("queues", w.Queues.wrong)
 	f.add("slots", w.Slots.wrong)
-	f.add("lease", w.Lease.wrong)
-	f.add("grace", w.Grace.wrong)
+	if w.Slots.N > maxSlots {
+		f.add("slots", fmt.Sprintf("is %d, must be at most %d", w.Slots.N, maxSlots))
+	}
+	f.limit("lease", w.Lease, 100*time.Millisecond, time.Hour)
+	f.limit("grace", w.Grace, 0, 0)
 	f.add("crashes", w.Crashes.wrong)
 }
 
@@ -65,6 +73,7 @@ func (w *Worker) Run(ctx context.Context, _, log io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer tellStop(ctx, logger)()
 	return w.Work.run(ctx, rdb, handlers, worker.Config{MaxEvents: w.MaxEvents.N, Logger: logger})
 }
 
@@ -75,7 +84,8 @@ func (t *Tasks) handlers() ([]seri.Handler, error) {
 // run works with the given handlers; config holds what is not among the settings of [Work].
 func (w *Work) run(ctx context.Context, rdb redis.UniversalClient, handlers []seri.Handler, config worker.Config) error {
 	config.Queues, config.Strict, config.Slots = w.Queues.ByQueue, w.Strict, w.Slots.N
-	config.Lease, config.Grace, config.Crashes = w.Lease.Duration, w.Grace.Duration, w.Crashes.N
+	config.Lease, config.Crashes = w.Lease.Duration, w.Crashes.N
+	config.Grace = max(w.Grace.Duration, time.Nanosecond) // zero would mean the default there, and means none here
 	working, err := worker.New(rdb, handlers, config)
 	if err != nil {
 		return err
