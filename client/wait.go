@@ -88,13 +88,19 @@ func (c *Client) ended(ctx context.Context, q keys.Queue, info seri.Info, e seri
 // recheck is how often a task that is waited for is looked at, should its event not come.
 const recheck = 2 * time.Second
 
-// follow returns the entries after position, waiting for the first one for a while.
+// follow returns the entries after position, waiting for the first one for a while. Redis ends the wait, just after the
+// context's deadline: a deadline of the connection would be reported as an error of the network.
 func (c *Client) follow(ctx context.Context, q keys.Queue, position string) ([]redis.XMessage, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	block := recheck
 	if deadline, ok := ctx.Deadline(); ok {
-		block = max(min(block, time.Until(deadline)), time.Millisecond)
+		block = min(block, max(time.Until(deadline), 0)+2*time.Millisecond)
 	}
-	streams, err := c.store.Redis().XRead(ctx, &redis.XReadArgs{
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), block+time.Second)
+	defer cancel()
+	streams, err := c.store.Redis().XRead(call, &redis.XReadArgs{
 		Streams: []string{q.Events(), position}, Count: 100, Block: block,
 	}).Result()
 	if err := ctx.Err(); err != nil {
