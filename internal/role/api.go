@@ -187,8 +187,10 @@ func (s *Serve) parts(listener net.Listener, rdb redis.UniversalClient, config a
 	server := api.NewServer(handler, logger)
 	return []run.Part{ // starts downwards, stops upwards
 		{Name: "http", Run: func(ctx context.Context) error { return s.serve(ctx, server, listener) }},
-		{Name: "connections of events", Run: func(ctx context.Context) error { <-ctx.Done(); return following.Close() }},
-		{Name: "events", Run: hub.Run},
+		{Name: "events", Run: func(ctx context.Context) error {
+			context.AfterFunc(ctx, func() { following.Close() }) // a blocked read would keep the process for a second
+			return hub.Run(ctx)
+		}},
 		{Name: "live connections", Run: live.Run}, // they end first: their requests would keep the server from ending
 		{Name: "readiness", Run: func(ctx context.Context) error {
 			<-ctx.Done()
