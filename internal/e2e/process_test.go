@@ -50,7 +50,8 @@ func start(t *testing.T, c command) *process {
 			p.cmd.Env = append(p.cmd.Env, variable)
 		}
 	}
-	p.cmd.Env = append(append(p.cmd.Env, c.env...), roleVariable+"="+c.role)
+	// By default the race detector keeps a process for a second after its end.
+	p.cmd.Env = append(append(p.cmd.Env, c.env...), roleVariable+"="+c.role, "GORACE=atexit_sleep_ms=0")
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	if _, err := p.cmd.StdinPipe(); err != nil { // held open for as long as this process lives; see play
 		t.Fatal(err)
