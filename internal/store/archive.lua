@@ -11,8 +11,8 @@
 -- ARGV[2]  most entries of the events stream
 -- ARGV[3…] per task: token, nonce, reason, asynq's message with the error, the event's JSON from "kind" on
 --
--- Returns  per task two values: 1 if ended, 2 if the caller had ended the lease before, 0 if the lease is lost; and the
---          token on record, '0' if none
+-- Returns  for each task that was not changed three values: its place in the call; 2 if the caller had ended the lease
+--          before, 0 if the lease is lost; and the token on record, '0' if none
 --
 -- Guarantees that of all holders of a task at most one ends it. The uniqueness lock stays until its term is over, as with
 -- asynq, but that of a revoked task goes. Runs when Redis is out of memory.
@@ -22,19 +22,19 @@ local active, lease, archived, stream, processed, failed = KEYS[1], KEYS[2], KEY
 local prefix, maxlen = #ARGV[1], ARGV[2]
 
 local last_failed_at = '\88' .. varint(now_s) -- field 11 of asynq's message
-local replies, n = {}, 0
+local n = 0
 
 for i = 7, #KEYS do
   local task, arg = KEYS[i], 5 * (i - 7) + 3
-  local record = redis.call('HMGET', task, 'state', 'fence', 'nonce', 'seq', 'revoked')
+  local record = call('HMGET', task, 'state', 'fence', 'nonce', 'seq', 'revoked')
   local status = holds(record, ARGV[arg], ARGV[arg + 1])
   if status == 1 then
-    local id, seq = string.sub(task, prefix + 1), tonumber(record[4]) + 1
+    local id, seq = string.sub(task, prefix + 1), after(record[4])
     end_lease(active, lease, id)
     stop_waiting(task)
-    redis.call('ZADD', archived, now_s, id)
-    redis.call('HSET', task, 'msg', ARGV[arg + 3] .. last_failed_at, 'state', 'archived', 'reason', ARGV[arg + 2],
-      'finished', at, 'seq', digits(seq))
+    call('ZADD', archived, now_s, id)
+    call('HSET', task, 'msg', ARGV[arg + 3] .. last_failed_at, 'state', 'archived', 'reason', ARGV[arg + 2],
+      'finished', at, 'seq', seq)
     settle_mark(task, record[5])
     if ARGV[arg + 2] == 'revoked' then
       release(task, id)
@@ -42,10 +42,11 @@ for i = 7, #KEYS do
     event(seq, ARGV[arg + 4])
     n = n + 1
   end
-  replies[#replies + 1] = status
-  replies[#replies + 1] = record[1] == 'active' and record[2] or '0'
+  if status ~= 1 then
+    refuse(i - 6, status, record)
+  end
 end
 count(processed, n)
 count(failed, n)
 append_events(stream, maxlen)
-return replies
+return refusals

@@ -12,8 +12,8 @@
 -- ARGV[4…] per task: token, nonce, retention in seconds (0: delete at once), result, index of its uniqueness lock in
 --          KEYS (0: none), the event's JSON from "kind" on
 --
--- Returns  per task two values: 1 if ended, 2 if the caller had ended the lease before, 0 if the lease is lost; and the
---          token on record, '0' if none
+-- Returns  for each task that was not changed three values: its place in the call; 2 if the caller had ended the lease
+--          before, 0 if the lease is lost; and the token on record, '0' if none
 --
 -- Guarantees that of all holders of a task at most one ends it, and that a repeated call changes nothing.
 -- Runs when Redis is out of memory.
@@ -22,40 +22,50 @@ local active, lease, completed, stream, processed = KEYS[1], KEYS[2], KEYS[3], K
 local prefix, maxlen, n = #ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 local completed_at = '\104' .. varint(now_s) -- field 13 of asynq's message
-local replies, ended, deleted, kept, gone = {}, {}, {}, {}, {}
+local ended, deleted, kept, gone = {}, {}, {}, {}
 
 for i = 1, n do
   local task, arg = KEYS[5 + i], 6 * i - 2
   local retention, lock = tonumber(ARGV[arg + 2]), tonumber(ARGV[arg + 4])
-  local record = redis.call('HMGET', task, 'state', 'fence', 'nonce', 'seq', 'revoked')
+  local record
+  if retention == 0 then
+    record = call('HMGET', task, 'state', 'fence', 'nonce', 'seq')
+  else
+    record = call('HMGET', task, 'state', 'fence', 'nonce', 'seq', 'revoked', 'msg')
+  end
   local status = holds(record, ARGV[arg], ARGV[arg + 1])
   if status == 1 and gone[task] then
     status = 2 -- named twice in this call, and to be deleted below
   elseif status == 1 then
-    local id, seq = string.sub(task, prefix + 1), tonumber(record[4]) + 1
+    local id, seq = string.sub(task, prefix + 1), after(record[4])
     ended[#ended + 1] = id
-    redis.call('LREM', active, -1, id)
     if retention == 0 then
       deleted[#deleted + 1], gone[task] = task, true
     else
-      kept[#kept + 1] = digits(now_s + retention)
-      kept[#kept + 1] = id
-      redis.call('HSET', task, 'msg', redis.call('HGET', task, 'msg') .. completed_at, 'state', 'completed',
-        'result', ARGV[arg + 3], 'finished', at, 'seq', digits(seq))
+      local k = #kept
+      kept[k + 1], kept[k + 2] = digits(now_s + retention), id
+      local result = ARGV[arg + 3]
+      if result == '' then
+        call('HSET', task, 'msg', record[6] .. completed_at, 'state', 'completed', 'finished', at, 'seq', seq)
+      else
+        call('HSET', task, 'msg', record[6] .. completed_at, 'state', 'completed', 'finished', at, 'seq', seq, 'result', result)
+      end
       settle_mark(task, record[5])
     end
-    if lock > 0 and redis.call('GET', KEYS[lock]) == id then
-      redis.call('DEL', KEYS[lock])
+    if lock > 0 and call('GET', KEYS[lock]) == id then
+      call('DEL', KEYS[lock])
     end
     event(seq, ARGV[arg + 5])
   end
-  replies[2 * i - 1] = status
-  replies[2 * i] = record[1] == 'active' and record[2] or '0'
+  if status ~= 1 then
+    refuse(i, status, record)
+  end
 end
 
-each_chunk(ended, 1000, function(...) redis.call('ZREM', lease, ...) end)
-each_chunk(deleted, 1000, function(...) redis.call('DEL', ...) end)
-each_chunk(kept, 1000, function(...) redis.call('ZADD', completed, ...) end)
+each_chunk(ended, 1000, function(...) call('ZREM', lease, ...) end)
+leave(active, ended)
+each_chunk(deleted, 1000, function(...) call('DEL', ...) end)
+each_chunk(kept, 1000, function(...) call('ZADD', completed, ...) end)
 count(processed, #ended)
 append_events(stream, maxlen)
-return replies
+return refusals

@@ -30,38 +30,39 @@ local pending, active, lease, paused, fence = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local stream, scheduled, due, archived = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local prefix, maxlen, nonce, worker = ARGV[1], ARGV[2], ARGV[5], ARGV[6]
 
-if redis.call('EXISTS', paused) == 1 then
+if call('EXISTS', paused) == 1 then
   return {-1}
 end
 local types = ARGV[7] ~= '' and cjson.decode(ARGV[7])
-local token = math.max(number(redis.call('GET', fence)), now_us - 1)
-local ids = redis.call('RPOP', pending, ARGV[3])
+local token = math.max(number(call('GET', fence)), now_us - 1)
+local ids = call('RPOP', pending, ARGV[3])
 if not ids then
   return {0, 0, 0}
 end
 
 local expiry = string.format('%.6f', now_us / 1000000 + tonumber(ARGV[4]))
 local replies = {#ids, 0, 0}
-local leased, leases = {}, {}
+local leased, leases, n = {}, {}, 0
+local by_worker = ',"worker":' .. worker .. '}'
 
 local function settle_revoked(task, id, seq, head, reason)
   settle_mark(task, reason == 'revoked')
   release(task, id)
   stop_waiting(task)
-  redis.call('ZADD', archived, now_s, id)
-  redis.call('HSET', task, 'state', 'archived', 'reason', reason, 'finished', at, 'seq', digits(seq + 1))
-  event(seq + 1, '"kind":"revoked",' .. head .. ',"data":{"reason":"' .. reason .. '"}')
+  call('ZADD', archived, now_s, id)
+  call('HSET', task, 'state', 'archived', 'reason', reason, 'finished', at, 'seq', seq)
+  event(seq, '"kind":"revoked",' .. head .. ',"data":{"reason":"' .. reason .. '"}')
 end
 
 local function park(task, id, seq, head)
   local when = now_ms + tonumber(ARGV[8])
-  redis.call('ZADD', scheduled, digits(math.ceil(when / 1000)), id)
-  redis.call('ZADD', due, digits(when), id)
+  call('ZADD', scheduled, digits(math.ceil(when / 1000)), id)
+  call('ZADD', due, digits(when), id)
   stop_waiting(task)
-  redis.call('HSET', task, 'state', 'scheduled')
-  if redis.call('HSET', task, 'reason', 'no_worker') == 1 then
-    redis.call('HSET', task, 'seq', digits(seq + 1))
-    event(seq + 1, '"kind":"scheduled",' .. head .. ',"data":{"due":' .. digits(when) .. ',"reason":"no_worker"}')
+  call('HSET', task, 'state', 'scheduled')
+  if call('HSET', task, 'reason', 'no_worker') == 1 then
+    call('HSET', task, 'seq', seq)
+    event(seq, '"kind":"scheduled",' .. head .. ',"data":{"due":' .. digits(when) .. ',"reason":"no_worker"}')
   end
   replies[3] = replies[3] + 1
 end
@@ -70,15 +71,14 @@ local function grant(task, id, seq, head, record)
   token = token + 1
   local text = digits(token)
   if record[6] then
-    redis.call('HDEL', task, 'progress', 'reason')
+    call('HDEL', task, 'progress', 'reason')
   end
-  redis.call('HSET', task, 'state', 'active', 'fence', text, 'nonce', nonce, 'seq', digits(seq + 1), 'started', at)
-  leased[#leased + 1] = id
-  leases[#leases + 1] = expiry
-  leases[#leases + 1] = id
-  event(seq + 1, '"kind":"started",' .. head .. ',"data":{"attempt":' .. digits(number(record[8]) + 1) .. ',"worker":' .. worker .. '}')
-  local n = #replies
-  replies[n + 1], replies[n + 2], replies[n + 3], replies[n + 4] = id, record[1], text, record[3] or ''
+  call('HSET', task, 'state', 'active', 'fence', text, 'nonce', nonce, 'seq', seq, 'started', at)
+  n = n + 1
+  leased[n], leases[2 * n - 1], leases[2 * n] = id, expiry, id
+  event(seq, '"kind":"started",' .. head .. ',"data":{"attempt":' .. after(record[8] or '0') .. by_worker)
+  local r = 4 * n
+  replies[r], replies[r + 1], replies[r + 2], replies[r + 3] = id, record[1], text, record[3] or ''
 end
 
 for _, id in ipairs(ids) do
@@ -86,17 +86,17 @@ for _, id in ipairs(ids) do
   local record = redis.pcall('HMGET', task, 'msg', 'seq', 'owner', 'expires', 'revoked', 'fence', 'reason', 'retried')
   local msg = record[1]
   if not msg then
-    redis.call('DEL', task)
+    call('DEL', task)
     replies[2] = replies[2] + 1
   else
     record[6] = record[6] or record[7]
-    local head, seq = about(id, msg, record[3]), number(record[2])
-    if seq == 0 then -- enqueued by a stock producer, and perhaps tried by a stock server
-      seq = 1
-      event(1, '"kind":"queued",' .. head)
+    local head, seq = about(id, msg, record[3]), after(record[2])
+    if seq == '1' then -- enqueued by a stock producer, and perhaps tried by a stock server
+      event('1', '"kind":"queued",' .. head)
+      seq = '2'
       record[8] = retried_of(msg)
       if record[8] > 0 then
-        redis.call('HSET', task, 'retried', digits(record[8]))
+        call('HSET', task, 'retried', digits(record[8]))
       end
     end
     if record[5] then
@@ -112,9 +112,9 @@ for _, id in ipairs(ids) do
 end
 
 if #leased > 0 then
-  redis.call('LPUSH', active, unpack(leased))
-  redis.call('ZADD', lease, unpack(leases))
-  redis.call('SET', fence, digits(token))
+  call('LPUSH', active, unpack(leased))
+  call('ZADD', lease, unpack(leases))
+  call('SET', fence, digits(token))
 end
 append_events(stream, maxlen)
 return replies

@@ -24,7 +24,7 @@ local since = digits(now_us) .. '000'
 local startable, due_seconds, due_exact, replies = {}, {}, {}, {}
 
 local function store(task, id, msg, head, terms)
-  if redis.call('EXISTS', task) == 1 then
+  if call('EXISTS', task) == 1 then
     return 0
   end
   local delayed = terms.due and terms.due > now_ms
@@ -33,28 +33,28 @@ local function store(task, id, msg, head, terms)
     if delayed then
       ttl = ttl + math.ceil((terms.due - now_ms) / 1000)
     end
-    if not redis.call('SET', KEYS[terms.unique], id, 'NX', 'EX', digits(ttl)) then
+    if not call('SET', KEYS[terms.unique], id, 'NX', 'EX', digits(ttl)) then
       return -1
     end
-    redis.call('HSET', task, 'unique_key', KEYS[terms.unique])
+    call('HSET', task, 'unique_key', KEYS[terms.unique])
   end
   if terms.expires then
-    redis.call('HSET', task, 'expires', digits(terms.expires))
+    call('HSET', task, 'expires', digits(terms.expires))
   end
   if terms.owner then
     own(task, id, terms.owner, KEYS[terms.owned])
   end
   if delayed then
-    redis.call('HSET', task, 'msg', msg, 'state', 'scheduled', 'seq', '1', 'enqueued', at)
+    call('HSET', task, 'msg', msg, 'state', 'scheduled', 'seq', '1', 'enqueued', at)
     due_seconds[#due_seconds + 1] = digits(math.ceil(terms.due / 1000))
     due_seconds[#due_seconds + 1] = id
     due_exact[#due_exact + 1] = digits(terms.due)
     due_exact[#due_exact + 1] = id
-    event(1, '"kind":"scheduled",' .. head .. ',"data":{"due":' .. digits(terms.due) .. '}')
+    event('1', '"kind":"scheduled",' .. head .. ',"data":{"due":' .. digits(terms.due) .. '}')
   else
-    redis.call('HSET', task, 'msg', msg, 'state', 'pending', 'pending_since', since, 'seq', '1')
+    call('HSET', task, 'msg', msg, 'state', 'pending', 'pending_since', since, 'seq', '1')
     startable[#startable + 1] = id
-    event(1, '"kind":"queued",' .. head)
+    event('1', '"kind":"queued",' .. head)
   end
   return 1
 end
@@ -65,14 +65,14 @@ for i = 1, n do
   replies[i] = store(task, string.sub(task, prefix + 1), ARGV[3 * i + 1], ARGV[3 * i + 2], terms == '' and none or cjson.decode(terms))
 end
 
-each_chunk(startable, 1000, function(...) redis.call('LPUSH', pending, ...) end)
+each_chunk(startable, 1000, function(...) call('LPUSH', pending, ...) end)
 if #due_exact > 0 then
-  local before = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
-  each_chunk(due_seconds, 1000, function(...) redis.call('ZADD', scheduled, ...) end)
-  each_chunk(due_exact, 1000, function(...) redis.call('ZADD', due, ...) end)
-  if redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2] ~= before and redis.call('LLEN', wake) == 0 then
-    redis.call('LPUSH', wake, '1')
-    redis.call('EXPIRE', wake, 10)
+  local before = call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
+  each_chunk(due_seconds, 1000, function(...) call('ZADD', scheduled, ...) end)
+  each_chunk(due_exact, 1000, function(...) call('ZADD', due, ...) end)
+  if call('ZRANGE', due, 0, 0, 'WITHSCORES')[2] ~= before and call('LLEN', wake) == 0 then
+    call('LPUSH', wake, '1')
+    call('EXPIRE', wake, 10)
   end
 end
 append_events(stream, maxlen)

@@ -3,10 +3,8 @@ package store
 import (
 	"context"
 	_ "embed"
-	"fmt"
 	"time"
 
-	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
 )
 
@@ -16,7 +14,7 @@ var extendSource string
 var extend = draining("extend", extendSource)
 
 // Extend moves leases of one queue forward, to length from now. An element of the answer is nil if the lease was
-// extended, [seri.ErrRevoked] if it was but the task is to stop, or a [*seri.FencedError] if the lease is lost.
+// extended, [ErrRevoked](seri.ErrRevoked) if it was but the task is to stop, or a [*seri.FencedError] if the lease is lost.
 func (s *Store) Extend(ctx context.Context, q keys.Queue, leases []*Lease, length time.Duration) ([]error, error) {
 	names := make([]string, 1, 1+len(leases))
 	names[0] = q.Lease()
@@ -30,15 +28,5 @@ func (s *Store) Extend(ctx context.Context, q keys.Queue, leases []*Lease, lengt
 	if err != nil {
 		return nil, err
 	}
-	values, _ := reply.([]any)
-	errs, err := verdicts(reply, len(leases), func(i int) *Lease { return leases[i] })
-	if err != nil {
-		return nil, fmt.Errorf("extend queue %q: %w", q, err)
-	}
-	for i := range errs {
-		if values[2*i] == int64(2) {
-			errs[i] = seri.ErrRevoked
-		}
-	}
-	return errs, nil
+	return s.verdicts(extend, q, reply, len(leases), func(i int) *Lease { return leases[i] })
 }

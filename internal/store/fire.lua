@@ -24,7 +24,7 @@
 local schedule, task, pending, stream = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local id, maxlen, token = ARGV[1], ARGV[2], ARGV[6]
 
-local record = redis.call('HMGET', schedule, 'next', 'rev', 'token')
+local record = call('HMGET', schedule, 'next', 'rev', 'token')
 if record[3] and tonumber(record[3]) > tonumber(token) then
   return -1
 end
@@ -32,22 +32,22 @@ if record[1] ~= ARGV[4] or record[2] ~= ARGV[3] then
   return 0
 end
 
-redis.call('HSET', schedule, 'next', ARGV[5], 'token', token, 'last', ARGV[4], 'task', id)
+call('HSET', schedule, 'next', ARGV[5], 'token', token, 'last', ARGV[4], 'task', id)
 if ARGV[7] == '' then
   return 1
 end
-if redis.call('EXISTS', task) == 1 then
+if call('EXISTS', task) == 1 then
   return 2
 end
 local terms = ARGV[9] ~= '' and cjson.decode(ARGV[9]) or {}
 if terms.expires then
-  redis.call('HSET', task, 'expires', digits(terms.expires))
+  call('HSET', task, 'expires', digits(terms.expires))
 end
 if terms.owner then
   own(task, id, terms.owner, KEYS[terms.owned])
 end
-redis.call('HSET', task, 'msg', ARGV[7], 'state', 'pending', 'pending_since', digits(now_us) .. '000', 'seq', '1')
-redis.call('LPUSH', pending, id)
-event(1, '"kind":"queued",' .. ARGV[8])
+call('HSET', task, 'msg', ARGV[7], 'state', 'pending', 'pending_since', digits(now_us) .. '000', 'seq', '1')
+call('LPUSH', pending, id)
+event('1', '"kind":"queued",' .. ARGV[8])
 append_events(stream, maxlen)
 return 1

@@ -24,30 +24,30 @@ local function start(id)
   local task = prefix .. id
   local record = redis.pcall('HMGET', task, 'msg', 'seq', 'owner', 'reason')
   if not record[1] then
-    redis.call('DEL', task)
+    call('DEL', task)
     return
   end
   stop_waiting(task)
   moved[#moved + 1] = id
   if record[4] == 'no_worker' then -- looked at again, not news
-    redis.call('HSET', task, 'state', 'pending', 'pending_since', since)
+    call('HSET', task, 'state', 'pending', 'pending_since', since)
     return
   end
-  local seq, head = number(record[2]), about(id, record[1], record[3])
-  redis.call('HSET', task, 'state', 'pending', 'pending_since', since, 'seq', digits(seq + 1))
-  event(seq + 1, '"kind":"queued",' .. head)
+  local seq, head = after(record[2]), about(id, record[1], record[3])
+  call('HSET', task, 'state', 'pending', 'pending_since', since, 'seq', seq)
+  event(seq, '"kind":"queued",' .. head)
 end
 
 local function forward(id)
-  if redis.call('ZREM', scheduled, id) == 1 or redis.call('ZREM', retry, id) == 1 then
+  if call('ZREM', scheduled, id) == 1 or call('ZREM', retry, id) == 1 then
     start(id)
   end
 end
 
-local exact = redis.call('ZRANGEBYSCORE', due, '-inf', at, 'WITHSCORES', 'LIMIT', 0, limit)
+local exact = call('ZRANGEBYSCORE', due, '-inf', at, 'WITHSCORES', 'LIMIT', 0, limit)
 for i = 1, #exact, 2 do
   local id = exact[i]
-  local score = redis.call('ZSCORE', scheduled, id) or redis.call('ZSCORE', retry, id)
+  local score = call('ZSCORE', scheduled, id) or call('ZSCORE', retry, id)
   settled[#settled + 1] = id
   if score and tonumber(score) <= math.ceil(tonumber(exact[i + 1]) / 1000) then
     forward(id)
@@ -56,7 +56,7 @@ end
 
 for _, set in ipairs({scheduled, retry}) do
   if #settled < limit then
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', set, '-inf', now_s, 'LIMIT', 0, limit - #settled)) do
+    for _, id in ipairs(call('ZRANGEBYSCORE', set, '-inf', now_s, 'LIMIT', 0, limit - #settled)) do
       settled[#settled + 1] = id
       forward(id)
     end
@@ -64,17 +64,17 @@ for _, set in ipairs({scheduled, retry}) do
 end
 
 if #settled > 0 then
-  redis.call('ZREM', due, unpack(settled))
+  call('ZREM', due, unpack(settled))
 end
 if #moved > 0 then
-  redis.call('LPUSH', pending, unpack(moved))
+  call('LPUSH', pending, unpack(moved))
 end
 append_events(stream, maxlen)
 
-local next_due = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
+local next_due = call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
 for _, set in ipairs({scheduled, retry}) do
-  local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
-  if first[1] and not redis.call('ZSCORE', due, first[1]) then
+  local first = call('ZRANGE', set, 0, 0, 'WITHSCORES')
+  if first[1] and not call('ZSCORE', due, first[1]) then
     local when = tonumber(first[2]) * 1000
     next_due = next_due and math.min(tonumber(next_due), when) or when
   end

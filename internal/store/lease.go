@@ -28,32 +28,38 @@ func (l *Lease) token() string { return strconv.FormatUint(l.Token, 10) }
 
 func (l *Lease) about() string { return wire.About(l.Message.ID, l.Message.Type, l.Owner) }
 
-// verdicts reads the answers of a script that ends leases: per task a status and the token on record. An element is nil
-// if the task was changed, now or by the same holder before, or a [*seri.FencedError].
-func verdicts(reply any, n int, lease func(i int) *Lease) ([]error, error) {
+// verdicts reads the answer of a script about leases: for each task that was not changed its place in the call, a status
+// and the token on record. An element of the result is nil if the task was changed, now or by the same holder before,
+// or else what refused says of the status.
+func (s *Store) verdicts(sc *script, q keys.Queue, reply any, n int, lease func(i int) *Lease) ([]error, error) {
 	values, ok := reply.([]any)
-	if !ok || len(values) != 2*n {
-		return nil, fmt.Errorf("unexpected reply %v", reply)
+	if !ok || len(values)%3 != 0 {
+		return nil, fmt.Errorf("%s queue %q: unexpected reply %v", sc.name, q, reply)
 	}
 	errs := make([]error, n)
-	for i := range n {
-		if values[2*i] == int64(0) {
-			errs[i] = fenced(lease(i), values[2*i+1])
+	for ; len(values) > 0; values = values[3:] {
+		i, _ := values[0].(int64)
+		if i < 1 || i > int64(n) {
+			return nil, fmt.Errorf("%s queue %q: unexpected reply about task %v of %d", sc.name, q, values[0], n)
+		}
+		switch values[1] {
+		case lost:
+			errs[i-1] = fenced(lease(int(i-1)), values[2])
+		case marked:
+			errs[i-1] = seri.ErrRevoked
 		}
 	}
 	return errs, nil
 }
 
+// The statuses of a task that a script has not changed; beside them, that its holder had ended the lease before.
+const (
+	lost   = int64(0)
+	marked = int64(3)
+)
+
 func fenced(l *Lease, onRecord any) error {
 	text, _ := onRecord.(string)
 	seen, _ := strconv.ParseUint(text, 10, 64) // '0' or absent: nobody
 	return &seri.FencedError{TaskID: l.ID(), Held: l.Token, Seen: seen}
-}
-
-func (s *Store) verdicts(sc *script, q keys.Queue, reply any, n int, lease func(i int) *Lease) ([]error, error) {
-	errs, err := verdicts(reply, n, lease)
-	if err != nil {
-		return nil, fmt.Errorf("%s queue %q: %w", sc.name, q, err)
-	}
-	return errs, nil
 }

@@ -12,12 +12,12 @@
 
 local schedule, revision, token = KEYS[1], ARGV[1], ARGV[3]
 
-local record = redis.call('HMGET', schedule, 'next', 'rev', 'token')
+local record = call('HMGET', schedule, 'next', 'rev', 'token')
 if record[3] and tonumber(record[3]) > tonumber(token) then
   return {0, ''}
 end
 if record[1] and record[2] == revision then
   return {1, record[1]}
 end
-redis.call('HSET', schedule, 'next', ARGV[2], 'rev', revision, 'token', token)
+call('HSET', schedule, 'next', ARGV[2], 'rev', revision, 'token', token)
 return {1, ARGV[2]}

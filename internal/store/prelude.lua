@@ -8,13 +8,21 @@
 -- Guarantees  that time is read once per script, from Redis; that no number loses digits on its way into a string
 --             (tostring and .. print a 16-digit token as 1.7953302915282e+15).
 
-local clock = redis.call('TIME')
+local call, format, encode = redis.call, string.format, cjson.encode
+
+local clock = call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
 local now_ms = math.floor(now_us / 1000)
 local now_s = math.floor(now_us / 1000000)
 
 local function digits(n)
-  return string.format('%.0f', n)
+  return format('%.0f', n)
+end
+
+-- after returns the next sequence number as text; most are small, and formatting a number is dear.
+local successors = {['0'] = '1', ['1'] = '2', ['2'] = '3', ['3'] = '4', ['4'] = '5', ['5'] = '6', ['6'] = '7', ['7'] = '8'}
+local function after(seq)
+  return successors[seq] or digits((tonumber(seq) or 0) + 1)
 end
 
 local at = digits(now_ms)
@@ -26,18 +34,26 @@ local function each_chunk(values, step, call)
   end
 end
 
-local events = {}
+-- events holds the pieces of the JSON of the events to append. Joining them once at the end is cheaper than making a
+-- string of each.
+local events, pieces = {}, 0
+local opening = ',"at":' .. at .. ','
 
--- event notes one change; rest is its JSON from "kind" on, without the closing brace.
+-- event notes one change: its number, its kind, what is its task, and its data.
 local function event(seq, rest)
-  events[#events + 1] = '{"seq":' .. digits(seq) .. ',"at":' .. at .. ',' .. rest .. '}'
+  events[pieces + 1], events[pieces + 2], events[pieces + 3], events[pieces + 4] = pieces == 0 and '[{"seq":' or '},{"seq":', seq, opening, rest
+  pieces = pieces + 4
+  if pieces > 2000 then -- the embedded store's Lua joins no more than some thousands at once
+    events, pieces = {table.concat(events)}, 1
+  end
 end
 
 -- append_events writes what was noted as one entry, so that a batch costs one append.
 local function append_events(stream, maxlen)
-  if #events > 0 then
-    redis.call('XADD', stream, 'MAXLEN', '~', maxlen, '*', 'e', '[' .. table.concat(events, ',') .. ']')
-    redis.call('EXPIRE', stream, 604800)
+  if pieces > 0 then
+    events[pieces + 1] = '}]'
+    call('XADD', stream, 'MAXLEN', '~', maxlen, '*', 'e', table.concat(events))
+    call('EXPIRE', stream, 604800)
   end
 end
 
@@ -84,12 +100,18 @@ local function retried_of(msg)
 end
 
 -- about says which task an event is about, as JSON fields.
+local encoded_types = {}
 local function about(id, msg, owner)
-  local text = '"task":' .. cjson.encode(id) .. ',"type":' .. cjson.encode(type_of(msg))
-  if owner then
-    text = text .. ',"owner":' .. cjson.encode(owner)
+  local typ = type_of(msg)
+  local encoded = encoded_types[typ]
+  if not encoded then
+    encoded = ',"type":' .. encode(typ)
+    encoded_types[typ] = encoded
   end
-  return text
+  if owner then
+    return '"task":' .. encode(id) .. encoded .. ',"owner":' .. encode(owner)
+  end
+  return '"task":' .. encode(id) .. encoded, typ
 end
 
 -- varint is protobuf's encoding of a whole number. A field that is appended to a message replaces the earlier one.
@@ -117,6 +139,15 @@ local function holds(record, token, nonce)
   return 2
 end
 
+-- refusals is what scripts that end leases answer: for each task that was not changed its place in the call, 2 if the
+-- caller had ended the lease before or 0 if it is lost, and the token on record, '0' if none.
+local refusals = {}
+
+local function refuse(i, status, record)
+  local n = #refusals
+  refusals[n + 1], refusals[n + 2], refusals[n + 3] = i, status, record[1] == 'active' and record[2] or '0'
+end
+
 -- date returns the UTC day of now as YYYY-MM-DD (Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days).
 local function date()
   local z = math.floor(now_s / 86400) + 719468
@@ -137,39 +168,39 @@ local function count(total, n)
     return
   end
   local daily = total .. ':' .. date()
-  if redis.call('INCRBY', daily, n) == n then
-    redis.call('EXPIRE', daily, 7776000)
+  if call('INCRBY', daily, n) == n then
+    call('EXPIRE', daily, 7776000)
   end
   local reply = redis.pcall('INCRBY', total, n)
   if type(reply) == 'table' and reply.err then
-    redis.call('SET', total, 1)
+    call('SET', total, 1)
   end
 end
 
 -- own labels a task with its owner, and puts it into the index of the owner's newest 1,000 tasks.
 local function own(task, id, owner, index)
-  redis.call('HSET', task, 'owner', owner)
-  redis.call('ZADD', index, at, id)
-  redis.call('ZREMRANGEBYRANK', index, 0, -1001)
-  redis.call('EXPIRE', index, 604800)
+  call('HSET', task, 'owner', owner)
+  call('ZADD', index, at, id)
+  call('ZREMRANGEBYRANK', index, 0, -1001)
+  call('EXPIRE', index, 604800)
 end
 
 -- stop_waiting takes pending_since away from a task that is not pending, so that the wait that asynq's readers see does
 -- not include an earlier life, and keeps it as the time of the enqueue if it is the first. dequeue leaves that to others.
 local function stop_waiting(task)
-  local since = redis.call('HGET', task, 'pending_since')
+  local since = call('HGET', task, 'pending_since')
   if since then
-    redis.call('HSETNX', task, 'enqueued', string.sub(since, 1, -7))
-    redis.call('HDEL', task, 'pending_since')
+    call('HSETNX', task, 'enqueued', string.sub(since, 1, -7))
+    call('HDEL', task, 'pending_since')
   end
 end
 
 -- release frees the uniqueness lock of a task that will not run, if it is the task's. The record names it; should a
 -- foreign hand have written a key of another slot there, it stays (pcall), and the script goes on.
 local function release(task, id)
-  local lock = redis.call('HGET', task, 'unique_key')
+  local lock = call('HGET', task, 'unique_key')
   if lock and redis.pcall('GET', lock) == id then
-    redis.call('DEL', lock)
+    call('DEL', lock)
   end
 end
 
@@ -177,12 +208,44 @@ end
 -- Inspector, means it.
 local function settle_mark(task, marked)
   if marked then
-    redis.call('HDEL', task, 'revoked')
+    call('HDEL', task, 'revoked')
   end
 end
 
 -- end_lease takes a task out of what is running.
 local function end_lease(active, lease, id)
-  redis.call('ZREM', lease, id)
-  redis.call('LREM', active, -1, id)
+  call('ZREM', lease, id)
+  call('LREM', active, -1, id)
+end
+
+-- leave takes ids out of the list of what is running. Those that were leased first mostly end first, and stand together at
+-- its right end, so that one call takes them all; each of the others costs a search.
+local function leave(active, ids)
+  local n = #ids
+  if n < 2 then
+    if n == 1 then
+      call('LREM', active, -1, ids[1])
+    end
+    return
+  end
+  local going = {}
+  for i = 1, n do
+    going[ids[i]] = true
+  end
+  local last, matched = call('LRANGE', active, -n, -1), 0
+  for i = #last, 1, -1 do
+    if not going[last[i]] then
+      break
+    end
+    going[last[i]] = nil
+    matched = matched + 1
+  end
+  if matched > 0 then
+    call('RPOP', active, matched)
+  end
+  for i = 1, n do
+    if going[ids[i]] then
+      call('LREM', active, -1, ids[i])
+    end
+  end
 end

@@ -19,23 +19,23 @@ local prefix, owners, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 local function delete(set, ids)
   for _, id in ipairs(ids) do
-    local owner = redis.call('HGET', prefix .. id, 'owner')
+    local owner = call('HGET', prefix .. id, 'owner')
     if owner then
-      redis.call('ZREM', owners .. owner, id)
+      call('ZREM', owners .. owner, id)
     end
-    redis.call('DEL', prefix .. id)
-    redis.call('ZREM', set, id)
+    call('DEL', prefix .. id)
+    call('ZREM', set, id)
   end
   return #ids
 end
 
-local succeeded = delete(completed, redis.call('ZRANGEBYSCORE', completed, '-inf', now_s, 'LIMIT', 0, limit))
+local succeeded = delete(completed, call('ZRANGEBYSCORE', completed, '-inf', now_s, 'LIMIT', 0, limit))
 
-local dead = delete(archived, redis.call('ZRANGEBYSCORE', archived, '-inf', now_s - tonumber(ARGV[4]), 'LIMIT', 0, limit))
-local excess = math.min(redis.call('ZCARD', archived) - tonumber(ARGV[5]), limit - dead)
+local dead = delete(archived, call('ZRANGEBYSCORE', archived, '-inf', now_s - tonumber(ARGV[4]), 'LIMIT', 0, limit))
+local excess = math.min(call('ZCARD', archived) - tonumber(ARGV[5]), limit - dead)
 if excess > 0 then
-  dead = dead + delete(archived, redis.call('ZRANGE', archived, 0, excess - 1))
+  dead = dead + delete(archived, call('ZRANGE', archived, 0, excess - 1))
 end
 
-redis.call('XTRIM', stream, 'MINID', '~', digits(now_ms - tonumber(ARGV[6])))
+call('XTRIM', stream, 'MINID', '~', digits(now_ms - tonumber(ARGV[6])))
 return {succeeded, dead}

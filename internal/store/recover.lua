@@ -29,8 +29,8 @@ local prefix, maxlen, most, backoff = ARGV[1], ARGV[2], tonumber(ARGV[4]), tonum
 local taken, poison = 0, 0
 
 local function bury(task, id, seq, head, reason, kind, text)
-  redis.call('ZADD', archived, now_s, id)
-  redis.call('HSET', task, 'state', 'archived', 'reason', reason, 'finished', at, 'seq', digits(seq))
+  call('ZADD', archived, now_s, id)
+  call('HSET', task, 'state', 'archived', 'reason', reason, 'finished', at, 'seq', seq)
   event(seq, '"kind":"' .. kind .. '",' .. head .. ',"data":{"reason":"' .. reason .. '"' .. text .. '}')
 end
 
@@ -39,15 +39,15 @@ local function take_back(id)
   local record = redis.pcall('HMGET', task, 'msg', 'state', 'seq', 'owner', 'revoked', 'crashes')
   end_lease(active, lease, id)
   if not record[1] then
-    redis.call('DEL', task)
+    call('DEL', task)
     return
   end
   if record[2] ~= 'active' then
     return -- its holder has moved it; only the lease was left behind
   end
   taken = taken + 1
-  local seq, head = number(record[3]) + 1, about(id, record[1], record[4])
-  redis.call('HDEL', task, 'nonce', 'progress')
+  local seq, head = after(record[3]), about(id, record[1], record[4])
+  call('HDEL', task, 'nonce', 'progress')
   stop_waiting(task)
   if record[5] then
     settle_mark(task, record[5])
@@ -56,30 +56,30 @@ local function take_back(id)
     return
   end
   local crashes = number(record[6]) + 1
-  redis.call('HSET', task, 'crashes', digits(crashes))
+  call('HSET', task, 'crashes', digits(crashes))
   if crashes >= most then
     poison = poison + 1
     local text = 'the worker vanished ' .. digits(crashes) .. ' times while it ran this task'
-    redis.call('HSET', task, 'msg', record[1] .. '\58' .. varint(#text) .. text .. '\88' .. varint(now_s)) -- fields 7, 11
+    call('HSET', task, 'msg', record[1] .. '\58' .. varint(#text) .. text .. '\88' .. varint(now_s)) -- fields 7, 11
     bury(task, id, seq, head, 'poison', 'failed', ',"error":"' .. text .. '"')
   elseif crashes == 1 then
-    redis.call('RPUSH', pending, id)
-    redis.call('HSET', task, 'state', 'pending', 'pending_since', digits(now_us) .. '000', 'seq', digits(seq))
+    call('RPUSH', pending, id)
+    call('HSET', task, 'state', 'pending', 'pending_since', digits(now_us) .. '000', 'seq', seq)
     event(seq, '"kind":"queued",' .. head .. ',"data":{"reason":"crashed"}')
   else
     local wait = math.min(backoff * 4 ^ (crashes - 2), 3600000)
     local when = now_ms + math.floor(wait * (1 + tonumber(ARGV[6])) / 2)
-    redis.call('ZADD', retry, digits(math.ceil(when / 1000)), id)
-    redis.call('ZADD', due, digits(when), id)
-    redis.call('HSET', task, 'state', 'retry', 'reason', 'crashed', 'seq', digits(seq))
+    call('ZADD', retry, digits(math.ceil(when / 1000)), id)
+    call('ZADD', due, digits(when), id)
+    call('HSET', task, 'state', 'retry', 'reason', 'crashed', 'seq', seq)
     event(seq, '"kind":"retrying",' .. head .. ',"data":{"due":' .. digits(when) .. ',"reason":"crashed"}')
   end
 end
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', lease, '-inf', string.format('%.6f', now_us / 1000000), 'LIMIT', 0, ARGV[3])) do
+for _, id in ipairs(call('ZRANGEBYSCORE', lease, '-inf', string.format('%.6f', now_us / 1000000), 'LIMIT', 0, ARGV[3])) do
   take_back(id)
 end
 count(processed, poison)
 count(failed, poison)
 append_events(stream, maxlen)
-return {taken, poison, redis.call('ZRANGE', lease, 0, 0, 'WITHSCORES')[2] or ''}
+return {taken, poison, call('ZRANGE', lease, 0, 0, 'WITHSCORES')[2] or ''}

@@ -9,8 +9,8 @@
 -- ARGV[2]  most entries of the events stream
 -- ARGV[3…] per task: token, nonce, the event's JSON from "kind" on
 --
--- Returns  per task two values: 1 if handed back, 2 if the caller had ended the lease before, 0 if the lease is lost;
---          and the token on record, '0' if none
+-- Returns  for each task that was not changed three values: its place in the call; 2 if the caller had ended the lease
+--          before, 0 if the lease is lost; and the token on record, '0' if none
 --
 -- Guarantees that of all holders of a task only the newest hands it back. Runs when Redis is
 -- out of memory.
@@ -21,18 +21,19 @@ local replies, since = {}, digits(now_us) .. '000'
 
 for i = 5, #KEYS do
   local task, arg = KEYS[i], 3 * (i - 5) + 3
-  local record = redis.call('HMGET', task, 'state', 'fence', 'nonce', 'seq')
+  local record = call('HMGET', task, 'state', 'fence', 'nonce', 'seq')
   local status = holds(record, ARGV[arg], ARGV[arg + 1])
   if status == 1 then
-    local id, seq = string.sub(task, prefix + 1), tonumber(record[4]) + 1
+    local id, seq = string.sub(task, prefix + 1), after(record[4])
     end_lease(active, lease, id)
     stop_waiting(task)
-    redis.call('RPUSH', pending, id)
-    redis.call('HSET', task, 'state', 'pending', 'pending_since', since, 'seq', digits(seq))
+    call('RPUSH', pending, id)
+    call('HSET', task, 'state', 'pending', 'pending_since', since, 'seq', seq)
     event(seq, ARGV[arg + 2])
   end
-  replies[#replies + 1] = status
-  replies[#replies + 1] = record[1] == 'active' and record[2] or '0'
+  if status ~= 1 then
+    refuse(i - 4, status, record)
+  end
 end
 append_events(stream, maxlen)
-return replies
+return refusals

@@ -14,8 +14,8 @@
 -- ARGV[3…] per task: token, nonce, delay in milliseconds, asynq's message with the error and the new count of retries,
 --          the event's JSON fields about the task, the JSON fields of its data without the due time
 --
--- Returns  per task two values: 1 if ended, 2 if the caller had ended the lease before, 0 if the lease is lost; and the
---          token on record, '0' if none
+-- Returns  for each task that was not changed three values: its place in the call; 2 if the caller had ended the lease
+--          before, 0 if the lease is lost; and the token on record, '0' if none
 --
 -- Guarantees that of all holders of a task at most one ends the attempt. A task that was revoked meanwhile is not
 -- repeated but archived as revoked. Runs when Redis is out of memory.
@@ -25,37 +25,38 @@ local stream, processed, failed = KEYS[6], KEYS[7], KEYS[8]
 local prefix, maxlen = #ARGV[1], ARGV[2]
 
 local last_failed_at = '\88' .. varint(now_s) -- field 11 of asynq's message
-local replies, n = {}, 0
+local n = 0
 
 for i = 9, #KEYS do
   local task, arg = KEYS[i], 6 * (i - 9) + 3
-  local record = redis.call('HMGET', task, 'state', 'fence', 'nonce', 'seq', 'revoked')
+  local record = call('HMGET', task, 'state', 'fence', 'nonce', 'seq', 'revoked')
   local status = holds(record, ARGV[arg], ARGV[arg + 1])
   if status == 1 then
-    local id, seq = string.sub(task, prefix + 1), tonumber(record[4]) + 1
+    local id, seq = string.sub(task, prefix + 1), after(record[4])
     local msg, head = ARGV[arg + 3] .. last_failed_at, ARGV[arg + 4]
     end_lease(active, lease, id)
     stop_waiting(task)
     if record[5] then
-      redis.call('ZADD', archived, now_s, id)
-      redis.call('HSET', task, 'msg', msg, 'state', 'archived', 'reason', 'revoked', 'finished', at, 'seq', digits(seq))
+      call('ZADD', archived, now_s, id)
+      call('HSET', task, 'msg', msg, 'state', 'archived', 'reason', 'revoked', 'finished', at, 'seq', seq)
       settle_mark(task, record[5])
       release(task, id)
       event(seq, '"kind":"revoked",' .. head .. ',"data":{"reason":"revoked"}')
     else
       local when = now_ms + tonumber(ARGV[arg + 2])
-      redis.call('ZADD', retry, digits(math.ceil(when / 1000)), id)
-      redis.call('ZADD', due, digits(when), id)
-      redis.call('HSET', task, 'msg', msg, 'state', 'retry', 'seq', digits(seq))
-      redis.call('HINCRBY', task, 'retried', 1)
+      call('ZADD', retry, digits(math.ceil(when / 1000)), id)
+      call('ZADD', due, digits(when), id)
+      call('HSET', task, 'msg', msg, 'state', 'retry', 'seq', seq)
+      call('HINCRBY', task, 'retried', 1)
       event(seq, '"kind":"retrying",' .. head .. ',"data":{"due":' .. digits(when) .. ',' .. ARGV[arg + 5] .. '}')
     end
     n = n + 1
   end
-  replies[#replies + 1] = status
-  replies[#replies + 1] = record[1] == 'active' and record[2] or '0'
+  if status ~= 1 then
+    refuse(i - 8, status, record)
+  end
 end
 count(processed, n)
 count(failed, n)
 append_events(stream, maxlen)
-return replies
+return refusals

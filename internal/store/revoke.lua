@@ -19,14 +19,14 @@
 local task, pending, scheduled, retry, due, archived, stream = unpack(KEYS)
 local id, maxlen = ARGV[1], ARGV[2]
 
-local record = redis.call('HMGET', task, 'msg', 'state', 'seq', 'owner')
+local record = call('HMGET', task, 'msg', 'state', 'seq', 'owner')
 local state = record[2]
 if not record[1] then
   return 0
 end
 if state == 'active' then
-  redis.call('HSET', task, 'revoked', '1')
-  redis.call('PUBLISH', ARGV[3], id)
+  call('HSET', task, 'revoked', '1')
+  call('PUBLISH', ARGV[3], id)
   return 2
 end
 if state == 'completed' or state == 'archived' then
@@ -34,21 +34,21 @@ if state == 'completed' or state == 'archived' then
 end
 
 if state == 'pending' then
-  redis.call('LREM', pending, 1, id)
+  call('LREM', pending, 1, id)
 elseif state == 'scheduled' then
-  redis.call('ZREM', scheduled, id)
+  call('ZREM', scheduled, id)
 elseif state == 'retry' then
-  redis.call('ZREM', retry, id)
+  call('ZREM', retry, id)
 else
-  redis.call('HSET', task, 'revoked', '1') -- in one of asynq's groups: settled when it is dequeued
+  call('HSET', task, 'revoked', '1') -- in one of asynq's groups: settled when it is dequeued
   return 2
 end
-redis.call('ZREM', due, id)
+call('ZREM', due, id)
 release(task, id)
 stop_waiting(task)
-local seq = number(record[3]) + 1
-redis.call('ZADD', archived, now_s, id)
-redis.call('HSET', task, 'state', 'archived', 'reason', 'revoked', 'finished', at, 'seq', digits(seq))
+local seq = after(record[3])
+call('ZADD', archived, now_s, id)
+call('HSET', task, 'state', 'archived', 'reason', 'revoked', 'finished', at, 'seq', seq)
 event(seq, '"kind":"revoked",' .. about(id, record[1], record[4]) .. ',"data":{"reason":"revoked"}')
 append_events(stream, maxlen)
 return 1

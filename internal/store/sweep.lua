@@ -22,33 +22,33 @@ local expiry = string.format('%.6f', now_us / 1000000 + tonumber(ARGV[2]))
 
 local leased, ghosts, more = 0, 0, 0
 
-local ids = redis.call('LRANGE', active, -(offset + n), -(offset + 1))
+local ids = call('LRANGE', active, -(offset + n), -(offset + 1))
 if #ids == n then
   more = 1
 end
 for _, id in ipairs(ids) do
-  local record = redis.call('HMGET', prefix .. id, 'msg', 'state')
+  local record = call('HMGET', prefix .. id, 'msg', 'state')
   if not record[1] or record[2] ~= 'active' then
-    redis.call('ZREM', lease, id)
-    redis.call('LREM', active, -1, id)
+    call('ZREM', lease, id)
+    call('LREM', active, -1, id)
     if not record[1] then
-      redis.call('DEL', prefix .. id)
+      call('DEL', prefix .. id)
     end
     ghosts = ghosts + 1
-  elseif redis.call('ZADD', lease, 'NX', expiry, id) == 1 then
+  elseif call('ZADD', lease, 'NX', expiry, id) == 1 then
     leased = leased + 1
   end
 end
 
 for i = 3, 6 do
-  local members = redis.call('ZRANGE', KEYS[i], offset, offset + n - 1)
+  local members = call('ZRANGE', KEYS[i], offset, offset + n - 1)
   if #members == n then
     more = 1
   end
   for _, id in ipairs(members) do
-    if redis.call('HEXISTS', prefix .. id, 'msg') == 0 then
-      redis.call('ZREM', KEYS[i], id)
-      redis.call('DEL', prefix .. id)
+    if call('HEXISTS', prefix .. id, 'msg') == 0 then
+      call('ZREM', KEYS[i], id)
+      call('DEL', prefix .. id)
       ghosts = ghosts + 1
     end
   end
