@@ -41,8 +41,9 @@ type item struct {
 	// For those who have come as far as the hub, the frame with its cursor is the same too: one form for subscriptions
 	// to one queue, one for those that span queues, each made when there is somebody for it.
 	confined Frame
+	here     Cursor // that of confined
 	spanning Frame
-	reached  Cursor // where the hub is in every queue, the item included; set with spanning
+	reached  Cursor // that of spanning: where the hub is in every queue, the item included
 }
 
 // loss is a range of events that cannot be had any more.

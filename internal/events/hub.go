@@ -74,12 +74,10 @@ type Hub struct {
 	index  index
 }
 
-// New returns a hub on the event streams in Redis; it does nothing until [Hub.Run].
-//
-// Each queue holds one of the client's connections in a blocked read: give the hub a client of its own, with a PoolSize
-// above the number of queues.
+// New returns a hub on the event streams in Redis; it does nothing until [Hub.Run], which must be called.
+// It opens connections of its own, one for each queue, to where rdb leads.
 func New(rdb redis.UniversalClient, snapshots Snapshotter, cfg Config) (*Hub, error) {
-	return newHub(redisStreams{rdb}, snapshots, cfg)
+	return newHub(openStreams(rdb), snapshots, cfg)
 }
 
 func newHub(streams streams, snapshots Snapshotter, cfg Config) (*Hub, error) {
@@ -104,6 +102,9 @@ func newHub(streams streams, snapshots Snapshotter, cfg Config) (*Hub, error) {
 func (h *Hub) Run(ctx context.Context) error {
 	t := &tail{streams: h.streams, sink: h, logger: h.cfg.Logger, nudge: h.nudge}
 	err := t.Run(ctx)
+	if closeErr := h.streams.Close(); closeErr != nil {
+		h.cfg.Logger.Warn("could not close the connections of the event hub", "error", closeErr)
+	}
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -276,6 +277,7 @@ func (h *Hub) hand(at Position, e *seri.Event) {
 func (h *Hub) shape(it *item, f form) {
 	switch {
 	case f == confined && it.confined.JSON == nil:
+		it.here = Cursor{[]place{{it.queue, it.at}}}
 		it.confined = sealFrame(it.typ, it.json, it.at.String())
 	case f == spanning && it.spanning.JSON == nil:
 		it.reached = h.cursor()

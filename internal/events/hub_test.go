@@ -477,7 +477,7 @@ func TestEntryThatIsNotOursIsPassedOver(t *testing.T) {
 	bubble(t, m, nothing, Config{}, func(t *testing.T, h *Hub) {
 		s := subscribe(t, h, Filter{})
 		drainFrames(t, s, 1)
-		id := m.append("q")
+		m.append("q")
 		m.streams["q"].entries[0].text = "{"
 		m.append("q", progress("a", 1))
 
@@ -486,6 +486,5 @@ func TestEntryThatIsNotOursIsPassedOver(t *testing.T) {
 
 		expect(t, live, "a:1")
 		expect(t, read, "a:1")
-		_ = id
 	})
 }

@@ -86,6 +86,8 @@ func (m *memory) setDown(down bool) {
 	m.changed = make(chan struct{})
 }
 
+func (m *memory) Close() error { return nil }
+
 var errDown = errors.New("the connection was refused")
 
 func (m *memory) Queues(context.Context) ([]string, error) {

@@ -5,18 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"math/rand/v2"
-	"slices"
-	"strconv"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/redistest"
 )
@@ -26,10 +19,13 @@ const patience = 30 * time.Second
 
 func runHub(t testing.TB, rdb redis.UniversalClient, s Snapshotter, cfg Config) *Hub {
 	t.Helper()
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	h, err := New(rdb, s, cfg)
+	return runHubOn(t, openStreams(rdb), s, cfg)
+}
+
+func runHubOn(t testing.TB, streams streams, s Snapshotter, cfg Config) *Hub {
+	t.Helper()
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	h, err := newHub(streams, s, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +114,7 @@ func TestLookTellsHowAStreamStands(t *testing.T) {
 	t.Parallel()
 	redistest.EachWithEmbedded(t, func(t *testing.T, rdb redis.UniversalClient) {
 		q := redistest.Queue(t)
-		stream := redisStreams{rdb}
+		stream := redisStreams{rdb: rdb}
 		lookAt := func(id EntryID) view {
 			t.Helper()
 			v, err := stream.Look(t.Context(), q, id)
@@ -148,6 +144,49 @@ func TestLookTellsHowAStreamStands(t *testing.T) {
 		if v.has || !v.exists || v.first != ids[2] || v.last != ids[2] || v.length != 1 || v.added != 3 && v.added != -1 {
 			t.Errorf("trimmed: %+v, the entries are %v", v, ids)
 		}
+	})
+}
+
+func TestManyQueuesLeaveConnectionsForOthers(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.New(t)
+	queues := make([]string, 3*rdb.Options().PoolSize)
+	for i := range queues {
+		queues[i] = fmt.Sprint("q", i)
+	}
+	declare(t, rdb, queues...)
+	h := runHub(t, rdb, nothing, Config{})
+	s := subscribe(t, h, Filter{})
+	expect(t, await(t, s, 1), "snapshot()")
+
+	for _, q := range queues {
+		xadd(t, rdb, q, progress(q, 1))
+
+		expect(t, await(t, s, 1), q+":1")
+	}
+}
+
+func TestTrimmedStreamIsAnnouncedToThoseWhoMissEventsOnly(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
+		q := redistest.Queue(t)
+		declare(t, rdb, q)
+		xadd(t, rdb, q, progress("a", 1))
+		h := runHub(t, rdb, nothing, Config{})
+		live := subscribe(t, h, Filter{Queue: q})
+		expect(t, await(t, live, 1), "snapshot()")
+		early := live.Cursor()
+		for seq := range uint64(20) {
+			xadd(t, rdb, q, progress("a", 2+seq))
+			if err := rdb.XTrimMaxLen(t.Context(), keys.Queue(q).Events(), 1).Err(); err != nil {
+				t.Fatal(err)
+			}
+
+			expect(t, await(t, live, 1), fmt.Sprintf("a:%d", 2+seq)) // and no gap, though what was read last is gone
+		}
+
+		late := resume(t, h, Filter{Queue: q}, early)
+		expect(t, await(t, late, 3), "gap("+q+",more)", "snapshot()", "a:21")
 	})
 }
 
@@ -184,293 +223,4 @@ func TestRestartedRedisIsWatchedOn(t *testing.T) {
 	xadd(t, server.Client(), "q", progress("a", 3))
 
 	expect(t, await(t, s, 2), "a:2", "a:3")
-}
-
-// world writes events as scripts do, and knows each task's last number.
-type world struct {
-	rdb    redis.UniversalClient
-	queues []string
-	owners []string
-	types  []string
-	locks  map[string]*sync.Mutex // of a queue: its numbers are given out in order
-}
-
-func newWorld(t *testing.T, rdb redis.UniversalClient) *world {
-	w := &world{rdb: rdb, owners: []string{"", "user:1", "user:2"}, types: []string{"csv", "image"}, locks: map[string]*sync.Mutex{}}
-	for range 3 {
-		q := redistest.Queue(t)
-		w.queues = append(w.queues, q)
-		w.locks[q] = new(sync.Mutex)
-	}
-	return w
-}
-
-// seqs is the key of the hash of last numbers; it shares the queue's slot.
-func seqs(queue string) string { return "test:{" + queue + "}:seqs" }
-
-// write appends one entry of events about the queue's tasks, and their numbers, in one transaction.
-func (w *world) write(ctx context.Context, random *rand.Rand, queue string) error {
-	w.locks[queue].Lock()
-	defer w.locks[queue].Unlock()
-	last, err := w.rdb.HGetAll(ctx, seqs(queue)).Result()
-	if err != nil {
-		return err
-	}
-	var events []event
-	for range 1 + random.IntN(4) {
-		n := random.IntN(6)
-		e := event{
-			Kind: seri.EventProgress, Task: fmt.Sprintf("%s-%d", queue, n),
-			Owner: w.owners[n%len(w.owners)], Type: w.types[n%len(w.types)],
-		}
-		seq, _ := strconv.ParseUint(last[e.Task], 10, 64)
-		e.Seq = seq + 1
-		last[e.Task] = strconv.FormatUint(e.Seq, 10)
-		events = append(events, e)
-	}
-	_, err = w.rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		p.XAdd(ctx, &redis.XAddArgs{Stream: keys.Queue(queue).Events(), Values: []string{"e", encodeEvents(events)}})
-		p.HSet(ctx, seqs(queue), last)
-		return nil
-	})
-	return err
-}
-
-func (w *world) Snapshot(ctx context.Context, f Filter) ([]seri.Info, bool, error) {
-	var tasks []seri.Info
-	for _, queue := range w.queues {
-		last, err := w.rdb.HGetAll(ctx, seqs(queue)).Result()
-		if err != nil {
-			return nil, false, err
-		}
-		for _, id := range slices.Sorted(maps.Keys(last)) {
-			n, _ := strconv.Atoi(id[strings.LastIndexByte(id, '-')+1:])
-			seq, _ := strconv.ParseUint(last[id], 10, 64)
-			e := seri.Event{Task: id, Queue: queue, Owner: w.owners[n%len(w.owners)], Type: w.types[n%len(w.types)]}
-			if f.Matches(&e) {
-				tasks = append(tasks, seri.Info{ID: id, Queue: queue, Owner: e.Owner, Type: e.Type, Seq: seq})
-			}
-		}
-	}
-	return tasks, false, nil
-}
-
-// filter returns a filter of any form.
-func (w *world) filter(random *rand.Rand) Filter {
-	queue := w.queues[random.IntN(len(w.queues))]
-	task := fmt.Sprintf("%s-%d", queue, random.IntN(6))
-	return []Filter{
-		{Queue: queue}, {Owner: "user:1"}, {Type: "image"}, {Owner: "user:2", Type: "csv"},
-		{Task: task}, {Task: task, Queue: queue}, {Owner: "user:1", Queue: queue},
-	}[random.IntN(7)]
-}
-
-// TestConcatenationEqualsTheStream is the promise: whatever subscribers do (come, go, come back at any cursor that they
-// were given, to any gateway), what they have received in the end is what the streams hold after their first positions,
-// but for what their snapshot showed, in order, nothing missing, nothing twice.
-func TestConcatenationEqualsTheStream(t *testing.T) {
-	t.Parallel()
-	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
-		seed := rand.Uint64()
-		t.Logf("seed %d", seed)
-		w := newWorld(t, rdb)
-		declare(t, rdb, w.queues[0]) // the others appear in the course of the test
-		for range 20 {
-			if err := w.write(t.Context(), rand.New(rand.NewPCG(seed, 0)), w.queues[0]); err != nil {
-				t.Fatal(err)
-			}
-		}
-		gateways := []*Hub{runHub(t, rdb, w, Config{Buffer: 20_000}), runHub(t, rdb, w, Config{Buffer: 20_000})}
-
-		var writers, readers sync.WaitGroup
-		written := make(chan struct{})
-		for i := range 4 {
-			random := rand.New(rand.NewPCG(seed, uint64(1+i)))
-			writers.Go(func() {
-				for n := range 150 {
-					queue := w.queues[random.IntN(1+n*len(w.queues)/151)]
-					if err := w.write(t.Context(), random, queue); err != nil {
-						t.Error(err)
-						return
-					}
-					if err := rdb.SAdd(t.Context(), keys.Queues, queue).Err(); err != nil {
-						t.Error(err)
-						return
-					}
-				}
-			})
-		}
-		watchers := make([]*watcher, 24)
-		for i := range watchers {
-			random := rand.New(rand.NewPCG(seed, uint64(100+i)))
-			watchers[i] = &watcher{world: w, gateways: gateways, random: random, filter: w.filter(random)}
-			readers.Go(func() { watchers[i].watch(t, written) })
-		}
-		writers.Wait()
-		close(written)
-		readers.Wait()
-
-		resumes := 0
-		for i, watcher := range watchers {
-			watcher.compare(t, fmt.Sprintf("watcher %d of %+v", i, watcher.filter))
-			resumes += watcher.resumed
-		}
-		t.Logf("%d subscriptions were resumed", resumes)
-	})
-}
-
-// watcher is one subscriber over all its connections.
-type watcher struct {
-	world    *world
-	gateways []*Hub
-	random   *rand.Rand
-	filter   Filter
-
-	first    Cursor            // of its snapshot
-	known    map[string]uint64 // by the snapshot
-	received []received
-	resumed  int
-}
-
-type received struct{ name, cursor string }
-
-func (w *watcher) watch(t *testing.T, written <-chan struct{}) {
-	var expected []string
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for {
-		s, err := w.connect(ctx)
-		if errors.Is(err, seri.ErrNotFound) {
-			continue // its task does not exist yet
-		}
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		leaveAfter := w.random.IntN(200)
-		for n := 0; n <= leaveAfter || expected != nil; n++ {
-			frames, err := s.Next(ctx, 20*time.Millisecond)
-			if _, slow := errors.AsType[*SlowError](err); slow {
-				break
-			}
-			if err != nil {
-				t.Errorf("%+v received %d, wants %d: %v", w.filter, len(w.received), len(expected), err)
-				s.Close()
-				return
-			}
-			for _, f := range frames {
-				w.receive(t, f)
-			}
-			if expected == nil {
-				select {
-				case <-written:
-					expected = w.expected(t)
-				default:
-				}
-			}
-			if expected != nil && len(frames) == 0 && len(w.received) >= len(expected) {
-				s.Close() // and a moment has passed in which nothing came
-				return
-			}
-		}
-		s.Close()
-	}
-}
-
-// connect subscribes, or resumes at one of the last cursors, forgetting what it had received after that.
-func (w *watcher) connect(ctx context.Context) (*Subscription, error) {
-	hub := w.gateways[w.random.IntN(len(w.gateways))]
-	if w.known == nil {
-		return hub.Subscribe(ctx, w.filter)
-	}
-	keep := max(0, len(w.received)-w.random.IntN(20))
-	w.received = w.received[:keep]
-	cursor := w.first.Text(w.filter.Queue)
-	if keep > 0 {
-		cursor = w.received[keep-1].cursor
-	}
-	c, err := ParseCursor(cursor, w.filter.Queue)
-	if err != nil {
-		return nil, err
-	}
-	w.resumed++
-	return hub.Resume(ctx, w.filter, c)
-}
-
-func (w *watcher) receive(t *testing.T, f Frame) {
-	name := short(t, f)
-	tasks, isSnapshot := strings.CutPrefix(name, "snapshot(")
-	switch {
-	case isSnapshot && w.known == nil:
-		w.known = map[string]uint64{}
-		for task := range strings.SplitSeq(strings.TrimSuffix(tasks, ")"), ",") {
-			id, seq, _ := strings.Cut(task, ":")
-			w.known[id], _ = strconv.ParseUint(seq, 10, 64)
-		}
-		first, err := ParseCursor(f.Cursor, w.filter.Queue)
-		if err != nil {
-			t.Error(err)
-		}
-		w.first = first
-	case w.shown(name):
-		if w.resumed == 0 {
-			t.Errorf("%+v received %s, which its snapshot had shown", w.filter, name)
-		}
-	default: // a gap or a second snapshot is an error, which the comparison will show
-		w.received = append(w.received, received{name, f.Cursor})
-	}
-}
-
-// shown reports whether the snapshot has shown an event. A subscription that is resumed does not know that any more.
-func (w *watcher) shown(name string) bool {
-	task, seq, _ := strings.Cut(name, ":")
-	n, _ := strconv.ParseUint(seq, 10, 64)
-	return n > 0 && n <= w.known[task]
-}
-
-// expected reads from the streams what the watcher must have got, queue by queue.
-func (w *watcher) expected(t *testing.T) []string {
-	var names []string
-	for _, queue := range w.world.queues {
-		entries, err := redisStreams{w.world.rdb}.Range(t.Context(), queue, EntryID{}, 100_000)
-		if err != nil {
-			t.Error(err)
-		}
-		for _, e := range entries {
-			for i, ev := range w.gateways[0].decode(queue, e) {
-				at := Position{e.id, i}
-				if at.Compare(w.first.At(queue)) > 0 && w.filter.Matches(&ev) && ev.Seq > w.known[ev.Task] {
-					names = append(names, fmt.Sprintf("%s:%d", ev.Task, ev.Seq))
-				}
-			}
-		}
-	}
-	if names == nil {
-		names = []string{}
-	}
-	return names
-}
-
-func (w *watcher) compare(t *testing.T, who string) {
-	queueOf := func(name string) string { return name[:strings.LastIndexByte(name, '-')] }
-	var got []string
-	for _, queue := range w.world.queues {
-		for _, r := range w.received {
-			if strings.Contains(r.name, "(") {
-				t.Errorf("%s received %s", who, r.name)
-			}
-			if queueOf(r.name) == queue {
-				got = append(got, r.name)
-			}
-		}
-	}
-	want := w.expected(t)
-	if !slices.Equal(got, want) {
-		at := 0
-		for at < min(len(got), len(want)) && got[at] == want[at] {
-			at++
-		}
-		t.Errorf("%s received %d events, expected %d; they differ from the %dth: %v…, expected %v…",
-			who, len(got), len(want), at, got[at:min(len(got), at+5)], want[at:min(len(want), at+5)])
-	}
 }

@@ -29,6 +29,8 @@ type streams interface {
 	Range(ctx context.Context, queue string, from EntryID, limit int) ([]entry, error)
 	// Look tells how the stream stands to an entry that was read from it earlier.
 	Look(ctx context.Context, queue string, id EntryID) (view, error)
+	// Close lets go of what Follow holds. The other methods work on.
+	Close() error
 }
 
 // view is how a stream stands to one of its entries at one moment. If has is true, the rest is not filled in.
@@ -42,7 +44,38 @@ type view struct {
 }
 
 // redisStreams is the streams in Redis.
-type redisStreams struct{ rdb redis.UniversalClient }
+type redisStreams struct {
+	rdb     redis.UniversalClient
+	blocked redis.UniversalClient // for blocked reads only
+}
+
+// blockedReads bounds the connections of blocked reads, to one node where there are several: one for each queue.
+// They are opened as they are needed.
+const blockedReads = 10_000
+
+// openStreams returns the streams that rdb leads to. Blocked reads get connections of their own: each holds one all the
+// time, and in the pool of rdb as many queues as it has connections (20 on two cores) would leave none for anybody else.
+func openStreams(rdb redis.UniversalClient) redisStreams {
+	r := redisStreams{rdb: rdb, blocked: rdb}
+	switch rdb := rdb.(type) {
+	case *redis.Client:
+		options := *rdb.Options()
+		options.PoolSize, options.MinIdleConns, options.MaxActiveConns = blockedReads, 0, 0
+		r.blocked = redis.NewClient(&options)
+	case *redis.ClusterClient:
+		options := *rdb.Options()
+		options.PoolSize, options.MinIdleConns, options.MaxActiveConns = blockedReads, 0, 0
+		r.blocked = redis.NewClusterClient(&options)
+	}
+	return r
+}
+
+func (r redisStreams) Close() error {
+	if r.blocked == r.rdb {
+		return nil
+	}
+	return r.blocked.Close()
+}
 
 func (r redisStreams) Queues(ctx context.Context) ([]string, error) {
 	queues, err := r.rdb.SMembers(ctx, keys.Queues).Result()
@@ -54,7 +87,7 @@ func (r redisStreams) Queues(ctx context.Context) ([]string, error) {
 }
 
 func (r redisStreams) Follow(ctx context.Context, queue string, after EntryID, limit int, wait time.Duration) ([]entry, error) {
-	streams, err := r.rdb.XRead(ctx, &redis.XReadArgs{
+	streams, err := r.blocked.XRead(ctx, &redis.XReadArgs{
 		Streams: []string{keys.Queue(queue).Events(), after.String()},
 		Count:   int64(limit),
 		Block:   max(wait, time.Millisecond), // 0 would mean for ever

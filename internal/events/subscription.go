@@ -239,7 +239,7 @@ func (s *Subscription) receive(ctx context.Context, it *item) error {
 	frame := Frame{}
 	switch s.form {
 	case confined:
-		s.cursor, frame = Cursor{[]place{{it.queue, it.at}}}, it.confined
+		s.cursor, frame = it.here, it.confined
 	case single:
 		s.cursor = s.cursor.With(it.queue, it.at)
 	case spanning:

@@ -1,0 +1,83 @@
+package events
+
+import (
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/seri-queue/seri"
+)
+
+// BenchmarkFanOut hands one event to 10,000 subscriptions and takes it out of their buffers, as their readers do.
+func BenchmarkFanOut(b *testing.B) {
+	const subscribers = 10_000
+	for name, f := range map[string]Filter{
+		"everything": {}, "one queue": {Queue: "q"}, "one owner": {Owner: "user:1"}, "one task": {Task: "a"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			m := newMemory("q", "r", "s")
+			read := snapshots(func(Filter) ([]seri.Info, error) { return []seri.Info{{ID: "a", Queue: "q"}}, nil })
+			h, err := newHub(m, read, Config{Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				b.Fatal(err)
+			}
+			h.begin(Cursor{}.With("q", Position{}).With("r", Position{}).With("s", Position{}))
+			subs := make([]*Subscription, subscribers)
+			for i := range subs {
+				if subs[i], err = h.Subscribe(b.Context(), f); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := subs[i].Next(b.Context(), time.Second); err != nil { // the snapshot
+					b.Fatal(err)
+				}
+			}
+
+			b.ReportAllocs()
+			seq := uint64(0)
+			for b.Loop() {
+				seq++
+				h.publish("q", []entry{{EntryID{seq, 0}, encodeEvents([]event{progress("a", seq)})}})
+				for _, s := range subs {
+					frames, err := s.Next(b.Context(), time.Second)
+					if err != nil || len(frames) != 1 {
+						b.Fatal(len(frames), err)
+					}
+				}
+			}
+			b.ReportMetric(subscribers*float64(b.N)/b.Elapsed().Seconds(), "deliveries/s")
+		})
+	}
+}
+
+// BenchmarkPublishUnwatched is what events cost that nobody watches, while somebody watches another task.
+func BenchmarkPublishUnwatched(b *testing.B) {
+	for name, watched := range map[string]bool{"nobody there": false, "others watched": true} {
+		b.Run(name, func(b *testing.B) {
+			read := snapshots(func(Filter) ([]seri.Info, error) { return []seri.Info{{ID: "other", Queue: "q"}}, nil })
+			h, err := newHub(newMemory("q"), read, Config{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			h.begin(Cursor{})
+			if watched {
+				if _, err := h.Subscribe(b.Context(), Filter{Task: "other"}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			events := make([]event, 100)
+			for i := range events {
+				events[i] = progress(fmt.Sprint(i), 1)
+			}
+			text := encodeEvents(events)
+
+			b.ReportAllocs()
+			seq := uint64(0)
+			for b.Loop() {
+				seq++
+				h.publish("q", []entry{{EntryID{seq, 0}, text}})
+			}
+			b.ReportMetric(100*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
