@@ -34,10 +34,10 @@ func Running(id string) string { return "asynq:workers:{" + id + "}" }
 func TypesOf(id string) string { return "seri:v1:{types}:" + id }
 
 // Idempotency returns the key of the record of an HTTP request with an Idempotency-Key. digest is a hex SHA-256.
-func Idempotency(digest string) string { return "seri:v1:{idem:" + digest + "}" }
+func Idempotency(digest string) string { return "seri:v1:idem:{" + digest + "}" }
 
 // Lock returns the key of a named fenced lock's holder.
-func Lock(name string) string { return "seri:v1:{lock:" + name + "}" }
+func Lock(name string) string { return "seri:v1:lock:{" + name + "}" }
 
 // LockFence returns the key of the last token that was handed out for a named lock.
 func LockFence(name string) string { return Lock(name) + ":fence" }

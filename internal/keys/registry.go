@@ -46,11 +46,11 @@ var Registry = []Entry{
 	{"seri:v1:{q}:events", "stream", "engine", "trimmed by number and age; 7 days after the last event", true, "every change of every task, in order: one field e, a JSON array of events"},
 	{"seri:v1:{q}:owner:<label>", "zset", "engine: enqueue", "7 days after the last task", true, "the newest tasks of one owner by enqueue time, Unix milliseconds"},
 	{"seri:v1:{q}:schedule:<id>", "hash", "beat", "none: the memory of a schedule", false, "next and last tick (Unix seconds), revision, token and last task of a static schedule: next, last, rev, token, task"},
-	{"seri:v1:{lock:<name>}", "hash", "lock", "the lease", true, "holder and token of a named lock"},
-	{"seri:v1:{lock:<name>}:fence", "string", "lock", "none: must outlive every holder", false, "the last token handed out for the lock"},
+	{"seri:v1:lock:{<name>}", "hash", "lock", "the lease", true, "holder and token of a named lock"},
+	{"seri:v1:lock:{<name>}:fence", "string", "lock", "none: must outlive every holder", false, "the last token handed out for the lock"},
 	{"seri:v1:{types}", "zset", "worker", "members expire by score", false, "worker IDs by expiry of what they have published, Unix seconds"},
 	{"seri:v1:{types}:<worker>", "string", "worker", "three heartbeats", true, "JSON: the task types that a worker runs, with their schemas and queues"},
-	{"seri:v1:{idem:<sha256>}", "string", "api", "24 h", true, "the answer given to an Idempotency-Key"},
+	{"seri:v1:idem:{<sha256>}", "string", "api", "24 h", true, "the answer given to an Idempotency-Key"},
 }
 
 // Find returns the registry's entry for a concrete key; false if no pattern fits. Of several that do, such as that of a

@@ -47,7 +47,7 @@ func (s *Store) Dequeue(ctx context.Context, q keys.Queue, want Wanted) (Batch, 
 		return Batch{}, fmt.Errorf("dequeue queue %q: %d tasks asked for, must be between 1 and %d", q, want.Tasks, MaxBatch)
 	}
 	nonce := rand.Text()[:13] // 65 random bits
-	names := []string{q.Pending(), q.Active(), q.Lease(), q.Paused(), q.Fence(), q.Events(), q.Scheduled(), q.Due(), q.Archived()}
+	names := []string{q.Pending(), q.Active(), q.Lease(), q.Paused(), q.Fence(), q.Events(), q.Scheduled(), q.Due(), q.Archived(), q.Wake()}
 	reply, err := s.run(ctx, dequeue, q, names,
 		q.TaskPrefix(), s.config.MaxEvents, want.Tasks, want.Lease.Seconds(), nonce, quote(want.Worker), typeSet(want.Types), parkFor.Milliseconds())
 	if err != nil {

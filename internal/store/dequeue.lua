@@ -9,6 +9,7 @@
 -- KEYS[7]  scheduled zset
 -- KEYS[8]  due zset
 -- KEYS[9]  archived zset
+-- KEYS[10] wake list
 -- ARGV[1]  what precedes an ID in a task's key
 -- ARGV[2]  most entries of the events stream
 -- ARGV[3]  n, at most 1,000
@@ -55,9 +56,10 @@ local function settle_revoked(task, id, seq, head, reason)
 end
 
 local function park(task, id, seq, head)
-  local when = now_ms + tonumber(ARGV[8])
+  local when, before = now_ms + tonumber(ARGV[8]), first_due(due)
   call('ZADD', scheduled, digits(math.ceil(when / 1000)), id)
   call('ZADD', due, digits(when), id)
+  ring(due, KEYS[10], before)
   stop_waiting(task)
   call('HSET', task, 'state', 'scheduled')
   if call('HSET', task, 'reason', 'no_worker') == 1 then

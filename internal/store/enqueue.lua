@@ -67,13 +67,10 @@ end
 
 each_chunk(startable, 1000, function(...) call('LPUSH', pending, ...) end)
 if #due_exact > 0 then
-  local before = call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
+  local before = first_due(due)
   each_chunk(due_seconds, 1000, function(...) call('ZADD', scheduled, ...) end)
   each_chunk(due_exact, 1000, function(...) call('ZADD', due, ...) end)
-  if call('ZRANGE', due, 0, 0, 'WITHSCORES')[2] ~= before and call('LLEN', wake) == 0 then
-    call('LPUSH', wake, '1')
-    call('EXPIRE', wake, 10)
-  end
+  ring(due, wake, before)
 end
 append_events(stream, maxlen)
 return replies

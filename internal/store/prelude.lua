@@ -28,9 +28,9 @@ end
 local at = digits(now_ms)
 
 -- Redis refuses to spread more than about 8,000 values over one call.
-local function each_chunk(values, step, call)
+local function each_chunk(values, step, write)
   for first = 1, #values, step do
-    call(unpack(values, first, math.min(first + step - 1, #values)))
+    write(unpack(values, first, math.min(first + step - 1, #values)))
   end
 end
 
@@ -174,6 +174,19 @@ local function count(total, n)
   local reply = redis.pcall('INCRBY', total, n)
   if type(reply) == 'table' and reply.err then
     call('SET', total, 1)
+  end
+end
+
+-- first_due returns the earliest due time, in Unix milliseconds; nil if there is none.
+local function first_due(due)
+  return call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
+end
+
+-- ring tells a forwarder that the earliest due time is another than before.
+local function ring(due, wake, before)
+  if first_due(due) ~= before and call('LLEN', wake) == 0 then
+    call('LPUSH', wake, '1')
+    call('EXPIRE', wake, 10)
   end
 end
 

@@ -29,7 +29,7 @@ type Recovered struct {
 
 // Recover takes up to limit tasks of q back whose lease has run out.
 func (s *Store) Recover(ctx context.Context, q keys.Queue, limit int, policy CrashPolicy) (Recovered, error) {
-	names := []string{q.Lease(), q.Active(), q.Pending(), q.Retry(), q.Due(), q.Archived(), q.Events(), q.Processed(), q.Failed()}
+	names := []string{q.Lease(), q.Active(), q.Pending(), q.Retry(), q.Due(), q.Archived(), q.Events(), q.Processed(), q.Failed(), q.Wake()}
 	reply, err := s.run(ctx, recoverExpired, q, names,
 		q.TaskPrefix(), s.config.MaxEvents, min(limit, MaxBatch), policy.Max, policy.Backoff.Milliseconds(), rand.Float64())
 	if err != nil {

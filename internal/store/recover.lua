@@ -9,6 +9,7 @@
 -- KEYS[7]  events stream
 -- KEYS[8]  processed total
 -- KEYS[9]  failed total
+-- KEYS[10] wake list
 -- ARGV[1]  what precedes an ID in a task's key
 -- ARGV[2]  most entries of the events stream
 -- ARGV[3]  most tasks to take back, at most 1,000
@@ -23,10 +24,10 @@
 -- memory.
 
 local lease, active, pending, retry, due = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local archived, stream, processed, failed = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local archived, stream, processed, failed, wake = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local prefix, maxlen, most, backoff = ARGV[1], ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5])
 
-local taken, poison = 0, 0
+local taken, poison, before = 0, 0, first_due(due)
 
 local function bury(task, id, seq, head, reason, kind, text)
   call('ZADD', archived, now_s, id)
@@ -79,6 +80,7 @@ end
 for _, id in ipairs(call('ZRANGEBYSCORE', lease, '-inf', string.format('%.6f', now_us / 1000000), 'LIMIT', 0, ARGV[3])) do
   take_back(id)
 end
+ring(due, wake, before)
 count(processed, poison)
 count(failed, poison)
 append_events(stream, maxlen)

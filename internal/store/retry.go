@@ -23,8 +23,8 @@ type Retry struct {
 
 // Retry ends attempts of one queue that are to be repeated. An element of the answer is nil or a [*seri.FencedError].
 func (s *Store) Retry(ctx context.Context, q keys.Queue, retries []Retry) ([]error, error) {
-	names := make([]string, 0, 8+len(retries))
-	names = append(names, q.Active(), q.Lease(), q.Retry(), q.Due(), q.Archived(), q.Events(), q.Processed(), q.Failed())
+	names := make([]string, 0, 9+len(retries))
+	names = append(names, q.Active(), q.Lease(), q.Retry(), q.Due(), q.Archived(), q.Events(), q.Processed(), q.Failed(), q.Wake())
 	args := make([]any, 0, 2+6*len(retries))
 	args = append(args, q.TaskPrefix(), s.config.MaxEvents)
 	for _, r := range retries {

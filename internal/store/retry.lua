@@ -8,7 +8,8 @@
 -- KEYS[6]  events stream
 -- KEYS[7]  processed total
 -- KEYS[8]  failed total
--- KEYS[9…] the task hashes
+-- KEYS[9]  wake list
+-- KEYS[10…] the task hashes
 -- ARGV[1]  what precedes an ID in a task's key
 -- ARGV[2]  most entries of the events stream
 -- ARGV[3…] per task: token, nonce, delay in milliseconds, asynq's message with the error and the new count of retries,
@@ -21,14 +22,14 @@
 -- repeated but archived as revoked. Runs when Redis is out of memory.
 
 local active, lease, retry, due, archived = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local stream, processed, failed = KEYS[6], KEYS[7], KEYS[8]
+local stream, processed, failed, wake = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local prefix, maxlen = #ARGV[1], ARGV[2]
 
 local last_failed_at = '\88' .. varint(now_s) -- field 11 of asynq's message
-local n = 0
+local before, n = first_due(due), 0
 
-for i = 9, #KEYS do
-  local task, arg = KEYS[i], 6 * (i - 9) + 3
+for i = 10, #KEYS do
+  local task, arg = KEYS[i], 6 * (i - 10) + 3
   local record = call('HMGET', task, 'state', 'fence', 'nonce', 'seq', 'revoked')
   local status = holds(record, ARGV[arg], ARGV[arg + 1])
   if status == 1 then
@@ -53,9 +54,10 @@ for i = 9, #KEYS do
     n = n + 1
   end
   if status ~= 1 then
-    refuse(i - 8, status, record)
+    refuse(i - 9, status, record)
   end
 end
+ring(due, wake, before)
 count(processed, n)
 count(failed, n)
 append_events(stream, maxlen)
