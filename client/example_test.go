@@ -1,0 +1,95 @@
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/client"
+	"github.com/seri-queue/seri/internal/devstore"
+	"github.com/seri-queue/seri/internal/redisurl"
+)
+
+// A producer that has many tasks hands them over in one call, and looks at the queue.
+func ExampleClient_EnqueueBatch() {
+	rdb, closeRedis := openRedis()
+	defer closeRedis()
+	ctx := context.Background()
+	queue := client.New(rdb, client.Config{})
+
+	var tasks []seri.Message
+	for page := range 3 {
+		m, err := seri.NewMessage("crawl:page", []byte(strconv.Itoa(page)), seri.Queue("crawl"))
+		if err != nil {
+			panic(err)
+		}
+		tasks = append(tasks, m)
+	}
+	for _, err := range queue.EnqueueBatch(ctx, tasks) {
+		if err != nil {
+			panic(err)
+		}
+	}
+
+	for info, err := range queue.Tasks(ctx, "crawl", seri.Pending) {
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(info.Type, string(info.Payload))
+	}
+	// Output:
+	// crawl:page 0
+	// crawl:page 1
+	// crawl:page 2
+}
+
+// A task can be withdrawn as long as it has not ended.
+func ExampleClient_Revoke() {
+	rdb, closeRedis := openRedis()
+	defer closeRedis()
+	ctx := context.Background()
+	queue := client.New(rdb, client.Config{})
+	m, err := seri.NewMessage("report:yearly", nil, seri.Delay(time.Hour))
+	if err != nil {
+		panic(err)
+	}
+	if err := queue.Enqueue(ctx, m); err != nil {
+		panic(err)
+	}
+
+	info, err := queue.Revoke(ctx, m.Queue, m.ID)
+	fmt.Println(info.State, err)
+
+	info, err = queue.Find(ctx, m.ID)
+	fmt.Println(info.State, info.Reason, err)
+	// Output:
+	// revoked <nil>
+	// revoked revoked <nil>
+}
+
+// openRedis opens a Redis of the example's own; in a program that is redis.NewClient with MaxRetries: -1.
+func openRedis() (rdb redis.UniversalClient, closeRedis func()) {
+	dir, err := os.MkdirTemp("", "seri-example-*")
+	if err != nil {
+		panic(err)
+	}
+	server, err := devstore.Open(context.Background(), dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		panic(err)
+	}
+	rdb, err = redisurl.Open(server.URL())
+	if err != nil {
+		panic(err)
+	}
+	return rdb, func() {
+		_ = rdb.Close()
+		_ = server.Close()
+		_ = os.RemoveAll(dir)
+	}
+}
