@@ -33,7 +33,7 @@ type API struct {
 
 	APIKeys     string `env:"SERI_API_KEYS" placeholder:"ID:SHA256,…" help:"API keys, as hashes; \"seri key\" makes one. Without any, the api does not start."`
 	APIKeysFile string `env:"SERI_API_KEYS_FILE" placeholder:"FILE" help:"File with API keys, one a line."`
-	InsecureDev bool   `env:"SERI_INSECURE_DEV" help:"Answer without API keys, on loopback only."`
+	InsecureDev Switch `env:"SERI_INSECURE_DEV" help:"Answer without API keys, on loopback only."`
 
 	HTTPDrain Duration `name:"http-drain" env:"SERI_HTTP_DRAIN" default:"3s" placeholder:"DURATION" help:"How long to go on serving after SIGTERM while /readyz says 503, so that load balancers notice."`
 }
@@ -41,7 +41,7 @@ type API struct {
 // Serve are the settings of how HTTP is served.
 type Serve struct {
 	HTTPAddr          string   `name:"http-addr" env:"SERI_HTTP_ADDR" placeholder:"HOST:PORT" help:"Where to listen. Default: :8080, or 127.0.0.1:8080 without API keys."`
-	AllowUnknownTypes bool     `env:"SERI_ALLOW_UNKNOWN_TYPES" help:"Accept tasks of types that no worker has declared; they wait for one."`
+	AllowUnknownTypes Switch   `env:"SERI_ALLOW_UNKNOWN_TYPES" help:"Accept tasks of types that no worker has declared; they wait for one."`
 	AllowedOrigins    []string `env:"SERI_ALLOWED_ORIGINS" placeholder:"ORIGIN,…" help:"Other sites whose pages may open WebSockets: https://app.example.com."`
 	HTTPGrace         Duration `name:"http-grace" env:"SERI_HTTP_GRACE" default:"10s" placeholder:"DURATION" help:"How long open requests may take to end after SIGTERM."`
 }
@@ -51,21 +51,23 @@ func (a *API) Check() error {
 	var f faults
 	a.Common.check(&f)
 	a.Serve.check(&f)
+	f.add("insecure-dev", a.InsecureDev.wrong)
 	f.limit("http-drain", a.HTTPDrain, 0, 0)
 	keys, err := a.keys()
 	f.check("api-keys", err)
 	switch {
-	case err == nil && keys.Len() == 0 && !a.InsecureDev:
+	case err == nil && keys.Len() == 0 && !a.InsecureDev.On:
 		f.add("api-keys", "is missing, so nobody could call the api; make a key with \"seri key\", or give --insecure-dev to answer everybody on loopback")
-	case keys.Len() > 0 && a.InsecureDev:
+	case keys.Len() > 0 && a.InsecureDev.On:
 		f.add("insecure-dev", "would ignore the API keys that are given; leave out one of them")
-	case a.InsecureDev && a.HTTPAddr != "" && !isLoopback(a.HTTPAddr):
+	case a.InsecureDev.On && a.HTTPAddr != "" && !isLoopback(a.HTTPAddr):
 		f.add("http-addr", fmt.Sprintf("is %q, but --insecure-dev answers on loopback only: use 127.0.0.1:8080", a.HTTPAddr))
 	}
 	return f.err()
 }
 
 func (s *Serve) check(f *faults) {
+	f.add("allow-unknown-types", s.AllowUnknownTypes.wrong)
 	f.limit("http-grace", s.HTTPGrace, 0, 0)
 	if s.HTTPAddr != "" {
 		if _, _, err := net.SplitHostPort(s.HTTPAddr); err != nil {
@@ -110,7 +112,7 @@ func (a *API) Run(ctx context.Context, _, log io.Writer) error {
 		return err
 	}
 	if a.HTTPAddr == "" {
-		if a.HTTPAddr = ":8080"; a.InsecureDev {
+		if a.HTTPAddr = ":8080"; a.InsecureDev.On {
 			a.HTTPAddr = "127.0.0.1:8080"
 		}
 	}
@@ -122,7 +124,7 @@ func (a *API) Run(ctx context.Context, _, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	config := api.Config{Keys: keys, Insecure: a.InsecureDev, Types: types, Web: page(nil)}
+	config := api.Config{Keys: keys, Insecure: a.InsecureDev.On, Types: types, Web: page(nil)}
 	parts, err := a.Serve.parts(listener, rdb, config, a.MaxEvents.N, a.HTTPDrain.Duration, logger)
 	if err != nil {
 		listener.Close()
@@ -145,6 +147,9 @@ func compiledTypes() ([]client.TypeInfo, error) {
 func (s *Serve) listen(ctx context.Context) (net.Listener, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", s.HTTPAddr)
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err // which does not repeat the address
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w; choose another address with --http-addr (SERI_HTTP_ADDR)", s.HTTPAddr, err)
 	}
@@ -172,7 +177,7 @@ func (s *Serve) parts(listener net.Listener, rdb redis.UniversalClient, config a
 	}
 	var draining atomic.Bool
 	config.Tasks, config.Idempotency = queues, api.NewRedisIdempotency(rdb)
-	config.AllowUnknownTypes, config.Version, config.Logger = s.AllowUnknownTypes, Version(), logger
+	config.AllowUnknownTypes, config.Version, config.Logger = s.AllowUnknownTypes.On, Version(), logger
 	config.Events, config.WebSocket = live.SSE(), live.WebSocket()
 	config.Ready = func(ctx context.Context) error {
 		if draining.Load() {

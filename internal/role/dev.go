@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -45,9 +46,8 @@ func (d *Dev) Check() error {
 	d.Serve.check(&f)
 	d.Work.check(&f)
 	d.Beating.check(&f)
-	_, err := d.Tasks.handlers()
-	f.check("allow-hosts", err)
-	if d.HTTPAddr != "" && !isLoopback(d.HTTPAddr) {
+	d.Tasks.check(&f)
+	if _, _, err := net.SplitHostPort(d.HTTPAddr); err == nil && !isLoopback(d.HTTPAddr) {
 		f.add("http-addr", fmt.Sprintf("is %q, but dev answers everybody without a key and so on loopback only: use 127.0.0.1:8080", d.HTTPAddr))
 	}
 	return f.err()
@@ -116,7 +116,7 @@ func (d *Dev) Run(ctx context.Context, out, log io.Writer) error {
 		}},
 		run.Part{Name: "beat", Run: beating.Run},
 	)
-	fmt.Fprintf(out, "Seri is at http://%s — api, worker (%d slots) and beat (%d schedules) on %s. Ctrl-C ends it.\n",
+	fmt.Fprintf(out, "Seri is at http://%s — api, worker (slots: %d) and beat (schedules: %d). Its store: %s. Ctrl-C ends it.\n",
 		listener.Addr(), d.Slots.N, len(schedules), storage)
 	return run.Stack(ctx, parts...)
 }

@@ -1,10 +1,13 @@
 package role
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/alecthomas/kong"
 )
 
 // The types of settings below keep what is wrong with a value instead of refusing it, so that a program that is
@@ -70,6 +73,35 @@ func (w *Weights) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Switch is a setting that is on or off. As a flag it needs no value.
+type Switch struct {
+	On    bool
+	wrong string
+}
+
+// IsBool implements [kong.BoolMapperValue].
+func (s *Switch) IsBool() bool { return true }
+
+// Decode implements [kong.MapperValue].
+func (s *Switch) Decode(ctx *kong.DecodeContext) error {
+	s.On, s.wrong = true, ""
+	if ctx.Scan.Peek().Type != kong.FlagValueToken {
+		return nil
+	}
+	var text string
+	if err := ctx.Scan.PopValueInto("bool", &text); err != nil {
+		return err
+	}
+	switch strings.ToLower(text) {
+	case "true", "1", "yes", "on":
+	case "false", "0", "no", "off", "":
+		s.On = false
+	default:
+		s.wrong = fmt.Sprintf("is %q, must be true or false", text)
+	}
+	return nil
+}
+
 // faults gathers what is wrong with settings.
 type faults []string
 
@@ -104,8 +136,11 @@ func (f *faults) check(setting string, err error) {
 }
 
 func (f faults) err() error {
-	if len(f) == 0 {
+	switch len(f) {
+	case 0:
 		return nil
+	case 1:
+		return errors.New(f[0])
 	}
-	return fmt.Errorf("the configuration has %d fault(s):\n  %s", len(f), strings.Join(f, "\n  "))
+	return fmt.Errorf("the configuration has %d faults:\n  %s", len(f), strings.Join(f, "\n  "))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -23,7 +24,7 @@ type Worker struct {
 // Work are the settings of how a worker works.
 type Work struct {
 	Queues  Weights  `env:"SERI_QUEUES" default:"default=1" placeholder:"NAME=WEIGHT,…" help:"Queues to serve. With weights 3 and 1, the first comes first three times out of four."`
-	Strict  bool     `env:"SERI_STRICT" help:"Serve a queue only while all of greater weight are empty."`
+	Strict  Switch   `env:"SERI_STRICT" help:"Serve a queue only while all of greater weight are empty."`
 	Slots   Count    `env:"SERI_SLOTS" default:"10" placeholder:"TASKS" help:"How many tasks run at once."`
 	Lease   Duration `env:"SERI_LEASE" default:"30s" placeholder:"DURATION" help:"How long a task stays a worker's without a sign of life: a dead worker's tasks run again a second or two later."`
 	Grace   Duration `env:"SERI_GRACE" default:"25s" placeholder:"DURATION" help:"How long running tasks may take to end after SIGTERM; then they are handed back."`
@@ -42,8 +43,7 @@ func (w *Worker) Check() error {
 	var f faults
 	w.Common.check(&f)
 	w.Work.check(&f)
-	_, err := w.Tasks.handlers()
-	f.check("allow-hosts", err)
+	w.Tasks.check(&f)
 	return f.err()
 }
 
@@ -56,6 +56,7 @@ func (w *Work) check(f *faults) {
 	if w.Slots.N > maxSlots {
 		f.add("slots", fmt.Sprintf("is %d, must be at most %d", w.Slots.N, maxSlots))
 	}
+	f.add("strict", w.Strict.wrong)
 	f.limit("lease", w.Lease, 100*time.Millisecond, time.Hour)
 	f.limit("grace", w.Grace, 0, 0)
 	f.add("crashes", w.Crashes.wrong)
@@ -77,13 +78,29 @@ func (w *Worker) Run(ctx context.Context, _, log io.Writer) error {
 	return w.Work.run(ctx, rdb, handlers, worker.Config{MaxEvents: w.MaxEvents.N, Logger: logger})
 }
 
+func (t *Tasks) check(f *faults) {
+	_, err := t.handlers()
+	if err == nil {
+		return
+	}
+	settings := map[string]string{"AllowHosts": "allow-hosts", "AllowFiles": "files-dir", "OutputDir": "output-dir"}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		option, what, _ := strings.Cut(strings.TrimPrefix(line, "option "), ": ")
+		if setting, ok := settings[option]; ok {
+			f.add(setting, "is wrong: "+what)
+		} else { // the lines of one option's error after its first
+			f.add("allow-hosts", "is wrong: "+line)
+		}
+	}
+}
+
 func (t *Tasks) handlers() ([]seri.Handler, error) {
 	return tasks.Handlers(tasks.Config{AllowHosts: t.AllowHosts, OutputDir: t.OutputDir, AllowFiles: t.FilesDir})
 }
 
 // run works with the given handlers; config holds what is not among the settings of [Work].
 func (w *Work) run(ctx context.Context, rdb redis.UniversalClient, handlers []seri.Handler, config worker.Config) error {
-	config.Queues, config.Strict, config.Slots = w.Queues.ByQueue, w.Strict, w.Slots.N
+	config.Queues, config.Strict, config.Slots = w.Queues.ByQueue, w.Strict.On, w.Slots.N
 	config.Lease, config.Crashes = w.Lease.Duration, w.Crashes.N
 	config.Grace = max(w.Grace.Duration, time.Nanosecond) // zero would mean the default there, and means none here
 	working, err := worker.New(rdb, handlers, config)
