@@ -101,10 +101,15 @@ func newHub(streams streams, snapshots Snapshotter, cfg Config) (*Hub, error) {
 // Redis. A hub runs once.
 func (h *Hub) Run(ctx context.Context) error {
 	t := &tail{streams: h.streams, sink: h, logger: h.cfg.Logger, nudge: h.nudge}
-	err := t.Run(ctx)
-	if closeErr := h.streams.Close(); closeErr != nil {
-		h.cfg.Logger.Warn("could not close the connections of the event hub", "error", closeErr)
-	}
+	closed := make(chan struct{})
+	context.AfterFunc(ctx, func() { // at once: a blocked read does not heed a context
+		defer close(closed)
+		if err := h.streams.Close(); err != nil {
+			h.cfg.Logger.Warn("could not close the connections of the event hub", "error", err)
+		}
+	})
+	err := t.Run(ctx) // until ctx ends
+	<-closed
 
 	h.mu.Lock()
 	defer h.mu.Unlock()

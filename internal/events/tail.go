@@ -11,8 +11,7 @@ import (
 const (
 	// readLimit bounds the entries of one read. An entry may hold 1,000 events.
 	readLimit = 64
-	// readBlock bounds a blocked read, so that one whose stream was deleted under it comes back to look. It is also the
-	// longest that a tail takes to end.
+	// readBlock bounds a blocked read, so that one whose stream was deleted under it comes back to look.
 	readBlock = time.Second
 	// discovery is the interval at which the names of the queues are read.
 	discovery = time.Second
