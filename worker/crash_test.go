@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"runtime"
 	"strings"
@@ -287,7 +288,7 @@ func TestAWorkerLeavesNothingRunning(t *testing.T) { // not parallel: it looks a
 func TestRunAfterTheEndDoesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, redistest.New(t))
-	runner, err := worker.New(w.rdb, []seri.Handler{handleAdd()}, worker.Config{})
+	runner, err := worker.New(w.rdb, []seri.Handler{handleAdd()}, worker.Config{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -216,6 +216,7 @@ func TestAResultWithoutRetentionReachesWhoeverWaits(t *testing.T) {
 			w.t.Errorf("the task is still there: %v", err)
 		}
 		put(w, b.task, "", seri.UniqueFor(time.Hour)) // the lock is free again
+		b.release <- ""
 	})
 }
 

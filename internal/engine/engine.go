@@ -31,7 +31,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	parts := []run.Part{ // starts downwards, stops upwards
 		{Name: "announcer", Run: announce.run},
 		{Name: "heartbeat", Run: pulse.run}, // leases stay alive until the last outcome is written
-		{Name: "revocations", Run: (&revocations{e.store.Redis(), leases, e.queues, pulse.check}).run},
+		{Name: "revocations", Run: (&revocations{e.store.Redis(), leases, e.queues, pulse.check, pulse.hurry}).run},
 		{Name: "caretaker", Run: (&caretaker{e, logger}).run},
 		{Name: "reporter", Run: report.run},
 		{Name: "completer", Run: (&completer{e.store, leases, outcomes, e.Lease, logger}).run},

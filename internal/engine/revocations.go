@@ -15,19 +15,28 @@ type revocations struct {
 	registry *registry
 	queues   []keys.Queue
 	check    chan<- []*attempt
+	all      chan<- struct{} // asks for a look at every lease
 }
 
 func (r *revocations) run(ctx context.Context) error {
 	sub := r.rdb.Subscribe(ctx, keys.Cancel)
 	defer sub.Close()
-	heard := sub.Channel() // reconnects by itself; what is said meanwhile is found by the heartbeat
+	heard := sub.ChannelWithSubscriptions() // reconnects by itself
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case message, ok := <-heard:
+		case heard, ok := <-heard:
 			if !ok {
 				return nil
+			}
+			message, ok := heard.(*redis.Message)
+			if !ok { // subscribed, at first or again: what was said before is in the tasks
+				select {
+				case r.all <- struct{}{}:
+				default:
+				}
+				continue
 			}
 			for _, a := range r.registry.withID(r.queues, message.Payload) {
 				select {
