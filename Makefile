@@ -66,7 +66,15 @@ build: ## All commands, into ./bin
 	done
 
 .PHONY: bench
-bench: ## Benchmarks: make bench PACKAGES=./internal/store BENCH=Enqueue COUNT=10
+bench: ## Seri beside asynq and beside the physical limit, in 8 minutes; renews bench/results.json and docs/performance.md
+	@$(GO) run ./bench -scale 0.2 -rounds 3 -limit 7m
+
+.PHONY: bench-full
+bench-full: ## The same with full numbers of tasks, a million queued, and River on PostgreSQL; takes an hour or two
+	@$(GO) run ./bench -peers asynq,river -rounds 3 -long
+
+.PHONY: microbench
+microbench: ## Benchmarks of packages: make microbench PACKAGES=./internal/store BENCH=Enqueue COUNT=10
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 60m $(PACKAGES)
 
 .PHONY: vuln

@@ -25,6 +25,7 @@ type Shape struct {
 	Result    int // bytes; 0: none
 	Retention time.Duration
 	DueIn     time.Duration // tasks are due so long after they are stored; 0: at once
+	StoreOnly bool          // nothing is measured but their enqueueing
 }
 
 // Times is how long the parts of a replay took, all tasks together.
@@ -45,6 +46,9 @@ func Replay(ctx context.Context, addr string, shape Shape) (Times, error) {
 	defer r.close()
 	if err := r.enqueue(ctx); err != nil {
 		return r.times, fmt.Errorf("floor of enqueue: %w", err)
+	}
+	if shape.StoreOnly {
+		return r.times, nil
 	}
 	if shape.DueIn > 0 {
 		if err := r.forward(ctx); err != nil {

@@ -114,7 +114,7 @@ func (r *Redis) EventBytes(ctx context.Context, queues []string) (int64, error) 
 	return sum, nil
 }
 
-// Calls counts the commands that clients have sent since the last [Redis.Flush], those of scripts not among them.
+// Calls counts how often the named commands have run since the last [Redis.Flush], as clients and scripts have called them.
 func (r *Redis) Calls(ctx context.Context, names ...string) (int64, error) {
 	info, err := r.Client.InfoMap(ctx, "commandstats").Result()
 	if err != nil {
@@ -130,13 +130,14 @@ func (r *Redis) Calls(ctx context.Context, names ...string) (int64, error) {
 	return sum, nil
 }
 
-// Processed counts every command since the last [Redis.Flush].
-func (r *Redis) Processed(ctx context.Context) (int64, error) {
+// Reads counts how often Redis has read from a connection since the last [Redis.Flush]: once for a command or a pipeline.
+// Its count of commands would include those of scripts.
+func (r *Redis) Reads(ctx context.Context) (int64, error) {
 	info, err := r.Client.InfoMap(ctx, "stats").Result()
 	if err != nil {
 		return 0, fmt.Errorf("commands of Redis: %w", err)
 	}
-	return strconv.ParseInt(info["Stats"]["total_commands_processed"], 10, 64)
+	return strconv.ParseInt(info["Stats"]["total_reads_processed"], 10, 64)
 }
 
 // Unfinished is part of [Ground]. Seri and asynq keep tasks under the same keys.

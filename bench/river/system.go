@@ -107,8 +107,8 @@ func (s *system) Work(ctx context.Context, w load.Work, handle load.Handle) erro
 		queues[q] = river.QueueConfig{MaxWorkers: max(w.Slots/max(w.Queues, 1), 1)}
 	}
 	config := &river.Config{Queues: queues, Workers: workers, Logger: logger()}
-	if w.Poll > 0 { // the tuned setting: River's own lower bounds
-		config.FetchCooldown, config.FetchPollInterval = w.Poll, max(w.Poll, 50*time.Millisecond)
+	if w.Poll > 0 { // the tuned setting: River's own lower bound
+		config.FetchCooldown, config.FetchPollInterval = time.Millisecond, time.Millisecond
 	}
 	client, err := river.NewClient(riverpgxv5.New(s.pool), config)
 	if err != nil {

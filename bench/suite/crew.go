@@ -65,9 +65,9 @@ func (c crew) stop() ([]load.Report, error) {
 	return reports, nil
 }
 
-// finish waits until n tasks are done, or the measurement's patience is over. It asks each 10 ms, which costs the workers
+// finish waits until n tasks are done, or patience is over. It asks each 10 ms, which costs the workers
 // a thousandth of a core.
-func (c crew) finish(ctx context.Context, n int) (complete bool, err error) {
+func (c crew) finish(ctx context.Context, n int, patience time.Duration) (complete bool, err error) {
 	deadline := time.After(patience)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

@@ -47,7 +47,7 @@ func (r *Rig) drain(ctx context.Context, system string, d drained) (Figures, err
 	if err := workers.start(); err != nil {
 		return Figures{}, err
 	}
-	complete, err := workers.finish(ctx, wanted)
+	complete, err := workers.finish(ctx, wanted, r.patience())
 	if err != nil {
 		return Figures{}, err
 	}
@@ -86,7 +86,7 @@ func (r *Rig) hold(ctx context.Context, system string, n int) (crew, error) {
 	if err := holders.start(); err != nil {
 		return holders, err
 	}
-	complete, err := holders.finish(ctx, n)
+	complete, err := holders.finish(ctx, n, r.patience())
 	if err == nil && !complete {
 		err = fmt.Errorf("%s: not all of %d tasks became active", system, n)
 	}
@@ -128,12 +128,12 @@ func (r *Rig) together(ctx context.Context, system string, p load.Produce, works
 	if err := producer.Go(); err != nil {
 		return Figures{}, err
 	}
-	complete, err := workers.finish(ctx, p.Tasks)
+	complete, err := workers.finish(ctx, p.Tasks, r.patience())
 	if err != nil {
 		return Figures{}, err
 	}
 	if !complete {
-		return Figures{}, fmt.Errorf("%s: not all of %d tasks were run within %v", system, p.Tasks, patience)
+		return Figures{}, fmt.Errorf("%s: not all of %d tasks were run within %v", system, p.Tasks, r.patience())
 	}
 	handed, err := producer.Wait()
 	if err != nil {

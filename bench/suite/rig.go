@@ -46,7 +46,9 @@ const (
 )
 
 // patience limits one measurement, which then counts what was done until then.
-const patience = 60 * time.Second
+func (r *Rig) patience() time.Duration {
+	return 10*time.Second + time.Duration(min(r.Scale, 1)*50*float64(time.Second))
+}
 
 // n scales a number of tasks, and keeps enough of it to mean anything.
 func (r *Rig) n(full int) int { return max(int(math.Round(float64(full)*r.Scale)), min(full, 500)) }

@@ -101,7 +101,7 @@ func (r *Rig) experiment(ctx context.Context, plan Plan, e experiment) ([]report
 
 // measure makes one measurement and tells of it.
 func (r *Rig) measure(ctx context.Context, e experiment, c contender) (Figures, error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*patience)
+	ctx, cancel := context.WithTimeout(ctx, 3*r.patience())
 	defer cancel()
 	name := strings.TrimSpace(c.system + " " + c.tuning)
 	f, err := c.measure(ctx, r)

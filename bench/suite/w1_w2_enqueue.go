@@ -26,7 +26,7 @@ func oneProducer() []experiment {
 			producing(asynqName, "p1", 30_000, load.Produce{Producers: 1}),
 			producing(riverName, "p1", 10_000, load.Produce{Producers: 1}),
 		},
-		floor: replayed(floor.Shape{Tasks: 30_000, Batch: 1, Payload: payloadBytes}, enqueueTime),
+		floor: replayed(floor.Shape{Tasks: 30_000, Batch: 1, Payload: payloadBytes, StoreOnly: true}, enqueueTime),
 	}}
 }
 
@@ -45,7 +45,7 @@ func manyProducers() []experiment {
 				producing(riverName, "p20", 20_000, load.Produce{Producers: 20}),
 			},
 			// Half of the producers wait for one call, the other half for the next.
-			floor: replayed(floor.Shape{Tasks: 300_000, Batch: producers / 2, Window: 2, Payload: payloadBytes}, enqueueTime),
+			floor: replayed(floor.Shape{Tasks: 300_000, Batch: producers / 2, Window: 2, Payload: payloadBytes, StoreOnly: true}, enqueueTime),
 		})
 	}
 	return experiments
@@ -64,7 +64,7 @@ func bulk() []experiment {
 				producing(asynqName, "one by one, p50", 100_000, load.Produce{Producers: 50}),
 				producing(riverName, "COPY of 5,000, p2", 300_000, load.Produce{Producers: 2, Batch: 5000}),
 			},
-			floor: replayed(floor.Shape{Tasks: 300_000, Batch: 1000, Window: producers, Payload: payloadBytes}, enqueueTime),
+			floor: replayed(floor.Shape{Tasks: 300_000, Batch: 1000, Window: producers, Payload: payloadBytes, StoreOnly: true}, enqueueTime),
 		})
 	}
 	return experiments

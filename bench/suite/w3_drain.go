@@ -30,7 +30,7 @@ func noOps() []experiment {
 		"c120 ×6 servers": worker(120, 6), "c60 ×3 servers, 2 processes": pair(60, 3),
 	}
 	riverTunings := map[string][]load.Work{
-		"c1": {{Slots: 1}}, "c10": {{Slots: 10, Poll: fastPoll}}, "c2000 tuned": {{Slots: 2000, Poll: fastPoll}},
+		"c1 tuned": {{Slots: 1, Poll: fastPoll}}, "c10 tuned": {{Slots: 10, Poll: fastPoll}}, "c2000 tuned": {{Slots: 2000, Poll: fastPoll}},
 	}
 	setups := []struct {
 		variant      string
@@ -39,8 +39,8 @@ func noOps() []experiment {
 		asynq, river []string
 		target       target
 	}{
-		{"drain, concurrency 1", worker(1, 1), drainTasks / 4, []string{"c1"}, []string{"c1"}, target{}},
-		{"drain, concurrency 10", worker(10, 1), drainTasks, []string{"c10", "c9 ×3 servers"}, []string{"c10"}, target{}},
+		{"drain, concurrency 1", worker(1, 1), drainTasks / 4, []string{"c1"}, []string{"c1 tuned"}, target{}},
+		{"drain, concurrency 10", worker(10, 1), drainTasks, []string{"c10", "c9 ×3 servers"}, []string{"c10 tuned"}, target{}},
 		{"drain, concurrency 100", worker(100, 1), drainTasks,
 			[]string{"c10", "c100", "c60 ×3 servers", "c120 ×6 servers"}, []string{"c2000 tuned"}, all(times(2.5), sevenfold, share(0.8))},
 		{"drain, 2 processes of 100", pair(100, 1), drainTasks,

@@ -16,7 +16,7 @@ func pickUp() []experiment {
 	run := func(system, tuning string, w load.Work) contender {
 		w.Kind = load.Timer
 		return contender{system, tuning, func(ctx context.Context, r *Rig) (Figures, error) {
-			p := load.Produce{Tasks: max(r.n(200), 30), Every: 200 * time.Millisecond, PayloadBytes: payloadBytes}
+			p := load.Produce{Tasks: max(int(200*r.Scale), 50), Every: 200 * time.Millisecond, PayloadBytes: payloadBytes}
 			delays, err := r.delays(ctx, system, p, 500*time.Millisecond, w)
 			if err != nil {
 				return Figures{}, err
@@ -69,12 +69,12 @@ func (r *Rig) delays(ctx context.Context, system string, p load.Produce, settle 
 	if err := r.fill(ctx, system, p); err != nil {
 		return nil, err
 	}
-	complete, err := workers.finish(ctx, p.Tasks)
+	complete, err := workers.finish(ctx, p.Tasks, r.patience())
 	if err != nil {
 		return nil, err
 	}
 	if !complete {
-		return nil, fmt.Errorf("%s: not all of %d tasks were run within %v", system, p.Tasks, patience)
+		return nil, fmt.Errorf("%s: not all of %d tasks were run within %v", system, p.Tasks, r.patience())
 	}
 	reports, err := workers.stop()
 	if err != nil {

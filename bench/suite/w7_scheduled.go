@@ -19,7 +19,7 @@ func atOneInstant() []experiment {
 		w.Kind = load.Timer
 		return contender{system, tuning, func(ctx context.Context, r *Rig) (Figures, error) {
 			p := p
-			p.Tasks, p.DueIn, p.PayloadBytes = r.n(full), lead, payloadBytes
+			p.Tasks, p.DueIn, p.PayloadBytes = full, lead, payloadBytes
 			delays, err := r.delays(ctx, system, p, 0, w)
 			if err != nil {
 				return Figures{}, err
@@ -50,7 +50,7 @@ func atOneInstant() []experiment {
 				return nil, err
 			}
 			took, err := floor.Replay(ctx, r.Redis.Addr(), floor.Shape{
-				Tasks: r.n(full), Batch: 100, Window: 2, Payload: payloadBytes, DueIn: 2 * time.Second,
+				Tasks: full, Batch: 100, Window: 2, Payload: payloadBytes, DueIn: 2 * time.Second,
 			})
 			if err != nil {
 				return nil, err
