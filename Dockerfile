@@ -1,0 +1,48 @@
+# The images of Seri's roles, one target each: api, worker, beat, and seri (the command line; it can be any of the others).
+#
+#   docker build --target worker -t seri-worker .
+#   docker buildx build --platform linux/arm64 --target api -t seri-api .
+#   buildah bud --platform linux/arm64 --build-arg BUILDPLATFORM=linux/amd64 --target api -t seri-api .
+#
+# Binaries are cross-compiled, never emulated. There is no shell inside: what is needed at three in the morning, `seri`
+# brings along or asks over HTTP. Settings are environment variables; see docs/operations.md.
+
+FROM --platform=$BUILDPLATFORM docker.io/library/golang:1.26 AS build
+ARG TARGETOS
+ARG TARGETARCH
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+# Without build information of version control: the context has none. -ldflags "-s -w" leaves out what only debuggers read.
+RUN mkdir -p /out/data && \
+    CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH} \
+    go build -trimpath -buildvcs=false -ldflags "-s -w" -o /out/ ./cmd/api ./cmd/worker ./cmd/beat ./cmd/seri
+
+# What all images share: certificates of the public authorities, and nothing else. Time zones are inside the binaries.
+# The user 65532 is "nonroot" in distroless images; it needs no entry in a file of users.
+FROM scratch AS base
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+USER 65532:65532
+STOPSIGNAL SIGTERM
+
+FROM base AS api
+COPY --from=build /out/api /usr/local/bin/api
+EXPOSE 8080
+ENTRYPOINT ["/usr/local/bin/api"]
+
+# The only role that writes files: below /data, which may be a volume while the rest is read-only.
+FROM base AS worker
+COPY --from=build /out/worker /usr/local/bin/worker
+COPY --from=build --chown=65532:65532 /out/data /data
+ENV SERI_OUTPUT_DIR=/data/files
+VOLUME /data
+ENTRYPOINT ["/usr/local/bin/worker"]
+
+FROM base AS beat
+COPY --from=build /out/beat /usr/local/bin/beat
+ENTRYPOINT ["/usr/local/bin/beat"]
+
+FROM base AS seri
+COPY --from=build /out/seri /usr/local/bin/seri
+ENTRYPOINT ["/usr/local/bin/seri"]
