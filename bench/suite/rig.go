@@ -29,12 +29,13 @@ type Rig struct {
 	Scale float64
 	// Long adds what takes minutes: a million queued tasks.
 	Long bool
-	// Profiles is a directory for CPU profiles of Seri's processes, the last of each kind; empty: none.
+	// Profiles is a directory for CPU profiles of Seri's processes, numbered as they start; empty: none.
 	Profiles string
 	// Say tells what is going on.
 	Say func(format string, args ...any)
 
 	workload string // that is being measured
+	profiled int    // how many profiles there are
 }
 
 // What several workloads share.
@@ -73,7 +74,8 @@ func (r *Rig) start(ctx context.Context, system string, spec load.Spec) (*load.P
 		if spec.Produce != nil {
 			role = "client"
 		}
-		spec.Profile = filepath.Join(r.Profiles, fmt.Sprintf("%s-%s.pprof", r.workload, role))
+		r.profiled++
+		spec.Profile = filepath.Join(r.Profiles, fmt.Sprintf("%s-%s-%d.pprof", r.workload, role, r.profiled))
 	}
 	return load.Start(ctx, command, spec)
 }
