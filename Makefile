@@ -67,7 +67,7 @@ build: ## All commands, into ./bin
 
 .PHONY: bench
 bench: ## Seri beside asynq and beside the physical limit, in 8 minutes; renews bench/results.json and docs/performance.md
-	@$(GO) run ./bench -scale 0.2 -rounds 3 -limit 7m
+	@$(GO) run ./bench -scale 0.1 -rounds 3 -limit 7m
 
 .PHONY: bench-full
 bench-full: ## The same with full numbers of tasks, a million queued, and River on PostgreSQL; takes an hour or two

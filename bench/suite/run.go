@@ -61,6 +61,7 @@ func (r *Rig) Run(ctx context.Context, plan Plan) ([]report.Row, error) {
 			faults = append(faults, err)
 		}
 	}
+	flat(rows)
 	return rows, errors.Join(faults...)
 }
 

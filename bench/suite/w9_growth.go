@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/seri-queue/seri/bench/load"
+	"github.com/seri-queue/seri/bench/report"
 )
 
 // growth is W9: what a task costs must not depend on how many others there are. The curves must be flat.
@@ -101,4 +102,32 @@ func queues() []experiment {
 		})
 	}
 	return experiments
+}
+
+// flat sets the targets of W9, which compare its rows: the deepest queue with 10,000 queued, 1,000 active with 10.
+func flat(rows []report.Row) {
+	find := func(variant string) *report.Row {
+		for i := range rows {
+			if rows[i].Workload == "W9" && rows[i].Variant == variant && rows[i].Seri.Known() {
+				return &rows[i]
+			}
+		}
+		return nil
+	}
+	for _, pair := range []struct {
+		row, base string
+		part      float64
+	}{
+		{"drain with 100000 queued", "drain with 10000 queued", 0.9},
+		{"drain with 1000000 queued", "drain with 10000 queued", 0.9},
+		{"drain with 1000 active", "drain with 10 active", 0.8},
+	} {
+		row, base := find(pair.row), find(pair.base)
+		if row == nil || base == nil {
+			continue
+		}
+		part := float64(row.Seri / base.Seri)
+		row.Target = fmt.Sprintf("≥ %g %% of the %s: %.0f %%", 100*pair.part, pair.base, 100*part)
+		row.Met = new(part >= pair.part)
+	}
 }
