@@ -41,7 +41,7 @@ func SavePage(name, plot, machine string, rows []Row) error {
 func measured(plot, machine string, rows []Row) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", machine)
-	fmt.Fprintf(&b, "![Seri beside its peers, as a share of the physical limit and as a ratio](%s)\n\n", plot)
+	fmt.Fprintf(&b, "![Tasks a second: Seri, its peers, and the physical limit](%s)\n\n", plot)
 	b.WriteString(mainTable(rows))
 	b.WriteString("\n### Every setting that was tried\n\n")
 	b.WriteString(tuningTable(rows))

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"html"
+	"maps"
 	"math"
 	"strings"
 )
@@ -45,7 +46,7 @@ func SavePlot(name string, rows []Row) error {
 		}
 	}
 	height := y + 8
-	svg := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" aria-label="Tasks a second: Seri and its peers">
+	svg := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" aria-label="Tasks a second: Seri and its peers, and the physical limit">
   <style>%s</style>
   <text class="title" x="8" y="20">Tasks a second</text>
   <text class="quiet" x="8" y="38">each row to its own scale; the stroke is the floor, Redis with the scripts alone</text>
@@ -67,9 +68,7 @@ func legend() string {
 // plotRow draws one group and returns where the next one begins.
 func plotRow(b *strings.Builder, r *Row, y int) int {
 	values := map[string]Number{"seri": r.Seri}
-	for name, v := range r.Peers {
-		values[name] = v
-	}
+	maps.Copy(values, r.Peers)
 	most := 0.0
 	for _, v := range values {
 		most = math.Max(most, float64(v))
