@@ -1,5 +1,6 @@
-// Package docs_test holds the manual against the code: links lead somewhere, snippets are excerpts of what is compiled and
-// tested, and the names of settings, tests, log messages, problems and modules are those that exist.
+// Package docs_test holds the manual against the code: links lead somewhere, snippets of Go are excerpts of what is compiled
+// and tested, those for curl and JavaScript are run,
+// and the names of settings, tests, log messages, problems, keys and modules are those that exist.
 package docs_test
 
 import (

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/seri-queue/seri/internal/api"
+	"github.com/seri-queue/seri/internal/keys"
 )
 
 func TestTestsThatAreNamedExist(t *testing.T) {
@@ -160,6 +161,18 @@ func TestEveryDependencyIsExplained(t *testing.T) {
 	for module, is := range explained {
 		if is && used[module] == "" {
 			t.Errorf("docs/dependencies.md explains %s, which nobody imports", module)
+		}
+	}
+}
+
+func TestKeysThatAreNamedAreDeclared(t *testing.T) {
+	t.Parallel()
+	key := regexp.MustCompile("(?:asynq|seri):[a-z0-9:]*\\{[^}`\n]*\\}[^\\s`,;)]*")
+	for _, p := range manual(t) {
+		for _, name := range key.FindAllString(p.text, -1) {
+			if _, found := keys.Find(name); !found && p.name != "docs/keys.md" && !strings.HasSuffix(name, "}:") {
+				t.Errorf("%s names the key %s, which internal/keys does not declare", p.name, name)
+			}
 		}
 	}
 }

@@ -77,10 +77,11 @@ func TestFlagsAndVariablesExist(t *testing.T) {
 		for _, span := range codeSpan.FindAllStringSubmatch(p.text, -1) {
 			mentioned = append(mentioned, span[1])
 		}
-		whole := p.text
+		var whole strings.Builder
+		whole.WriteString(p.text)
 		for _, b := range p.blocks {
 			mentioned = append(mentioned, strings.Split(b.code, "\n")...)
-			whole += b.code
+			whole.WriteString(b.code)
 		}
 		for _, text := range mentioned {
 			if !strings.HasPrefix(text, "--") && !strings.HasPrefix(strings.TrimSpace(text), "seri ") {
@@ -92,7 +93,7 @@ func TestFlagsAndVariablesExist(t *testing.T) {
 				}
 			}
 		}
-		for _, name := range variable.FindAllString(whole, -1) {
+		for _, name := range variable.FindAllString(whole.String(), -1) {
 			if !variables[name] {
 				t.Errorf("%s mentions the variable %s, which does not exist", p.name, name)
 			}
