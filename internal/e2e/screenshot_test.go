@@ -19,13 +19,14 @@ import (
 
 var screenshots = flag.String("screenshots", "", "write screenshots of the page, as a real process serves it, into this folder")
 
-// TestScreenshots takes pictures of a dev process at work, for people to look at: desktop.png is docs/screenshot.png.
+// TestScreenshots takes pictures of a dev process at work, for people to look at. docs/screenshot.png is the upper part of
+// desktop.png.
 func TestScreenshots(t *testing.T) {
 	if *screenshots == "" {
 		t.Skip("takes pictures only with -screenshots DIR")
 	}
 	browser := webtest.Start(t)
-	_, site, _ := dev(t, t.TempDir())
+	_, site, _ := dev(t, t.TempDir(), "SERI_HTTP_ADDR=127.0.0.1:8080") // it is in the pictures
 	atWork(t, site)
 
 	for name, view := range map[string]struct {
@@ -33,12 +34,12 @@ func TestScreenshots(t *testing.T) {
 		scheme        string
 		scroll        string
 	}{
-		"desktop":       {1280, 900, "light", "main"},
-		"desktop-dark":  {1280, 900, "dark", "main"},
-		"desktop-tasks": {1280, 900, "light", "#task-list > :nth-child(4)"},
-		"phone":         {390, 844, "light", "header"},
+		"desktop":       {1280, 900, "light", "body"},
+		"desktop-dark":  {1280, 900, "dark", "body"},
+		"desktop-tasks": {1280, 900, "light", "#task-list > :nth-child(6)"},
+		"phone":         {390, 844, "light", "body"},
 		"phone-dark":    {390, 844, "dark", "#tasks"},
-		"phone-tasks":   {390, 844, "light", "#task-list > :nth-child(4)"},
+		"phone-tasks":   {390, 844, "light", "#task-list > :nth-child(6)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tab := browser.Tab(t)
@@ -49,7 +50,8 @@ func TestScreenshots(t *testing.T) {
 				return err
 			})
 			do(t, tab, chromedp.EmulateViewport(view.width, view.height), scheme, open(site),
-				chromedp.Evaluate[chromedp.Void](`if ("`+view.scroll+`" !== "main" && "`+view.scroll+`" !== "header") document.querySelector("`+view.scroll+`").scrollIntoView(); undefined`),
+				shows("#task-list > :nth-child(8)"),
+				chromedp.Evaluate[chromedp.Void](`document.querySelector("`+view.scroll+`").scrollIntoView(); undefined`),
 				webtest.Until(`[...document.images].filter(i => i.offsetParent && i.getBoundingClientRect().top < innerHeight).every(i => i.complete && i.naturalWidth > 0)`),
 			)
 			png, err := chromedp.Run(tab, chromedp.CaptureScreenshot())
@@ -80,14 +82,14 @@ func atWork(t *testing.T, site endpoint) {
 		return site.post(request).ID
 	}
 
+	watch.untilSucceeded(enqueue("csv.profile", map[string]any{"source": site.url + "/samples/cities.csv", "top": 3}, nil))
 	revoked := enqueue("http.request", map[string]any{"url": site.url + "/healthz"}, map[string]any{"countdown": 3600})
 	site.call("DELETE", "/v1/tasks/"+revoked, nil)
 	watch.untilKind(revoked, seri.EventRevoked)
 	watch.untilKind(enqueue("image.thumbnail", map[string]any{"source": site.url + "/samples/cities.csv", "sizes": []int{64}}, nil), seri.EventFailed)
 	watch.untilKind(enqueue("http.request", map[string]any{"url": busy.URL}, map[string]any{"owner": "user:42"}), seri.EventRetrying)
-	enqueue("csv.profile", map[string]any{"source": site.url + "/samples/cities.csv"}, map[string]any{"countdown": 7200})
+	watch.untilKind(enqueue("csv.profile", map[string]any{"source": site.url + "/samples/cities.csv"}, map[string]any{"countdown": 7200}), seri.EventScheduled)
 	watch.untilSucceeded(enqueue("http.request", map[string]any{"url": site.url + "/healthz"}, nil))
-	watch.untilSucceeded(enqueue("csv.profile", map[string]any{"source": site.url + "/samples/cities.csv", "top": 3}, nil))
 	running := enqueue("csv.profile", map[string]any{"source": source.url}, map[string]any{"owner": "user:42"})
 	watch.untilKind(running, seri.EventProgress)
 	watch.untilSucceeded(enqueue("image.thumbnail", map[string]any{"source": site.url + "/samples/photo.jpeg", "sizes": []int{128, 64, 32}}, nil))
