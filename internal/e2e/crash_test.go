@@ -11,7 +11,7 @@ import (
 // lease is that of the workers in these tests; it decides how long a death goes unnoticed.
 const lease = time.Second
 
-// pair starts two workers of one slot each, and returns the one that holds the task that is started next, and the other.
+// pair starts two workers of one slot each. The function that it returns tells which of them has started a task.
 func (s *site) pair(args ...string) (holder func(started seen) (held, free *process)) {
 	s.t.Helper()
 	args = append([]string{"--lease", lease.String(), "--slots", "1"}, args...)

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"flag"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -76,9 +77,7 @@ func atWork(t *testing.T, site endpoint) {
 	source := newSource(t, 1)
 	enqueue := func(typ string, payload map[string]any, more map[string]any) string {
 		request := map[string]any{"type": typ, "payload": payload}
-		for name, value := range more {
-			request[name] = value
-		}
+		maps.Copy(request, more)
 		return site.post(request).ID
 	}
 

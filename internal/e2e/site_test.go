@@ -47,7 +47,7 @@ func (s *site) worker(args ...string) *process {
 	return p
 }
 
-// events returns what the queue's stream holds, each with its position in order.
+// events returns what the queue's stream holds, in its order.
 func (s *site) events(queue string) []seri.Event {
 	s.t.Helper()
 	entries, err := s.redis.Client().XRange(s.t.Context(), keys.Queue(queue).Events(), "-", "+").Result()
