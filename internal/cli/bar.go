@@ -28,7 +28,8 @@ const (
 	leastMessage   = 6
 )
 
-// line returns the line in at most the given columns. What there is no room for is left out: first the message, then the bar.
+// line returns the line in at most the given columns. What there is no room for is left
+// out: first the message, then the bar.
 func (b bar) line(columns int) string {
 	head := term.Pad(string(b.task.State), stateColumns)
 	clock := b.clock()
@@ -37,6 +38,10 @@ func (b bar) line(columns int) string {
 	if fraction, known := b.fraction(); known && room >= leastBar+1+percentColumns {
 		width := min(mostBar, max(leastBar, room/2), room-1-percentColumns)
 		middle = b.blocks(fraction, width) + " " + strings.Repeat(" ", percentColumns-len(b.percent())) + b.percent()
+	} else if room > percentColumns {
+		middle = b.percent()
+	}
+	if middle != "" {
 		room -= term.Columns(middle) + 2
 	}
 	message := b.trouble

@@ -77,12 +77,15 @@ func (c *enqueueCommand) queue() string {
 	return c.Queue
 }
 
+// given is how the argument itself is called, as opposed to a file that it names.
+const given = "the argument"
+
 // maxInput bounds what is read as a payload; the API takes 1 MiB as a whole.
 const maxInput = 1 << 20
 
 // payload reads the arguments from where the command line says that they are.
 func (c *enqueueCommand) payload(in io.Reader) (json.RawMessage, error) {
-	source, text := "JSON", []byte(c.JSON)
+	source, text := given, []byte(c.JSON)
 	var err error
 	switch {
 	case c.JSON == "-":
@@ -124,7 +127,7 @@ func notJSON(source string, text []byte, err error) error {
 		where = fmt.Sprintf(" at line %d, column %d", line, column)
 	}
 	hint := ""
-	if source == "JSON" {
+	if source == given {
 		hint = `; quote it for the shell: '{"name": "value"}'`
 	}
 	return fmt.Errorf("%s is not JSON%s: %s%s", term.Line(source), where, term.Line(err.Error()), hint)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -110,6 +111,7 @@ func (c *keysCommand) connect(ctx context.Context) (redis.UniversalClient, error
 		}
 		hint = fmt.Sprintf(", which is where `seri dev` in %s was last; is it running?", c.Dir)
 	}
+	redisurl.RouteLog(slog.New(slog.DiscardHandler)) // what it would say comes back as an error
 	rdb, err := redisurl.Open(url)
 	if err != nil {
 		return nil, err

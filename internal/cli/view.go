@@ -24,6 +24,7 @@ type view struct {
 	task    wire.Task
 	trouble string // with the connection; empty: none
 	drawn   bool   // the terminal's cursor stands in the line
+	fresh   bool   // the task has changed since it was logged
 	logged  time.Time
 	line    string // that was logged last
 }
@@ -34,13 +35,11 @@ const logEvery = 2 * time.Second
 // newView returns a view that has begun to count the time.
 func newView(out io.Writer) *view {
 	v := &view{out: out, begun: time.Now(), done: make(chan struct{})}
-	if term.Width(out) > 0 {
-		v.clock.Go(v.tick)
-	}
+	v.clock.Go(v.tick)
 	return v
 }
 
-// tick draws the line every second, for its clock.
+// tick draws the line every second, for its clock, and logs what was held back.
 func (v *view) tick() {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
@@ -50,7 +49,7 @@ func (v *view) tick() {
 			return
 		case <-second.C:
 			v.mu.Lock()
-			v.draw()
+			v.update(false)
 			v.mu.Unlock()
 		}
 	}
@@ -61,10 +60,15 @@ func (v *view) show(task wire.Task) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	changed := task.State != v.task.State || task.Attempt != v.task.Attempt || task.Reason != v.task.Reason
-	v.task = task
+	v.task, v.fresh = task, true
+	v.update(changed)
+}
+
+// update draws the line, or logs it if it is urgent or no other one has been logged of late.
+func (v *view) update(urgent bool) {
 	if term.Width(v.out) > 0 {
 		v.draw()
-	} else if changed || time.Since(v.logged) >= logEvery {
+	} else if urgent || time.Since(v.logged) >= logEvery {
 		v.log()
 	}
 }
@@ -104,6 +108,10 @@ func (v *view) draw() {
 }
 
 func (v *view) log() {
+	if !v.fresh {
+		return
+	}
+	v.fresh = false
 	bar := bar{task: v.task, now: time.Now()}
 	line := strings.Join(strings.Fields(string(v.task.State)+" "+bar.percent()), " ")
 	if message := bar.message(); message != "" {

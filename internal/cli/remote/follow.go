@@ -67,7 +67,7 @@ func (f *Follower) Run(ctx context.Context) (wire.Task, error) {
 			if f.task.State.Terminal() {
 				return f.ended(ctx)
 			}
-			if _, away := errors.AsType[*Unreachable](err); !began && !away {
+			if !began && !passing(err) {
 				streamAgain = time.Now().Add(deaf)
 			}
 		}
@@ -111,11 +111,10 @@ func (f *Follower) poll(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	refusal, refused := errors.AsType[*Refusal](err)
-	if refused && refusal.Status == http.StatusNotFound {
+	if refusal, ok := errors.AsType[*Refusal](err); ok && refusal.Status == http.StatusNotFound {
 		return &Gone{f.ID}
 	}
-	if _, away := errors.AsType[*Unreachable](err); !away && !(refused && refusal.Passing()) {
+	if !passing(err) {
 		return err
 	}
 	if away := time.Since(f.last); away > f.Patience {
@@ -124,6 +123,13 @@ func (f *Follower) poll(ctx context.Context) error {
 	f.lost = true
 	f.note("the API cannot be reached, waiting for it")
 	return nil
+}
+
+// passing reports whether the API may answer another time.
+func passing(err error) bool {
+	_, away := errors.AsType[*Unreachable](err)
+	refusal, refused := errors.AsType[*Refusal](err)
+	return away || refused && refusal.Passing()
 }
 
 // errSilent ends a stream from which nothing is heard.
@@ -138,6 +144,9 @@ func (f *Follower) stream(ctx context.Context) (began bool, err error) {
 
 	answer, err := f.Server.do(ctx, http.MethodGet, "/v1/events?"+url.Values{"task": {f.ID}, "queue": {f.Queue}}.Encode(), nil, f.header())
 	if err != nil {
+		if errors.Is(context.Cause(ctx), errSilent) {
+			return false, errSilent // something holds the stream back until it has an end
+		}
 		return false, err
 	}
 	defer answer.Body.Close()
@@ -148,10 +157,10 @@ func (f *Follower) stream(ctx context.Context) (began bool, err error) {
 	defer func() { f.wait = cmp.Or(events.retry, f.wait) }()
 	for {
 		e, err := events.next()
+		f.After = events.last // it moves on with the server's signs of life, too
 		if err != nil {
 			return events.begun, err
 		}
-		f.After = events.last
 		f.heard()
 		if !f.apply(e) || f.task.State.Terminal() {
 			return true, nil

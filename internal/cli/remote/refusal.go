@@ -31,7 +31,7 @@ func (r *Refusal) Error() string {
 	if len(r.Errors) == 1 {
 		text = faultText(r.Errors[0])
 	} else if len(r.Errors) > 1 {
-		text = cmp.Or(r.Title, "the request is not valid") + ":"
+		text = fmt.Sprintf("%d things are wrong with the request:", len(r.Errors))
 		for _, f := range r.Errors {
 			text += "\n" + faultText(f)
 		}
