@@ -22,8 +22,10 @@ type attempt struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	end      *time.Timer  // when the lease can no longer be proven to be alive
-	provable atomic.Int64 // that moment as monotonic nanoseconds since the registry's start
+	registry *registry
+	place    int          // in the registry, which alone uses it
+	end      moment       // when its time is up, which the registry alone uses; 0: it has not begun
+	provable atomic.Int64 // the moment until which the lease is certainly alive
 	settled  atomic.Bool  // its outcome is decided: nothing may report progress or end it any more
 
 	mu     sync.Mutex
@@ -55,9 +57,9 @@ func (a *attempt) lost() bool { return errors.Is(context.Cause(a.ctx), seri.ErrL
 
 // run calls the handler and says how the attempt ended.
 func (a *attempt) run(report func(seri.ProgressInfo)) outcome {
-	ctx, cancel := a.limited()
-	defer cancel()
-	ctx = seri.WithExecution(ctx, seri.Execution{
+	end := a.limit()
+	a.registry.limit(a, end)
+	ctx := seri.WithExecution(limited{a.ctx, end}, seri.Execution{
 		ID: a.lease.ID(), Type: a.lease.Message.Type, Queue: string(a.lease.Queue), Owner: a.lease.Owner,
 		Headers: a.lease.Message.Headers, Attempt: a.lease.Attempt(), Token: a.lease.Token,
 	}, report)
@@ -68,8 +70,8 @@ func (a *attempt) run(report func(seri.ProgressInfo)) outcome {
 	return a.judge(ctx, result, err)
 }
 
-// limited returns the attempt's context with the earlier of the task's deadline and the attempt's timeout.
-func (a *attempt) limited() (context.Context, context.CancelFunc) {
+// limit returns the earlier of the task's deadline and the end of the attempt's timeout.
+func (a *attempt) limit() time.Time {
 	m := &a.lease.Message
 	var end time.Time
 	if m.Timeout > 0 {
@@ -82,7 +84,24 @@ func (a *attempt) limited() (context.Context, context.CancelFunc) {
 			end = deadline
 		}
 	}
-	return context.WithDeadlineCause(a.ctx, end, seri.ErrTimeout)
+	return end
+}
+
+// limited is a context with a deadline at which somebody else ends it: the registry, whose one timer serves all attempts.
+type limited struct {
+	context.Context
+	end time.Time
+}
+
+// Deadline implements [context.Context].
+func (c limited) Deadline() (time.Time, bool) { return c.end, true }
+
+// Err implements [context.Context].
+func (c limited) Err() error {
+	if errors.Is(context.Cause(c.Context), seri.ErrTimeout) {
+		return context.DeadlineExceeded
+	}
+	return c.Context.Err()
 }
 
 // call runs the handler; the one place where its panic becomes an error.

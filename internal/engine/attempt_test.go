@@ -52,7 +52,7 @@ func TestWhatBecomesOfAnAttempt(t *testing.T) {
 			}
 			r := newRegistry(silent())
 			var a *attempt
-			a = r.add(lease, &seri.Handler{Retry: c.retry, Run: func(ctx context.Context, _ []byte) ([]byte, error) {
+			a = take(r, lease, &seri.Handler{Retry: c.retry, Run: func(ctx context.Context, _ []byte) ([]byte, error) {
 				if c.cause != nil {
 					a.cancel(c.cause)
 				}
@@ -122,7 +122,7 @@ func TestLimitsOfAnAttempt(t *testing.T) {
 					lease.Message.Deadline = c.deadline.Unix()
 				}
 				begun := time.Now()
-				a := newRegistry(silent()).add(lease, &seri.Handler{Run: func(ctx context.Context, _ []byte) ([]byte, error) {
+				a := take(newRegistry(silent()), lease, &seri.Handler{Run: func(ctx context.Context, _ []byte) ([]byte, error) {
 					<-ctx.Done()
 					wantCause(t, ctx, seri.ErrTimeout)
 					return nil, ctx.Err()
@@ -148,7 +148,7 @@ func TestDeadlines(t *testing.T) {
 		t.Parallel()
 		lease := leaseOf("q", "a")
 		lease.Message.Deadline = time.Now().Add(-time.Minute).Unix()
-		a := newRegistry(silent()).add(lease, &seri.Handler{Run: func(context.Context, []byte) ([]byte, error) {
+		a := take(newRegistry(silent()), lease, &seri.Handler{Run: func(context.Context, []byte) ([]byte, error) {
 			t.Error("the handler runs")
 			return nil, nil
 		}}, time.Now(), leaseLength)
@@ -178,7 +178,7 @@ func TestAHandlerKnowsItsAttempt(t *testing.T) {
 	lease.Owner, lease.Message = "user:42", wire.Message{ID: "a", Type: "test", Retried: 2, Headers: map[string]string{"k": "v"}}
 	var got seri.Execution
 	var reported []seri.ProgressInfo
-	a := newRegistry(silent()).add(lease, &seri.Handler{Run: func(ctx context.Context, _ []byte) ([]byte, error) {
+	a := take(newRegistry(silent()), lease, &seri.Handler{Run: func(ctx context.Context, _ []byte) ([]byte, error) {
 		got, _ = seri.ExecutionFrom(ctx)
 		seri.Progress(ctx, 1, 2, "half")
 		return nil, nil
@@ -197,7 +197,7 @@ func TestAHandlerKnowsItsAttempt(t *testing.T) {
 
 func TestATypeWithoutAHandlerFailsItsAttempt(t *testing.T) {
 	t.Parallel()
-	a := newRegistry(silent()).add(leaseOf("q", "a"), nil, time.Now(), leaseLength)
+	a := take(newRegistry(silent()), leaseOf("q", "a"), nil, time.Now(), leaseLength)
 	a.started = time.Now()
 	if o := a.run(nil); o.kind != retried || !strings.Contains(o.err.Error(), `no handler for type "test"`) {
 		t.Errorf("got %d with %v", o.kind, o.err)

@@ -186,6 +186,9 @@ func text(err error) string {
 
 // log tells how an attempt ended. Successes are many and told by events; they are logged for debugging only.
 func (c *completer) log(ctx context.Context, o outcome) {
+	if o.kind == succeeded && !c.logger.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
 	a := o.attempt
 	args := []any{"task_id", a.lease.ID(), "queue", a.lease.Queue, "type", a.lease.Message.Type, "token", a.lease.Token,
 		"attempt", a.lease.Attempt(), "duration", time.Since(a.started)}

@@ -12,7 +12,8 @@ import (
 func (e *Engine) Run(ctx context.Context) error {
 	logger := e.Logger.With("worker", e.name)
 	leases := newRegistry(logger)
-	outcomes := make(chan outcome, e.Slots)
+	defer leases.stop()
+	outcomes := make(chan outcome, e.Slots+aheadMost)
 	blocking, err := redisurl.Clone(e.store.Redis(), 2*len(e.queues)+2)
 	if err != nil {
 		return err
@@ -31,7 +32,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	parts := []run.Part{ // starts downwards, stops upwards
 		{Name: "announcer", Run: announce.run},
 		{Name: "heartbeat", Run: pulse.run}, // leases stay alive until the last outcome is written
-		{Name: "revocations", Run: (&revocations{e.store.Redis(), leases, e.queues, pulse.check, pulse.hurry}).run},
+		{Name: "revocations", Run: (&revocations{e.store.Redis(), leases, pulse.check, pulse.hurry}).run},
 		{Name: "caretaker", Run: (&caretaker{e, logger}).run},
 		{Name: "reporter", Run: report.run},
 		{Name: "completer", Run: (&completer{e.store, leases, outcomes, e.Lease, logger}).run},

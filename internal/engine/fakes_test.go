@@ -122,7 +122,7 @@ func held(r *registry, id string, handle func(ctx context.Context, payload []byt
 
 func heldIn(r *registry, q keys.Queue, id string, handle func(ctx context.Context, payload []byte) ([]byte, error)) *attempt {
 	handler := &seri.Handler{Type: "test", Run: handle}
-	return r.add(leaseOf(q, id), handler, time.Now(), leaseLength)
+	return take(r, leaseOf(q, id), handler, time.Now(), leaseLength)
 }
 
 func leaseOf(q keys.Queue, id string) store.Lease {
@@ -149,4 +149,9 @@ func wantCause(t *testing.T, ctx context.Context, want error) {
 	if got := context.Cause(ctx); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("the handler's context has ended with %v, want %v", got, want)
 	}
+}
+
+// take is [registry.add] for one lease.
+func take(r *registry, lease store.Lease, handler *seri.Handler, asked time.Time, length time.Duration) *attempt {
+	return r.add([]store.Lease{lease}, func(string) *seri.Handler { return handler }, asked, length)[0]
 }

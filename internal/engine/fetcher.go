@@ -18,7 +18,7 @@ const (
 	faultLimit    = 5 * time.Second
 )
 
-// fetcher takes tasks out of the queues, as many as slots are free.
+// fetcher takes tasks out of the queues, as many as there is room for.
 type fetcher struct {
 	engine    *Engine
 	registry  *registry
@@ -39,12 +39,12 @@ type rest struct {
 func (f *fetcher) run(ctx context.Context) error {
 	f.resting = make(map[keys.Queue]rest)
 	for {
-		free := f.slots.acquire(ctx)
-		if free == 0 {
+		room := f.slots.acquire(ctx)
+		if room == 0 {
 			return nil // asked to stop
 		}
-		started := f.fetch(ctx, free)
-		f.slots.release(free - started)
+		started := f.fetch(ctx, room)
+		f.slots.release(room - started)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -54,11 +54,12 @@ func (f *fetcher) run(ctx context.Context) error {
 	}
 }
 
-// fetch asks the queues in turn until all free slots are taken, starts what it gets, and returns how many that are.
-func (f *fetcher) fetch(ctx context.Context, free int) (started int) {
-	for _, q := range f.order() {
+// fetch asks the queues in turn for as many tasks as there is room for, starts what it gets, and returns how many that are.
+func (f *fetcher) fetch(ctx context.Context, room int) (started int) {
+	order := f.order()
+	for i, q := range order {
 		want := store.Wanted{
-			Tasks: min(free-started, store.MaxBatch), Lease: f.engine.Lease, Worker: f.engine.name, Types: f.engine.types,
+			Tasks: f.share(room-started, order[i:]), Lease: f.engine.Lease, Worker: f.engine.name, Types: f.engine.types,
 		}
 		if want.Tasks == 0 || ctx.Err() != nil {
 			break
@@ -78,11 +79,8 @@ func (f *fetcher) fetch(ctx context.Context, free int) (started int) {
 			continue
 		}
 		f.tell(ctx, q, batch)
-		for _, lease := range batch.Leases {
-			a := f.registry.add(lease, f.engine.handler(lease.Message.Type), asked, f.engine.Lease)
-			f.slots.start(a)
-		}
 		if len(batch.Leases) > 0 {
+			f.slots.start(f.registry.add(batch.Leases, f.engine.handler, asked, f.engine.Lease))
 			f.heartbeat.received(asked)
 		}
 		started += len(batch.Leases)
@@ -156,6 +154,19 @@ func (f *fetcher) order() []keys.Queue {
 		return 0
 	})
 	return queues
+}
+
+// share returns how much of the room the first of the queues that are still to be asked may fill: all of it where the order
+// is strict, its part by weight otherwise, at least one task. What it leaves is shared by those behind it.
+func (f *fetcher) share(room int, queues []keys.Queue) int {
+	if f.engine.Strict || len(queues) == 1 {
+		return room
+	}
+	weights := 0
+	for _, q := range queues {
+		weights += f.engine.Queues[string(q)]
+	}
+	return (room*f.engine.Queues[string(queues[0])] + weights - 1) / weights
 }
 
 // sleep waits for d or the end of ctx.

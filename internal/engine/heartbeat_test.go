@@ -148,7 +148,7 @@ func TestLeasesOfASlowDequeueAreExtendedAtOnce(t *testing.T) {
 			asked := time.Now()
 			time.Sleep(28 * time.Second)
 			h.beat(t.Context()) // whatever the beat's phase
-			a := r.add(leaseOf("q", "a"), nil, asked, leaseLength)
+			a := take(r, leaseOf("q", "a"), nil, asked, leaseLength)
 			h.received(asked)
 			time.Sleep(20 * time.Second)
 
@@ -236,7 +236,7 @@ func TestAHintOnTheCancelChannel(t *testing.T) {
 				}), r, leaseLength, silent())
 
 				during(t, h.run, func(context.Context) {
-					h.check <- r.withID([]keys.Queue{"other", "q"}, "a")
+					h.check <- r.withID("a")
 					<-a.ctx.Done()
 				})
 
@@ -254,11 +254,11 @@ func TestTheRegistryForgetsOnlyTheAttemptItIsToldOf(t *testing.T) {
 
 	r.remove(first)
 
-	if found := r.withID([]keys.Queue{"q"}, "a"); len(found) != 1 || found[0] != second {
+	if found := r.withID("a"); len(found) != 1 || found[0] != second {
 		t.Errorf("found %v, want the second attempt only", found)
 	}
 	r.remove(second)
-	if left := len(r.byQueue()) + len(r.withID([]keys.Queue{"q"}, "a")); left != 0 {
+	if left := len(r.byQueue()) + len(r.withID("a")); left != 0 {
 		t.Errorf("%d entries are left", left)
 	}
 }

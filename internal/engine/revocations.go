@@ -13,7 +13,6 @@ import (
 type revocations struct {
 	rdb      redis.UniversalClient
 	registry *registry
-	queues   []keys.Queue
 	check    chan<- []*attempt
 	all      chan<- struct{} // asks for a look at every lease
 }
@@ -38,7 +37,7 @@ func (r *revocations) run(ctx context.Context) error {
 				}
 				continue
 			}
-			for _, a := range r.registry.withID(r.queues, message.Payload) {
+			for _, a := range r.registry.withID(message.Payload) {
 				select {
 				case r.check <- []*attempt{a}:
 				case <-ctx.Done():

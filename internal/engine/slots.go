@@ -7,75 +7,147 @@ import (
 	"time"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/store"
 )
 
 // settleTime is how long handlers have to return after their context has ended with [seri.ErrStopping].
 const settleTime = time.Second
 
-// slots runs handlers, a bounded number at once.
+// slots runs handlers, a bounded number at once, and keeps a few attempts waiting for those that end soon.
 type slots struct {
-	free     chan struct{} // one element for each free slot
+	size     int
 	registry *registry
 	reporter *reporter
 	outcomes chan<- outcome
 	grace    time.Duration
 	logger   *slog.Logger
 
+	room    chan struct{} // holds an element when there may be room
 	running sync.WaitGroup
 	sending sync.RWMutex // held for reading from where a handler's outcome is decided until it is sent
+
+	mu      sync.Mutex
+	taken   int        // places in use: by attempts that run or wait here, and by those that are being fetched
+	workers int        // goroutines that run attempts
+	waiting []*attempt // the next one first
+	pace    pace
 }
 
 func newSlots(n int, r *registry, reporter *reporter, outcomes chan<- outcome, grace time.Duration, logger *slog.Logger) *slots {
-	s := &slots{
-		free: make(chan struct{}, n), registry: r, reporter: reporter, outcomes: outcomes, grace: grace, logger: logger,
+	return &slots{
+		size: n, registry: r, reporter: reporter, outcomes: outcomes, grace: grace, logger: logger, room: make(chan struct{}, 1),
 	}
-	s.release(n)
-	return s
 }
 
-// acquire waits for a free slot and takes all that are free then; 0 if ctx has ended.
+// acquire waits until tasks should be fetched, takes the places for them and returns their number; 0 if ctx has ended.
 func (s *slots) acquire(ctx context.Context) int {
-	if ctx.Err() != nil {
-		return 0
-	}
-	select {
-	case <-ctx.Done():
-		return 0
-	case <-s.free:
-	}
-	for n := 1; ; n++ {
-		select {
-		case <-s.free:
-		default:
+	for ctx.Err() == nil {
+		s.mu.Lock()
+		n := s.wanted()
+		s.taken += n
+		s.mu.Unlock()
+		if n > 0 {
 			return n
 		}
-	}
-}
-
-func (s *slots) release(n int) {
-	for range n {
-		s.free <- struct{}{}
-	}
-}
-
-// start runs an attempt in a slot that was acquired for it.
-func (s *slots) start(a *attempt) {
-	a.started = time.Now()
-	s.running.Go(func() {
-		defer s.release(1)
-		var o outcome
-		defer func() { // also after runtime.Goexit, or the task would never end and the slot never be free
-			if o.attempt == nil {
-				o = a.fail(errGoexit)
-			}
-			s.send(o)
-		}()
-		if !s.registry.provable(a) { // the reply took longer than the lease
-			o = outcome{attempt: a, kind: handedBack, err: seri.ErrLeaseLost}
-			return
+		select {
+		case <-ctx.Done():
+		case <-s.room:
 		}
-		o = a.run(func(p seri.ProgressInfo) { s.reporter.note(a, p) })
-	})
+	}
+	return 0
+}
+
+// wanted says how many tasks should be fetched now: at once if a slot is free, and otherwise when what is kept waiting has
+// shrunk to a half, so that one call brings many. To be called with mu held.
+func (s *slots) wanted() int {
+	ahead := s.pace.ahead(s.size)
+	if s.taken >= s.size && s.taken > s.size+ahead/2 || s.taken >= s.size+ahead {
+		return 0
+	}
+	return min(s.size+ahead-s.taken, store.MaxBatch)
+}
+
+// release gives places back for which there was no task.
+func (s *slots) release(n int) {
+	if n == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken -= n
+	s.ring()
+}
+
+// ring wakes acquire if tasks should be fetched. To be called with mu held.
+func (s *slots) ring() {
+	if s.wanted() > 0 {
+		select {
+		case s.room <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// start runs attempts for which places were acquired.
+func (s *slots) start(attempts []*attempt) {
+	s.mu.Lock()
+	s.waiting = append(s.waiting, attempts...)
+	more := min(s.size-s.workers, len(s.waiting))
+	s.workers += more
+	s.mu.Unlock()
+	for range more {
+		s.running.Go(func() { s.work(nil) })
+	}
+}
+
+// work runs attempts until none is waiting, after having ended one.
+func (s *slots) work(ended *attempt) {
+	returned := false
+	defer func() { // a handler that ends its goroutine (runtime.Goexit) does not end the work
+		if !returned {
+			s.running.Go(func() { s.work(ended) })
+		}
+	}()
+	for ended = s.next(ended); ended != nil; ended = s.next(ended) {
+		s.perform(ended)
+	}
+	returned = true
+}
+
+// next frees the place of an attempt that has ended and returns the next one; nil if none is waiting.
+func (s *slots) next(ended *attempt) *attempt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ended != nil {
+		s.taken--
+		s.pace.note(time.Since(ended.started))
+		s.ring()
+	}
+	if len(s.waiting) == 0 {
+		s.workers--
+		return nil
+	}
+	a := s.waiting[0]
+	s.waiting[0] = nil
+	s.waiting = s.waiting[1:]
+	return a
+}
+
+// perform runs one attempt and passes its outcome on.
+func (s *slots) perform(a *attempt) {
+	a.started = time.Now()
+	var o outcome
+	defer func() { // also after runtime.Goexit, or the task would never end
+		if o.attempt == nil {
+			o = a.fail(errGoexit)
+		}
+		s.send(o)
+	}()
+	if !s.registry.provable(a) { // the reply took longer than the lease
+		o = outcome{attempt: a, kind: handedBack, err: seri.ErrLeaseLost}
+		return
+	}
+	o = a.run(func(p seri.ProgressInfo) { s.reporter.note(a, p) })
 }
 
 // send passes an outcome on, unless the task was handed back while its handler would not end.
@@ -87,10 +159,18 @@ func (s *slots) send(o outcome) {
 	}
 }
 
-// run waits for its end, gives running handlers the grace period, then ends their contexts and hands back the tasks of
-// those that do not return even then. No attempt may be started once ctx has ended.
+// run waits for its end, hands back what has not begun, gives running handlers the grace period, then ends their contexts
+// and hands back the tasks of those that do not return even then. No attempt may be started once ctx has ended.
 func (s *slots) run(ctx context.Context) error {
 	<-ctx.Done()
+	s.mu.Lock()
+	unstarted := s.waiting
+	s.waiting = nil
+	s.mu.Unlock()
+	for _, a := range unstarted {
+		s.send(outcome{attempt: a, kind: handedBack, err: seri.ErrStopping})
+	}
+
 	done := make(chan struct{})
 	go func() { // ends with the handlers; one that never returns is left behind with the process
 		s.running.Wait()

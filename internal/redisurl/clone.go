@@ -13,13 +13,14 @@ func Clone(rdb redis.UniversalClient, connections int) (redis.UniversalClient, e
 	switch c := rdb.(type) {
 	case *redis.ClusterClient:
 		options := *c.Options()
-		options.PoolSize = connections
+		options.PoolSize, options.MinIdleConns, options.MaxActiveConns, options.MaxRetries = connections, 0, 0, -1
 		clone := redis.NewClusterClient(&options)
 		clone.AddHook(runOnce{})
 		return clone, nil
 	case *redis.Client:
 		options := *c.Options()
-		options.PoolSize = connections
+		// go-redis has turned -1 retries into 0, and would turn 0 into its default.
+		options.PoolSize, options.MinIdleConns, options.MaxActiveConns, options.MaxRetries = connections, 0, 0, -1
 		return redis.NewClient(&options), nil
 	}
 	return nil, fmt.Errorf("a Redis client of type %T cannot be used; make a *redis.Client or a *redis.ClusterClient", rdb)

@@ -56,7 +56,7 @@ func (r record) info(q keys.Queue) (seri.Info, error) {
 		info.Deadline = time.Unix(m.Deadline, 0)
 	}
 	if info.EnqueuedAt.IsZero() && r.int(2) != 0 {
-		info.EnqueuedAt = time.Unix(0, r.int(2))
+		info.EnqueuedAt = time.UnixMilli(r.int(2) / int64(time.Millisecond)) // as exact as the other times, or it would seem later
 	}
 	if text := r.text(9); text != "" {
 		info.Progress = new(seri.ProgressInfo)
