@@ -30,17 +30,19 @@ var arrows = map[string][]string{
 	"internal": {".", "internal"},
 	"tasks":    {".", "internal", "tasks"},
 	"cmd":      {"*"}, // the only places that know everything; nobody may import them
+	"bench":    {".", "internal", "client", "worker", "bench"},
+	"examples": {".", "client", "worker", "beat", "lock", "examples"}, // what a user's program may import
 }
 
 // exceptions are arrows that point the other way, each with its reason.
 var exceptions = map[string]string{
-	"internal/api → client":   "an HTTP request is a client's call; the API adds nothing to what a Go program can do",
-	"internal/role → client":  "a role assembles the public parts as any program of a user's could",
-	"internal/role → worker":  "as above",
-	"internal/role → beat":    "as above",
-	"internal/role → tasks":   "the commands run the tasks of this repository; a user's own program runs its own",
-	"internal/bench → client": "measures what users call",
-	"internal/bench → worker": "measures what users call",
+	"beat → lock":                   "beats elect their leader by a lock as any program could",
+	"internal/api → client":         "an HTTP request is a client's call; the API adds nothing to what a Go program can do",
+	"internal/role → client":        "a role assembles the public parts as any program of a user's could",
+	"internal/role → worker":        "as above",
+	"internal/role → beat":          "as above",
+	"internal/role → tasks":         "the commands run the tasks of this repository; a user's own program runs its own",
+	"internal/role → tasks/samples": "the page's forms begin with them",
 }
 
 func TestArrowsPointOneWay(t *testing.T) {

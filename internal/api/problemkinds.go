@@ -22,7 +22,7 @@ type problemKind struct {
 // The kinds of problem; [problemKinds] lists them all.
 var (
 	kindMalformed    = &problemKind{"malformed", 400, "The body is not usable JSON", "The body must be one JSON value in UTF-8, nested at most 32 deep, in which no object has a key twice. The detail says what was found and where."}
-	kindUnauthorized = &problemKind{"unauthorized", 401, "An API key is needed", "Send \"Authorization: Bearer seri_<id>_<secret>\" with a key that this server knows. `seri key new` makes one."}
+	kindUnauthorized = &problemKind{"unauthorized", 401, "An API key is needed", "Send \"Authorization: Bearer seri_<id>_<secret>\" with a key that this server knows. `seri key` makes one."}
 	kindCrossOrigin  = &problemKind{"cross-origin", 403, "Requests from other sites are refused", "The server runs without API keys, so it takes changes only from its own pages and from programs, never from a page of another site."}
 	kindNotFound     = &problemKind{"not-found", 404, "There is no such thing", "Nothing has this id or name. A task is deleted once its retention is over; an id that never existed looks the same."}
 	kindNoRoute      = &problemKind{"no-route", 404, "There is nothing at this path", "The paths are listed at /openapi.json and described at /docs."}

@@ -19,7 +19,6 @@ import (
 	"github.com/seri-queue/seri/internal/api"
 	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/gateway"
-	"github.com/seri-queue/seri/internal/redisurl"
 	"github.com/seri-queue/seri/internal/run"
 	"github.com/seri-queue/seri/internal/web"
 	"github.com/seri-queue/seri/tasks"
@@ -156,18 +155,11 @@ func (s *Serve) listen(ctx context.Context) (net.Listener, error) {
 	return listener, nil
 }
 
-// followed bounds the connections that follow event streams, one for each queue, and read beside it.
-const followed = 256
-
 // parts returns what serves HTTP on the listener, from the bottom up. config holds what is not among the settings; drain
 // is how long everything goes on when the end has come, but for /readyz.
 func (s *Serve) parts(listener net.Listener, rdb redis.UniversalClient, config api.Config, maxEvents int, drain time.Duration, logger *slog.Logger) ([]run.Part, error) {
 	queues := client.New(rdb, client.Config{MaxEvents: maxEvents})
-	following, err := redisurl.Clone(rdb, followed)
-	if err != nil {
-		return nil, err
-	}
-	hub, err := events.New(following, snapshots{queues}, events.Config{Logger: logger})
+	hub, err := events.New(rdb, snapshots{queues}, events.Config{Logger: logger})
 	if err != nil {
 		return nil, err
 	}
@@ -192,10 +184,7 @@ func (s *Serve) parts(listener net.Listener, rdb redis.UniversalClient, config a
 	server := api.NewServer(handler, logger)
 	return []run.Part{ // starts downwards, stops upwards
 		{Name: "http", Run: func(ctx context.Context) error { return s.serve(ctx, server, listener) }},
-		{Name: "events", Run: func(ctx context.Context) error {
-			context.AfterFunc(ctx, func() { following.Close() }) // a blocked read would keep the process for a second
-			return hub.Run(ctx)
-		}},
+		{Name: "events", Run: hub.Run},
 		{Name: "live connections", Run: live.Run}, // they end first: their requests would keep the server from ending
 		{Name: "readiness", Run: func(ctx context.Context) error {
 			<-ctx.Done()

@@ -41,7 +41,7 @@ func Main(name, description string, r Role) {
 func Options(name, description string) []kong.Option {
 	return []kong.Option{
 		kong.Name(name),
-		kong.Description(description + "\n\nEvery flag can be set by the environment variable beside it; a flag wins over its variable."),
+		kong.Description(description + "\n\nA flag with a variable beside it can be set by that environment variable too; the flag wins."),
 		kong.Vars{"version": Version()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
 		kong.ValueFormatter(describe),
