@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -76,9 +77,7 @@ const problemType = "application/problem+json"
 
 // write answers with the problem outside of huma.
 func (p *Problem) write(w http.ResponseWriter) {
-	for name, values := range p.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), p.header)
 	w.Header().Set("Content-Type", problemType)
 	w.WriteHeader(p.Status)
 	encoder := json.NewEncoder(w)

@@ -217,9 +217,10 @@ func TestAPayloadBecomesJSON(t *testing.T) {
 
 func TestAPayloadThatIsNotJSONIsRefused(t *testing.T) {
 	t.Parallel()
-	bomb := "[&a [x, x, x, x, x, x, x, x, x, x]"
+	var bomb strings.Builder
+	bomb.WriteString("[&a [x, x, x, x, x, x, x, x, x, x]")
 	for c := 'b'; c < 'k'; c++ {
-		bomb += strings.NewReplacer("B", string(c), "A", string(c-1)).Replace(", &B [*A, *A, *A, *A, *A, *A, *A, *A, *A, *A]")
+		bomb.WriteString(strings.NewReplacer("B", string(c), "A", string(c-1)).Replace(", &B [*A, *A, *A, *A, *A, *A, *A, *A, *A, *A]"))
 	}
 	tests := map[string]struct{ yaml, want string }{
 		"not a number":                    {".nan", ".nan has no form in JSON"},
@@ -236,7 +237,7 @@ func TestAPayloadThatIsNotJSONIsRefused(t *testing.T) {
 		"text that claims to be a number": {"!!int abc", "cannot decode"},
 		"too deep":                        {strings.Repeat("[", 40) + strings.Repeat("]", 40), "payload is nested more than 32 levels deep"},
 		"too large":                       {strings.Repeat("x", 300_000), "payload has 300002 bytes"},
-		"too large by aliases":            {bomb + "]", "payload has more than 262144 bytes"},
+		"too large by aliases":            {bomb.String() + "]", "payload has more than 262144 bytes"},
 		"within itself":                   {"&a [*a, *a]", "payload is nested more than 32 levels deep"},
 	}
 	for name, test := range tests {

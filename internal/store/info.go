@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -89,10 +90,8 @@ func (r record) info(q keys.Queue) (seri.Info, error) {
 // stateOf translates asynq's state, and drops a reason that belonged to an earlier one.
 func stateOf(asynq string, reason seri.Reason) (seri.State, seri.Reason) {
 	only := func(allowed ...seri.Reason) seri.Reason {
-		for _, r := range allowed {
-			if r == reason {
-				return reason
-			}
+		if slices.Contains(allowed, reason) {
+			return reason
 		}
 		return ""
 	}
