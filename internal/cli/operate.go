@@ -23,7 +23,7 @@ func (c *revokeCommand) Run(ctx context.Context, std Streams) error {
 	if err != nil {
 		return err
 	}
-	text := "is revoked and will not run"
+	text := "is revoked"
 	if task.State == seri.Active {
 		text = "is running; its worker has been asked to stop, and then it is revoked"
 	}

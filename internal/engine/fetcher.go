@@ -57,6 +57,7 @@ func (f *fetcher) run(ctx context.Context) error {
 // fetch asks the queues in turn for as many tasks as there is room for, starts what it gets, and returns how many that are.
 func (f *fetcher) fetch(ctx context.Context, room int) (started int) {
 	order := f.order()
+	taken := make([][]*attempt, 0, len(order))
 	for i, q := range order {
 		want := store.Wanted{
 			Tasks: f.share(room-started, order[i:]), Lease: f.engine.Lease, Worker: f.engine.name, Types: f.engine.types,
@@ -80,7 +81,7 @@ func (f *fetcher) fetch(ctx context.Context, room int) (started int) {
 		}
 		f.tell(ctx, q, batch)
 		if len(batch.Leases) > 0 {
-			f.slots.start(f.registry.add(batch.Leases, f.engine.handler, asked, f.engine.Lease))
+			taken = append(taken, f.registry.add(batch.Leases, f.engine.handler, asked, f.engine.Lease))
 			f.heartbeat.received(asked)
 		}
 		started += len(batch.Leases)
@@ -88,7 +89,33 @@ func (f *fetcher) fetch(ctx context.Context, room int) (started int) {
 			f.idle.ring()
 		}
 	}
+	if f.engine.Strict {
+		f.slots.start(slices.Concat(taken...))
+	} else {
+		f.slots.start(interleaved(taken))
+	}
 	return started
+}
+
+// interleaved merges attempts of several queues evenly, each queue's in their order, so that those of one do not all wait
+// behind those of another.
+func interleaved(queues [][]*attempt) []*attempt {
+	if len(queues) == 1 {
+		return queues[0]
+	}
+	merged := make([]*attempt, len(slices.Concat(queues...)))
+	done := make([]int, len(queues))
+	for i := range merged {
+		behind := -1 // the queue of which the smallest part is merged
+		for q := range queues {
+			if done[q] < len(queues[q]) && (behind < 0 || (2*done[q]+1)*len(queues[behind]) < (2*done[behind]+1)*len(queues[q])) {
+				behind = q
+			}
+		}
+		merged[i] = queues[behind][done[behind]]
+		done[behind]++
+	}
+	return merged
 }
 
 // backOff leaves a queue alone after an error, for twice as long as after the last one.
