@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	_ "embed"
+	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -26,11 +28,41 @@ func draining(name, source string) *script { return newScript(name, "#!lua flags
 func filling(name, source string) *script { return newScript(name, "#!lua\n", source) }
 
 func newScript(name, flags, source string) *script {
-	return &script{
-		name:    name,
-		flagged: redis.NewScript(flags + prelude + source),
-		plain:   redis.NewScript(prelude + source),
+	source = needed(source) + source
+	return &script{name: name, flagged: redis.NewScript(flags + source), plain: redis.NewScript(source)}
+}
+
+var (
+	declaration = regexp.MustCompile(`(?m)^local (?:function )?([a-z_]+(?:, [a-z_]+)*)`)
+	identifier  = regexp.MustCompile(`[a-z_]+`)
+)
+
+// needed returns the paragraphs of the prelude that a script makes use of, and those that they do. Lua makes a closure of
+// every function each time a script runs; for a script about one task, those it does not call would be the dearest part.
+func needed(source string) string {
+	paragraphs := strings.SplitAfter(prelude, "\n\n")
+	kept := make([]string, len(paragraphs))
+	for i, paragraph := range slices.Backward(paragraphs) { // what is used stands before what uses it
+		used := strings.Join(kept[i+1:], "") + source
+		for _, names := range declaration.FindAllStringSubmatch(paragraph, -1) {
+			for name := range strings.SplitSeq(names[1], ", ") {
+				if slices.Contains(identifier.FindAllString(code(used), -1), name) {
+					kept[i] = paragraph
+				}
+			}
+		}
 	}
+	return strings.Join(kept, "")
+}
+
+// code returns Lua source without its comments.
+func code(source string) string {
+	var b strings.Builder
+	for line := range strings.Lines(source) {
+		line, _, _ = strings.Cut(line, "--")
+		b.WriteString(line + "\n")
+	}
+	return b.String()
 }
 
 // runner runs scripts on one Redis and remembers whether it knows script flags.

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/seri-queue/seri"
@@ -78,13 +79,19 @@ func About(id, typ, owner string) string {
 }
 
 // SucceededEvent returns the JSON of a succeeded event from "kind" on, without the closing brace: the scripts put
-// the sequence number and the time before it.
+// the sequence number and the time before it. A result must be JSON. (Written by hand, because there is one for every task.)
 func SucceededEvent(about string, attempt int, result []byte) string {
-	data := frameData{Attempt: attempt, Result: result}
-	if len(result) > MaxEventResult {
-		data.Result, data.Truncated = nil, true
+	const kind, data, resultField, truncated = `"kind":"succeeded",`, `,"data":{"attempt":`, `,"result":`, `,"truncated":true`
+	b := make([]byte, 0, len(kind)+len(about)+len(data)+len(resultField)+min(len(result), MaxEventResult)+12)
+	b = append(append(append(b, kind...), about...), data...)
+	b = strconv.AppendInt(b, int64(attempt), 10)
+	switch {
+	case len(result) > MaxEventResult:
+		b = append(b, truncated...)
+	case len(result) > 0:
+		b = append(append(b, resultField...), result...)
 	}
-	return eventRest(seri.EventSucceeded, about, data)
+	return string(append(b, '}'))
 }
 
 // EndedEvent returns the JSON of a failed or revoked event from "kind" on, without the closing brace.
