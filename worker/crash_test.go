@@ -25,8 +25,8 @@ func TestAnotherWorkerRunsTheTaskOfADeadOne(t *testing.T) {
 	each(t, func(w *world) {
 		ticket := put(w, add, sum{1, 2})
 		const length = time.Second
+		died := w.clock() // at the latest
 		dead := w.lease(length)
-		died := w.clock()
 
 		w.work(worker.Config{Lease: length}, handleAdd())
 

@@ -105,7 +105,11 @@ func (d *Dev) Run(ctx context.Context, out, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	serving, err := d.Serve.parts(listener, rdb, api.Config{Insecure: true, Web: page(files)}, d.MaxEvents.N, 0, logger)
+	types, err := api.TypesOf(handlers) // known from the start, and not only once the worker has announced itself
+	if err != nil {
+		return err
+	}
+	serving, err := d.Serve.parts(listener, rdb, api.Config{Insecure: true, Types: types, Web: page(files)}, d.MaxEvents.N, 0, logger)
 	if err != nil {
 		return err
 	}
