@@ -23,10 +23,8 @@ local prefix, maxlen, n = #ARGV[1], ARGV[2], tonumber(ARGV[3])
 local since = digits(now_us) .. '000'
 local startable, due_seconds, due_exact, replies = {}, {}, {}, {}
 
-local function store(task, id, msg, head, terms)
-  if call('EXISTS', task) == 1 then
-    return 0
-  end
+-- settle carries out the terms of a task. It returns whether the task is to wait for its time; nil if an equal one exists.
+local function settle(task, id, terms)
   local delayed = terms.due and terms.due > now_ms
   if terms.unique then
     local ttl = terms.ttl
@@ -34,7 +32,7 @@ local function store(task, id, msg, head, terms)
       ttl = ttl + math.ceil((terms.due - now_ms) / 1000)
     end
     if not call('SET', KEYS[terms.unique], id, 'NX', 'EX', digits(ttl)) then
-      return -1
+      return nil
     end
     call('HSET', task, 'unique_key', KEYS[terms.unique])
   end
@@ -44,28 +42,38 @@ local function store(task, id, msg, head, terms)
   if terms.owner then
     own(task, id, terms.owner, KEYS[terms.owned])
   end
-  if delayed then
-    call('HSET', task, 'msg', msg, 'state', 'scheduled', 'seq', '1', 'enqueued', at)
-    due_seconds[#due_seconds + 1] = digits(math.ceil(terms.due / 1000))
-    due_seconds[#due_seconds + 1] = id
-    due_exact[#due_exact + 1] = digits(terms.due)
-    due_exact[#due_exact + 1] = id
-    event('1', '"kind":"scheduled",' .. head .. ',"data":{"due":' .. digits(terms.due) .. '}')
-  else
-    call('HSET', task, 'msg', msg, 'state', 'pending', 'pending_since', since, 'seq', '1')
-    startable[#startable + 1] = id
-    event('1', '"kind":"queued",' .. head)
-  end
-  return 1
+  return delayed or false
 end
 
-local none = {}
 for i = 1, n do
-  local task, terms = KEYS[5 + i], ARGV[3 * i + 3]
-  replies[i] = store(task, string.sub(task, prefix + 1), ARGV[3 * i + 1], ARGV[3 * i + 2], terms == '' and none or cjson.decode(terms))
+  local task, terms, reply, delayed = KEYS[5 + i], ARGV[3 * i + 3], 1, false
+  local id = string.sub(task, prefix + 1)
+  if call('EXISTS', task) == 1 then
+    reply = 0
+  elseif terms ~= '' then
+    terms = cjson.decode(terms)
+    delayed = settle(task, id, terms)
+    if delayed == nil then
+      reply = -1
+    end
+  end
+  if reply == 1 and delayed then
+    call('HSET', task, 'msg', ARGV[3 * i + 1], 'state', 'scheduled', 'seq', '1', 'enqueued', at)
+    local d = #due_exact
+    due_seconds[d + 1], due_seconds[d + 2] = digits(math.ceil(terms.due / 1000)), id
+    due_exact[d + 1], due_exact[d + 2] = digits(terms.due), id
+    event('1', '"kind":"scheduled",' .. ARGV[3 * i + 2] .. ',"data":{"due":' .. digits(terms.due) .. '}')
+  elseif reply == 1 then
+    call('HSET', task, 'msg', ARGV[3 * i + 1], 'state', 'pending', 'pending_since', since, 'seq', '1')
+    startable[#startable + 1] = id
+    event('1', '"kind":"queued",' .. ARGV[3 * i + 2])
+  end
+  replies[i] = reply
 end
 
-each_chunk(startable, 1000, function(...) call('LPUSH', pending, ...) end)
+if #startable > 0 then
+  call('LPUSH', pending, unpack(startable))
+end
 if #due_exact > 0 then
   local before = first_due(due)
   each_chunk(due_seconds, 1000, function(...) call('ZADD', scheduled, ...) end)
