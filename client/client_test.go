@@ -339,9 +339,11 @@ func TestPages(t *testing.T) {
 				t.Errorf("limit %d is accepted", limit)
 			}
 		}
-		owned, err := c.Owned(ctx, "", "user:42", 3)
-		if err != nil || len(owned) != 3 {
-			t.Errorf("the owner's newest: %d, %v", len(owned), err)
+		for limit, truncated := range map[int]bool{3: true, len(want): false} {
+			owned, more, err := c.Owned(ctx, "", "user:42", limit)
+			if err != nil || len(owned) != limit || more != truncated {
+				t.Errorf("the owner's newest %d: %d, more: %t, %v", limit, len(owned), more, err)
+			}
 		}
 	})
 }

@@ -108,25 +108,24 @@ func (c *Client) Tasks(ctx context.Context, queue string, state seri.State) iter
 	}
 }
 
-// Owned returns up to limit of the newest tasks that carry an owner's label, of one queue or, if queue is "", of all.
-func (c *Client) Owned(ctx context.Context, queue, owner string, limit int) ([]seri.Info, error) {
+// Owned returns up to limit (at least 1) of the newest tasks that carry an owner's label, of one queue or, if queue is "",
+// of all; more tells that there are others. Of each queue, the newest 1,000 tasks of an owner are known by the label.
+func (c *Client) Owned(ctx context.Context, queue, owner string, limit int) (tasks []seri.Info, more bool, err error) {
 	queues := []keys.Queue{keys.Queue(queue)}
 	if queue == "" {
-		var err error
 		if queues, err = c.store.Queues(ctx); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
-	var tasks []seri.Info
 	for _, q := range queues {
-		some, err := c.store.Owned(ctx, q, owner, limit)
+		some, others, err := c.store.Owned(ctx, q, owner, limit)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		tasks = append(tasks, some...)
+		tasks, more = append(tasks, some...), more || others
 	}
 	slices.SortStableFunc(tasks, func(a, b seri.Info) int { return b.EnqueuedAt.Compare(a.EnqueuedAt) })
-	return tasks[:min(len(tasks), limit)], nil
+	return tasks[:min(len(tasks), limit)], more || len(tasks) > limit, nil
 }
 
 // Pause stops workers from taking tasks out of a queue; those that run go on. [seri.ErrNotFound] if there is no such queue.

@@ -8,8 +8,8 @@ import (
 	"github.com/seri-queue/seri/internal/events"
 )
 
-// The bounds of a snapshot: how many tasks it shows, and how many it looks at in each state of a queue to find those of
-// one type.
+// The bounds of a snapshot: how many tasks it shows, and how many it looks at, of an owner or in each state of a queue,
+// to find those of one type.
 const (
 	snapshotTasks = 200
 	snapshotLooks = 1000
@@ -30,7 +30,11 @@ func (s snapshots) Snapshot(ctx context.Context, f events.Filter) (tasks []seri.
 		}
 		tasks = []seri.Info{info}
 	case f.Owner != "":
-		if tasks, err = s.client.Owned(ctx, f.Queue, f.Owner, snapshotTasks+1); err != nil {
+		limit := snapshotTasks
+		if f.Type != "" {
+			limit = snapshotLooks
+		}
+		if tasks, truncated, err = s.client.Owned(ctx, f.Queue, f.Owner, limit); err != nil {
 			return nil, false, err
 		}
 	default:
@@ -42,8 +46,7 @@ func (s snapshots) Snapshot(ctx context.Context, f events.Filter) (tasks []seri.
 			matching = append(matching, info)
 		}
 	}
-	truncated = len(matching) > snapshotTasks
-	return matching[:min(len(matching), snapshotTasks)], truncated, nil
+	return matching[:min(len(matching), snapshotTasks)], truncated || len(matching) > snapshotTasks, nil
 }
 
 func (s snapshots) task(ctx context.Context, f events.Filter) (seri.Info, error) {

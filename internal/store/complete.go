@@ -26,7 +26,7 @@ type Completion struct {
 func (s *Store) Complete(ctx context.Context, q keys.Queue, completions []Completion) ([]error, error) {
 	names := make([]string, 0, 5+len(completions))
 	names = append(names, q.Active(), q.Lease(), q.Completed(), q.Events(), q.Processed())
-	args := make([]any, 0, 3+6*len(completions))
+	args := make([]any, 0, 3+7*len(completions))
 	args = append(args, q.TaskPrefix(), s.config.MaxEvents, len(completions))
 	for _, c := range completions {
 		names = append(names, q.Task(c.Lease.ID()))
@@ -38,7 +38,12 @@ func (s *Store) Complete(ctx context.Context, q keys.Queue, completions []Comple
 			names = append(names, c.Lease.Message.UniqueKey)
 			lock = len(names)
 		}
-		args = append(args, c.Lease.token(), c.Lease.Nonce, c.Lease.Message.Retention, c.Result, lock,
+		owned := 0
+		if c.Lease.Owner != "" && c.Lease.Message.Retention == 0 {
+			names = append(names, q.Owner(c.Lease.Owner))
+			owned = len(names)
+		}
+		args = append(args, c.Lease.token(), c.Lease.Nonce, c.Lease.Message.Retention, c.Result, lock, owned,
 			wire.SucceededEvent(c.Lease.about(), c.Lease.Attempt(), c.Result))
 	}
 	reply, err := s.run(ctx, complete, q, names, args...)

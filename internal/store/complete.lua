@@ -5,12 +5,12 @@
 -- KEYS[3]  completed zset
 -- KEYS[4]  events stream
 -- KEYS[5]  processed total
--- KEYS[6…] the task hashes, then the uniqueness locks that the tasks refer to by number
+-- KEYS[6…] the task hashes, then the uniqueness locks and owner indexes that the tasks refer to by number
 -- ARGV[1]  what precedes an ID in a task's key
 -- ARGV[2]  most entries of the events stream
 -- ARGV[3]  number of tasks
 -- ARGV[4…] per task: token, nonce, retention in seconds (0: delete at once), result, index of its uniqueness lock in
---          KEYS (0: none), the event's JSON from "kind" on
+--          KEYS (0: none), index of its owner's tasks in KEYS (0: none), the event's JSON from "kind" on
 --
 -- Returns  for each task that was not changed three values: its place in the call; 2 if the caller had ended the lease
 --          before, 0 if the lease is lost; and the token on record, '0' if none
@@ -22,11 +22,11 @@ local active, lease, completed, stream, processed = KEYS[1], KEYS[2], KEYS[3], K
 local prefix, maxlen, n = #ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 local completed_at = '\104' .. varint(now_s) -- field 13 of asynq's message
-local ended, deleted, kept, gone = {}, {}, {}, {}
+local ended, deleted, kept, gone, disowned = {}, {}, {}, {}, {}
 
 for i = 1, n do
-  local task, arg = KEYS[5 + i], 6 * i - 2
-  local retention, lock = tonumber(ARGV[arg + 2]), tonumber(ARGV[arg + 4])
+  local task, arg = KEYS[5 + i], 7 * i - 3
+  local retention, lock, owned = tonumber(ARGV[arg + 2]), tonumber(ARGV[arg + 4]), tonumber(ARGV[arg + 5])
   local record
   if retention == 0 then
     record = call('HMGET', task, 'state', 'fence', 'nonce', 'seq')
@@ -41,6 +41,11 @@ for i = 1, n do
     ended[#ended + 1] = id
     if retention == 0 then
       deleted[#deleted + 1], gone[task] = task, true
+      if owned > 0 then
+        local index = KEYS[owned]
+        disowned[index] = disowned[index] or {}
+        table.insert(disowned[index], id)
+      end
     else
       local k = #kept
       kept[k + 1], kept[k + 2] = digits(now_s + retention), id
@@ -55,7 +60,7 @@ for i = 1, n do
     if lock > 0 and call('GET', KEYS[lock]) == id then
       call('DEL', KEYS[lock])
     end
-    event(seq, ARGV[arg + 5])
+    event(seq, ARGV[arg + 6])
   end
   if status ~= 1 then
     refuse(i, status, record)
@@ -65,6 +70,9 @@ end
 each_chunk(ended, 1000, function(...) call('ZREM', lease, ...) end)
 leave(active, ended)
 each_chunk(deleted, 1000, function(...) call('DEL', ...) end)
+for index, ids in pairs(disowned) do
+  each_chunk(ids, 1000, function(...) call('ZREM', index, ...) end)
+end
 each_chunk(kept, 1000, function(...) call('ZADD', completed, ...) end)
 count(processed, #ended)
 append_events(stream, maxlen)

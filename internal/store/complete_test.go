@@ -2,9 +2,12 @@ package store_test
 
 import (
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/store"
@@ -64,6 +67,45 @@ func TestCompleteDeletesATaskWithoutRetention(t *testing.T) {
 			errs, err := s.Complete(s.ctx(), s.q, []store.Completion{{Lease: l}})
 			s.refused("complete", 0, errs, err)
 		})
+	})
+}
+
+// What is gone must not stand in the way of what lives: an owner's newest tasks are found behind any number of the deleted.
+func TestCompleteTakesWhatItDeletesOutOfTheOwnersIndex(t *testing.T) {
+	each(t, func(s *scene) {
+		owned := func(label string, retention time.Duration) func(*seri.Message) {
+			return func(m *seri.Message) { m.Owner, m.Retention = label, retention }
+		}
+		s.addMany("gone", 3, owned("user:1", 0))
+		s.add("other", owned("user:2", 0))
+		s.add("kept", owned("user:1", time.Hour))
+		leases := pointers(s.dequeue(5))
+		s.add("waiting", owned("user:1", 0))
+
+		s.must(attempts["complete"](s, leases...))
+
+		for label, want := range map[string]int64{"user:1": 2, "user:2": 0} {
+			if n := s.rdb.ZCard(s.ctx(), s.q.Owner(label)).Val(); n != want {
+				s.t.Errorf("the index of %s holds %d tasks, want %d", label, n, want)
+			}
+		}
+	})
+}
+
+func TestOwnedPagesPastTasksThatAreGone(t *testing.T) {
+	each(t, func(s *scene) {
+		owned := func(m *seri.Message) { m.Owner = "user:1" }
+		s.addMany("live", 3, owned)
+		index := s.q.Owner("user:1")
+		for i := range 20 { // newer, and deleted by a stock Inspector
+			s.rdb.ZAdd(s.ctx(), index, redis.Z{Score: float64(s.now().UnixMilli() + int64(i) + 1), Member: "ghost" + strconv.Itoa(i)})
+		}
+		for limit, truncated := range map[int]bool{1: true, 2: true, 3: false, 10: false} {
+			tasks, more, err := s.Owned(s.ctx(), s.q, "user:1", limit)
+			if err != nil || len(tasks) != min(limit, 3) || more != truncated {
+				s.t.Errorf("of 3 tasks, limit %d gives %d, more: %t, %v", limit, len(tasks), more, err)
+			}
+		}
 	})
 }
 

@@ -228,9 +228,9 @@ func TestEnqueueIndexesAnOwnersNewestThousandTasks(t *testing.T) {
 		if err := s.rdb.ZScore(s.ctx(), s.q.Owner("user:42"), "old7").Err(); err == nil {
 			s.t.Error("the oldest task is still in the index")
 		}
-		tasks, err := s.Owned(s.ctx(), s.q, "user:42", 3)
-		if err != nil || len(tasks) != 3 {
-			s.t.Fatalf("%d tasks, %v", len(tasks), err)
+		tasks, more, err := s.Owned(s.ctx(), s.q, "user:42", 3)
+		if err != nil || len(tasks) != 3 || !more {
+			s.t.Fatalf("%d tasks, more: %t, %v", len(tasks), more, err)
 		}
 		if last := s.tells("new", "queued"); last.Owner != "user:42" {
 			s.t.Errorf("event %+v does not name the owner", last)

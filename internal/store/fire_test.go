@@ -53,7 +53,7 @@ func TestFireEnqueuesTheTaskOfATick(t *testing.T) {
 		if info := s.info(id); info.Owner != "user:1" || info.Expires.IsZero() || info.EnqueuedAt.IsZero() {
 			s.t.Errorf("info %+v", info)
 		}
-		if tasks, err := s.Owned(s.ctx(), s.q, "user:1", 10); err != nil || len(tasks) != 1 {
+		if tasks, more, err := s.Owned(s.ctx(), s.q, "user:1", 10); err != nil || more || len(tasks) != 1 {
 			s.t.Errorf("the owner's tasks are %v, %v", tasks, err)
 		}
 		if next := s.plan("r1", tick, 7); !next.Equal(tick.Add(time.Hour)) {

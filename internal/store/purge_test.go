@@ -34,7 +34,7 @@ func TestPurgeDeletesWhatHasBeenKeptLongEnough(t *testing.T) {
 		s.stands("dead", "archived")
 		s.gone("over")
 		s.gone("long dead")
-		if tasks, err := s.Owned(s.ctx(), s.q, "user:1", 10); err != nil || len(tasks) != 2 {
+		if tasks, more, err := s.Owned(s.ctx(), s.q, "user:1", 10); err != nil || more || len(tasks) != 2 {
 			s.t.Errorf("the owner's tasks are %+v, %v", tasks, err)
 		}
 		s.changesNothing("a second purge", func() {

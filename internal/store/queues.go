@@ -173,14 +173,23 @@ func (s *Store) members(ctx context.Context, key string, list, newest bool, offs
 	}
 }
 
-// Owned returns up to limit tasks of q that carry an owner's label, newest first.
-func (s *Store) Owned(ctx context.Context, q keys.Queue, owner string, limit int) ([]seri.Info, error) {
-	ids, err := s.rdb.ZRevRange(ctx, q.Owner(owner), 0, int64(limit-1)).Result()
-	if err != nil {
-		return nil, fmt.Errorf("list tasks of owner %q in queue %q: %w", owner, q, err)
+// Owned returns up to limit (at least 1) tasks of q that carry an owner's label, newest first; more tells that there are
+// others. IDs whose task is gone do not count.
+func (s *Store) Owned(ctx context.Context, q keys.Queue, owner string, limit int) (tasks []seri.Info, more bool, err error) {
+	for offset := 0; len(tasks) <= limit; {
+		ids, err := s.members(ctx, q.Owner(owner), false, true, offset, limit+1-len(tasks))
+		if err != nil {
+			return nil, false, fmt.Errorf("list tasks of owner %q in queue %q: %w", owner, q, err)
+		}
+		if len(ids) == 0 {
+			return tasks, false, nil
+		}
+		offset += len(ids)
+		infos, err := s.Infos(ctx, q, ids...)
+		if err != nil {
+			return nil, false, err
+		}
+		tasks = append(tasks, infos...)
 	}
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	return s.Infos(ctx, q, ids...)
+	return tasks[:limit], true, nil
 }
