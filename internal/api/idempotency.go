@@ -21,16 +21,28 @@ import (
 // server dies in between, a repeat finds an open claim and enqueues under the same identity: if the first attempt had
 // got that far, the ID's conflict shows it. Without the claim, a repeat would make a second task; without the
 // settling, a repeat after the task has run and been deleted would run it again.
+//
+// A repeat does not wait for the request that claimed, so both may enqueue, in any order; the ID lets one of them
+// through. A claim may be released only by the request that made it, and only while no other works under it: a repeat
+// that had enqueued, and had not settled yet, would otherwise leave a task behind that no record knows, and the next
+// request would make a second one. So a repeat shares the claim before it enqueues, and a shared claim is never
+// released: its key stays bound to its body, also if every request was refused.
+//
+// What remains: see "Not promised" in the package's documentation.
 type Idempotency interface {
 	// Find returns the record of a key; false if there is none.
 	Find(ctx context.Context, digest string) (IdempotencyRecord, bool, error)
 	// Claim stores the record for 24 hours if the key has none. It returns the record that stands, and whether it is
 	// the one given.
 	Claim(ctx context.Context, digest string, r IdempotencyRecord) (standing IdempotencyRecord, claimed bool, err error)
+	// Share notes on the open claim r that another request enqueues under it. It is false, and changes nothing, if the
+	// record is no longer exactly r.
+	Share(ctx context.Context, digest string, r IdempotencyRecord) (bool, error)
 	// Settle notes that the task has been enqueued.
 	Settle(ctx context.Context, digest string, r IdempotencyRecord) error
-	// Release takes the claim back, unless it has been settled or is no longer r's.
-	Release(ctx context.Context, digest string, r IdempotencyRecord) error
+	// Release takes the claim r back. It is false, and changes nothing, if the record is no longer exactly r: shared,
+	// settled, or another one.
+	Release(ctx context.Context, digest string, r IdempotencyRecord) (bool, error)
 }
 
 // IdempotencyRecord is what is remembered about a key.
@@ -38,7 +50,8 @@ type IdempotencyRecord struct {
 	Body    string    `json:"body"` // hex SHA-256 of the request's body, byte for byte
 	Queue   string    `json:"queue"`
 	ID      string    `json:"id"`
-	At      time.Time `json:"at"` // when the first request came, by that server's clock
+	At      time.Time `json:"at"`               // when the first request came, by that server's clock
+	Shared  bool      `json:"shared,omitempty"` // a repeat enqueues too, or has
 	Settled bool      `json:"settled,omitempty"`
 }
 
@@ -56,10 +69,16 @@ func digest(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
+//go:embed share.lua
+var shareSource string
+
 //go:embed release.lua
 var releaseSource string
 
-var release = redis.NewScript(releaseSource)
+var (
+	share   = redis.NewScript(shareSource)
+	release = redis.NewScript(releaseSource)
+)
 
 // RedisIdempotency keeps the records in Redis, one key each.
 type RedisIdempotency struct {
@@ -91,7 +110,25 @@ func (s *RedisIdempotency) Claim(ctx context.Context, digest string, r Idempoten
 	return r, true, nil
 }
 
-// Settle implements [Idempotency]. It writes the whole record, so that it also restores one that has been released meanwhile.
+// Share implements [Idempotency].
+func (s *RedisIdempotency) Share(ctx context.Context, digest string, r IdempotencyRecord) (bool, error) {
+	before, err := json.Marshal(r)
+	if err != nil {
+		return false, fmt.Errorf("encode idempotency record: %w", err)
+	}
+	r.Shared = true
+	after, err := json.Marshal(r)
+	if err != nil {
+		return false, fmt.Errorf("encode idempotency record: %w", err)
+	}
+	shared, err := share.Run(ctx, s.rdb, []string{keys.Idempotency(digest)}, before, after).Bool()
+	if err != nil {
+		return false, fmt.Errorf("share idempotency record: %w", err)
+	}
+	return shared, nil
+}
+
+// Settle implements [Idempotency].
 func (s *RedisIdempotency) Settle(ctx context.Context, digest string, r IdempotencyRecord) error {
 	r.Settled = true
 	encoded, err := json.Marshal(r)
@@ -105,15 +142,16 @@ func (s *RedisIdempotency) Settle(ctx context.Context, digest string, r Idempote
 }
 
 // Release implements [Idempotency].
-func (s *RedisIdempotency) Release(ctx context.Context, digest string, r IdempotencyRecord) error {
+func (s *RedisIdempotency) Release(ctx context.Context, digest string, r IdempotencyRecord) (bool, error) {
 	encoded, err := json.Marshal(r)
 	if err != nil {
-		return fmt.Errorf("encode idempotency record: %w", err)
+		return false, fmt.Errorf("encode idempotency record: %w", err)
 	}
-	if err := release.Run(ctx, s.rdb, []string{keys.Idempotency(digest)}, encoded).Err(); err != nil {
-		return fmt.Errorf("release idempotency record: %w", err)
+	released, err := release.Run(ctx, s.rdb, []string{keys.Idempotency(digest)}, encoded).Bool()
+	if err != nil {
+		return false, fmt.Errorf("release idempotency record: %w", err)
 	}
-	return nil
+	return released, nil
 }
 
 func decodeRecord(encoded string, err error) (r IdempotencyRecord, found bool, _ error) {

@@ -2,7 +2,9 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/client"
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/redistest"
 	"github.com/seri-queue/seri/internal/wire"
@@ -36,17 +39,30 @@ func TestRecordsAreClaimedOnceAndStay(t *testing.T) {
 		if ttl := rdb.TTL(ctx, keys.Idempotency(name)).Val(); ttl <= 23*time.Hour || ttl > 24*time.Hour {
 			t.Errorf("the claim lives for %v", ttl)
 		}
-		if err := store.Release(ctx, name, second); err != nil {
-			t.Fatal(err)
+		if released, err := store.Release(ctx, name, second); released || err != nil {
+			t.Fatalf("somebody else's release: %v, %v", released, err)
+		}
+		if shared, err := store.Share(ctx, name, second); shared || err != nil {
+			t.Fatalf("sharing another claim: %v, %v", shared, err)
 		}
 		if r, found, err := store.Find(ctx, name); r != first || !found || err != nil {
 			t.Fatalf("after somebody else's release: %+v, %v, %v", r, found, err)
 		}
+		if shared, err := store.Share(ctx, name, first); !shared || err != nil {
+			t.Fatalf("sharing the claim: %v, %v", shared, err)
+		}
+		if released, err := store.Release(ctx, name, first); released || err != nil {
+			t.Fatalf("release of a claim that is shared: %v, %v", released, err)
+		}
+		if ttl := rdb.TTL(ctx, keys.Idempotency(name)).Val(); ttl <= 23*time.Hour || ttl > 24*time.Hour {
+			t.Errorf("the shared claim lives for %v", ttl)
+		}
+		first.Shared = true
 		if err := store.Settle(ctx, name, first); err != nil {
 			t.Fatal(err)
 		}
-		if err := store.Release(ctx, name, first); err != nil {
-			t.Fatal(err)
+		if released, err := store.Release(ctx, name, first); released || err != nil {
+			t.Fatalf("release of a settled record: %v, %v", released, err)
 		}
 		first.Settled = true
 		if r, found, err := store.Find(ctx, name); r != first || !found || err != nil {
@@ -68,8 +84,8 @@ func TestAnOpenClaimCanBeTakenBack(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if err := store.Release(t.Context(), "d", standing); err != nil {
-		t.Fatal(err)
+	if released, err := store.Release(t.Context(), "d", standing); !released || err != nil {
+		t.Fatalf("released %v, error %v", released, err)
 	}
 
 	if _, found, err := store.Find(t.Context(), "d"); found || err != nil {
@@ -208,5 +224,102 @@ func TestOfManyRequestsWithOneKeyOneMakesATask(t *testing.T) {
 
 	if len(ids) != 1 || len(tasks.tasks) != 1 {
 		t.Errorf("%d tasks answered, %d stored", len(ids), len(tasks.tasks))
+	}
+}
+
+// The steps of concurrent requests mix in every way on two servers, mostly so that a repeat enqueues before the request
+// that has claimed.
+func TestOfManyRequestsToTwoServersOneMakesATask(t *testing.T) {
+	t.Parallel()
+	const names, repeats = 200, 12
+	rdb := redistest.New(t)
+	queue := redistest.Queue(t)
+	tasks := client.New(rdb, client.Config{})
+	var servers [2]http.Handler
+	for i := range servers {
+		servers[i] = newServer(t, Config{Tasks: tasks, Idempotency: NewRedisIdempotency(rdb)})
+	}
+	for n := range names {
+		body := fmt.Sprintf(`{"type":"free.form","payload":{"n":%d},"queue":%q`, n, queue)
+		switch n % 3 {
+		case 1:
+			body += fmt.Sprintf(`,"id":"given-%d"`, n)
+		case 2:
+			body += `,"unique_for":60`
+		}
+		body += "}"
+		var wg sync.WaitGroup
+		answers := make([]*httptest.ResponseRecorder, repeats)
+		for i := range answers {
+			wg.Go(func() {
+				answers[i] = do(servers[i%2], "POST", "/v1/tasks", body, "Idempotency-Key", fmt.Sprint(queue, n))
+			})
+		}
+		wg.Wait()
+		ids := map[string]bool{}
+		for _, w := range answers {
+			if w.Code != http.StatusAccepted {
+				t.Fatalf("body %s: answer is %d %s", body, w.Code, w.Body)
+			}
+			ids[decode[wire.Task](t, w).ID] = true
+		}
+		if len(ids) != 1 {
+			t.Fatalf("body %s: answers name %d tasks", body, len(ids))
+		}
+	}
+
+	if info, err := tasks.Queue(t.Context(), queue); err != nil || info.Pending != names {
+		t.Errorf("%d tasks are stored, error %v; want %d", info.Pending, err, names)
+	}
+}
+
+// Each case lets one step of another request with the key happen at the worst moment: just after the enqueueing of the
+// request that has claimed was refused, or instead of it.
+func TestAClaimThatIsSharedIsNotReleased(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		body    string
+		refusal error
+		own     bool // the other request has enqueued
+		status  int
+	}{
+		"a repeat has enqueued, a random id":        {`{"type":"free.form","payload":{}}`, seri.ErrConflict, true, 202},
+		"a repeat has enqueued, a given id":         {freeTask, seri.ErrConflict, true, 202},
+		"a repeat has enqueued, and holds the lock": {`{"type":"free.form","payload":{},"unique_for":9}`, seri.ErrDuplicate, true, 202},
+		"a foreign id":   {freeTask, seri.ErrConflict, false, 409},
+		"a foreign lock": {`{"type":"free.form","payload":{},"unique_for":9}`, seri.ErrDuplicate, false, 409},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tasks, records := &fakeTasks{}, &fakeIdempotency{}
+			server := newServer(t, Config{Tasks: tasks, Idempotency: records})
+			var id string
+			tasks.enqueue = func(m seri.Message) error {
+				id = m.ID
+				for digest, r := range records.records {
+					if _, err := records.Share(t.Context(), digest, r); err != nil {
+						return err
+					}
+				}
+				if c.own {
+					tasks.tasks = map[string]seri.Info{m.Queue + "/" + m.ID: {ID: m.ID, Type: m.Type, Queue: m.Queue, Payload: m.Payload, State: seri.Pending}}
+				}
+				return c.refusal
+			}
+
+			w := do(server, "POST", "/v1/tasks", c.body, "Idempotency-Key", "k")
+
+			if w.Code != c.status {
+				t.Errorf("answer is %d %s, want %d", w.Code, w.Body, c.status)
+			}
+			for _, r := range records.records {
+				if r.ID != id || r.Settled != c.own {
+					t.Errorf("the record is %+v", r)
+				}
+			}
+			if len(records.records) != 1 {
+				t.Errorf("there are %d records, want 1", len(records.records))
+			}
+		})
 	}
 }

@@ -22,41 +22,53 @@ func (s *server) enqueueOnce(ctx context.Context, key string, body []byte) (*enq
 	name := idempotencyDigest(requestFrom(ctx).keyID, key)
 	hash := digest(body)
 
-	// The record comes before the checks: what was right then is answered the same now, though a time has
-	// passed or a worker has gone.
-	record, found, err := s.config.Idempotency.Find(ctx, name)
-	if err != nil {
-		return nil, s.fromError(ctx, "find an idempotency key", err)
-	}
-	if !found {
-		m, p := s.decode(ctx, body, s.now())
+	for { // again when the record changes between two looks; ctx bounds it
+		// The record comes before the checks: what was right then is answered the same now, though a time has
+		// passed or a worker has gone.
+		record, found, err := s.config.Idempotency.Find(ctx, name)
+		if err != nil {
+			return nil, s.fromError(ctx, "find an idempotency key", err)
+		}
+		if !found {
+			m, p := s.decode(ctx, body, s.now())
+			if p != nil {
+				return nil, p
+			}
+			claim := IdempotencyRecord{Body: hash, Queue: m.Queue, ID: m.ID, At: s.now().UTC()}
+			standing, claimed, err := s.config.Idempotency.Claim(ctx, name, claim)
+			if err != nil {
+				return nil, s.fromError(ctx, "claim an idempotency key", err)
+			}
+			if claimed {
+				return s.enqueueClaimed(ctx, name, standing, true, body, m)
+			}
+			record = standing // another request with the key was quicker by an instant
+		}
+
+		if record.Body != hash {
+			return nil, kindKeyReused.problem("the key was used with another body; it stands for that one, byte for byte, for 24 hours",
+				newFault("header.Idempotency-Key", nil, "belongs to another body; use a fresh key"))
+		}
+		if record.Settled {
+			return s.replay(ctx, record, body)
+		}
+		m, p := s.decode(ctx, body, record.At)
 		if p != nil {
 			return nil, p
 		}
-		claim := IdempotencyRecord{Body: hash, Queue: m.Queue, ID: m.ID, At: s.now().UTC()}
-		standing, claimed, err := s.config.Idempotency.Claim(ctx, name, claim)
-		if err != nil {
-			return nil, s.fromError(ctx, "claim an idempotency key", err)
+		if !record.Shared {
+			shared, err := s.config.Idempotency.Share(ctx, name, record)
+			if err != nil {
+				return nil, s.fromError(ctx, "share an idempotency key", err)
+			}
+			if !shared {
+				continue // settled, released, or shared by a third request
+			}
+			record.Shared = true
 		}
-		if claimed {
-			return s.enqueueClaimed(ctx, name, standing, true, m)
-		}
-		record = standing // another request with the key was quicker by an instant
+		m.ID, m.Queue = record.ID, record.Queue
+		return s.enqueueClaimed(ctx, name, record, false, body, m)
 	}
-
-	if record.Body != hash {
-		return nil, kindKeyReused.problem("the key was used with another body; it stands for that one, byte for byte, for 24 hours",
-			newFault("header.Idempotency-Key", nil, "belongs to another body; use a fresh key"))
-	}
-	if record.Settled {
-		return s.replay(ctx, record, body)
-	}
-	m, p := s.decode(ctx, body, record.At)
-	if p != nil {
-		return nil, p
-	}
-	m.ID, m.Queue = record.ID, record.Queue
-	return s.enqueueClaimed(ctx, name, record, false, m)
 }
 
 // replay answers with the task of an earlier request: as it is now, or as it was accepted if it has been deleted since.
@@ -77,29 +89,50 @@ func (s *server) replay(ctx context.Context, record IdempotencyRecord, body []by
 	return accepted(acceptedTask(m, record.At), true), nil
 }
 
-// enqueueClaimed enqueues a task under the identity that its key's record holds.
-func (s *server) enqueueClaimed(ctx context.Context, name string, record IdempotencyRecord, claimed bool, m seri.Message) (*enqueueOutput, error) {
+// enqueueClaimed enqueues a task under the identity that its key's record holds. claimed: by this very request.
+func (s *server) enqueueClaimed(ctx context.Context, name string, record IdempotencyRecord, claimed bool, body []byte, m seri.Message) (*enqueueOutput, error) {
 	err := s.config.Tasks.Enqueue(ctx, m)
-	if isConflict(err) && !claimed {
-		// The claim is older than this request. If the task that stands there is the one asked for, the request that
-		// claimed has enqueued it and died before it could settle, or is about to settle.
-		if info, err := s.config.Tasks.Task(ctx, m.Queue, m.ID); err == nil && info.Type == m.Type && bytes.Equal(info.Payload, m.Payload) {
-			s.settle(ctx, name, record)
-			return accepted(wire.NewTask(info), true), nil
-		}
+	switch {
+	case err == nil:
+		s.settle(ctx, name, record)
+		return accepted(acceptedTask(m, record.At), !claimed), nil
+	case isConflict(err) && !newObject(body, "body").has("id"):
+		// The ID is a random one that nobody outside of the record has seen, so the task is the key's own: a repeat
+		// was quicker than the request that claimed, or that one has died before it could settle.
+		s.settle(ctx, name, record)
+		return s.replay(ctx, record, body)
+	case isConflict(err) || isDuplicate(err):
+		return s.enqueueRefused(ctx, name, record, claimed, body, m, err)
 	}
-	if isConflict(err) || isDuplicate(err) {
-		// Refused for a reason that may pass, or that another body would not have: the key stays free. Should a
-		// request with the same key have enqueued the task in this instant, its Settle restores the record.
-		if err := s.config.Idempotency.Release(ctx, name, record); err != nil {
+	return nil, s.refused(ctx, m, err)
+}
+
+// enqueueRefused answers when a task stands in the way that may be a foreign one or the key's own, enqueued by another
+// request under the same claim.
+func (s *server) enqueueRefused(ctx context.Context, name string, record IdempotencyRecord, claimed bool, body []byte, m seri.Message, refusal error) (*enqueueOutput, error) {
+	if claimed {
+		// Refused for a reason that may pass, or that another body would not have: the key is free again. It is released
+		// only if nobody shares the claim, and then nobody else has enqueued under it, so the task is a foreign one.
+		released, err := s.config.Idempotency.Release(ctx, name, record)
+		if err != nil {
 			s.config.Logger.WarnContext(ctx, "idempotency key was not released", "error", err)
 		}
+		if released {
+			return nil, s.refused(ctx, m, refusal)
+		}
 	}
-	if err != nil {
-		return nil, s.refused(ctx, m, err)
+
+	// A shared claim stays, bound to its body, because one of those who share it may be about to enqueue.
+	info, err := s.config.Tasks.Task(ctx, m.Queue, m.ID)
+	if err == nil && info.Type == m.Type && bytes.Equal(info.Payload, m.Payload) {
+		s.settle(ctx, name, record)
+		return accepted(wire.NewTask(info), true), nil
 	}
-	s.settle(ctx, name, record)
-	return accepted(acceptedTask(m, record.At), !claimed), nil
+	standing, found, err := s.config.Idempotency.Find(ctx, name)
+	if err == nil && found && standing.Settled && standing.Body == record.Body {
+		return s.replay(ctx, standing, body) // another request's task, which has come and gone
+	}
+	return nil, s.refused(ctx, m, refusal)
 }
 
 // settle may fail without harm to this answer: a repeat finds the claim open and the task there. It goes on when the

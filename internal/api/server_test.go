@@ -150,13 +150,25 @@ func (f *fakeIdempotency) Settle(_ context.Context, digest string, r Idempotency
 	return nil
 }
 
-func (f *fakeIdempotency) Release(_ context.Context, digest string, r IdempotencyRecord) error {
+func (f *fakeIdempotency) Share(_ context.Context, digest string, r IdempotencyRecord) (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.records[digest] == r {
-		delete(f.records, digest)
+	if f.records[digest] != r {
+		return false, nil
 	}
-	return nil
+	r.Shared = true
+	f.records[digest] = r
+	return true, nil
+}
+
+func (f *fakeIdempotency) Release(_ context.Context, digest string, r IdempotencyRecord) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.records[digest] != r {
+		return false, nil
+	}
+	delete(f.records, digest)
+	return true, nil
 }
 
 // thumbnail is the argument of a task type that the tests know.
