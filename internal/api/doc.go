@@ -18,9 +18,15 @@
 // UTF-8; the fields; the payload's schema; the store. Whatever refuses it answers with a [Problem].
 //
 // Promised: a 202 means that the task is stored. A repeat with the same Idempotency-Key and body makes no second task,
-// also if the server died in between. Every fault of a request is named at once, with its place. No answer and no
+// also at the same time, from another server, or if the server died in between; but see below. Every fault of a request is named at once, with its place. No answer and no
 // log line holds a key, and no log line holds a payload.
 //
 // Not promised: that the task in a 202 is what the store holds by now. It is shown as it was accepted, without
 // another look, by this process's clock.
+//
+// Not promised: that an Idempotency-Key holds back a repeat when its task has come and gone between the request's
+// enqueueing and the settling of its record, which follow each other at once. It takes a task that is deleted as it
+// succeeds (retention 0), and a server that dies in between, or whose settling fails, or a repeat that is answered in
+// that very instant: then the record is open, nothing in the store tells of the task, and the repeat runs it again,
+// under the same ID. Whoever must exclude this gives the task a retention that is longer than clients go on repeating.
 package api
