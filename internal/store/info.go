@@ -42,13 +42,15 @@ func (r record) millis(i int) time.Time {
 	return time.Time{}
 }
 
-func (r record) info(q keys.Queue) (seri.Info, error) {
+// info makes the best of the record of task id: one whose message does not decode, as a foreign hand may leave it, still
+// has its place among the others, and says what is wrong with it.
+func (r record) info(q keys.Queue, id string) seri.Info {
 	m, err := wire.DecodeMessage([]byte(r.text(0)))
 	if err != nil {
-		return seri.Info{}, err
+		m = wire.Message{LastError: fmt.Sprintf("the task's record cannot be read: %v", err)}
 	}
 	info := seri.Info{
-		ID: m.ID, Type: m.Type, Queue: string(q), Owner: r.text(10), Payload: m.Payload, Headers: m.Headers,
+		ID: id, Type: m.Type, Queue: string(q), Owner: r.text(10), Payload: m.Payload, Headers: m.Headers,
 		Attempt: m.Retried, MaxRetries: m.MaxRetries, Crashes: int(r.int(8)),
 		Timeout: time.Duration(m.Timeout) * time.Second, Retention: time.Duration(m.Retention) * time.Second,
 		Expires: r.millis(11), Error: m.LastError, EnqueuedAt: r.millis(5), StartedAt: r.millis(6), Seq: uint64(r.int(4)),
@@ -60,9 +62,9 @@ func (r record) info(q keys.Queue) (seri.Info, error) {
 		info.EnqueuedAt = time.UnixMilli(r.int(2) / int64(time.Millisecond)) // as exact as the other times, or it would seem later
 	}
 	if text := r.text(9); text != "" {
-		info.Progress = new(seri.ProgressInfo)
-		if err := json.Unmarshal([]byte(text), info.Progress); err != nil {
-			return seri.Info{}, fmt.Errorf("progress: %w", err)
+		var progress seri.ProgressInfo
+		if err := json.Unmarshal([]byte(text), &progress); err == nil {
+			info.Progress = &progress
 		}
 	}
 	info.State, info.Reason = stateOf(r.text(1), seri.Reason(r.text(12)))
@@ -84,7 +86,7 @@ func (r record) info(q keys.Queue) (seri.Info, error) {
 	case seri.Revoked:
 		info.FinishedAt = r.millis(7)
 	}
-	return info, nil
+	return info
 }
 
 // stateOf translates asynq's state, and drops a reason that belonged to an earlier one.
@@ -118,7 +120,8 @@ func stateOf(asynq string, reason seri.Reason) (seri.State, seri.Reason) {
 	return seri.State(asynq), ""
 }
 
-// Infos reads tasks of one queue. IDs without a task are left out; the order is that of ids.
+// Infos reads tasks of one queue. IDs without a task are left out; the order is that of ids. A task whose message cannot
+// be read is shown with what else is on record, and an Error that says so.
 func (s *Store) Infos(ctx context.Context, q keys.Queue, ids ...string) ([]seri.Info, error) {
 	pipe := s.rdb.Pipeline()
 	records := make([]*redis.SliceCmd, len(ids))
@@ -138,10 +141,7 @@ func (s *Store) Infos(ctx context.Context, q keys.Queue, ids ...string) ([]seri.
 		if len(r) == 0 || r[0] == nil {
 			continue
 		}
-		info, err := r.info(q)
-		if err != nil {
-			return nil, fmt.Errorf("read task %s of queue %q: %w", id, q, err)
-		}
+		info := r.info(q, id)
 		switch info.State {
 		case seri.Scheduled:
 			info.DueAt = dueAt(exact.Val()[i], scheduled.Val()[i])
