@@ -55,15 +55,16 @@ local function settle_revoked(task, id, seq, head, reason)
   event(seq, '"kind":"revoked",' .. head .. ',"data":{"reason":"' .. reason .. '"}')
 end
 
-local function park(task, id, seq, head)
+local function park(task, id, seq, head, reason)
   local when, before = now_ms + tonumber(ARGV[8]), first_due(due)
   call('ZADD', scheduled, digits(math.ceil(when / 1000)), id)
   call('ZADD', due, digits(when), id)
   ring(due, KEYS[10], before)
   stop_waiting(task)
-  call('HSET', task, 'state', 'scheduled')
-  if call('HSET', task, 'reason', 'no_worker') == 1 then
-    call('HSET', task, 'seq', seq)
+  if reason == 'no_worker' then -- looked at again, not news
+    call('HSET', task, 'state', 'scheduled')
+  else
+    call('HSET', task, 'state', 'scheduled', 'reason', 'no_worker', 'seq', seq)
     event(seq, '"kind":"scheduled",' .. head .. ',"data":{"due":' .. digits(when) .. ',"reason":"no_worker"}')
   end
   replies[3] = replies[3] + 1
@@ -106,7 +107,7 @@ for _, id in ipairs(ids) do
     elseif record[4] and number(record[4]) <= now_ms then
       settle_revoked(task, id, seq, head, 'expired')
     elseif types and not types[type_of(msg)] then
-      park(task, id, seq, head)
+      park(task, id, seq, head, record[7])
     else
       grant(task, id, seq, head, record)
     end

@@ -418,6 +418,35 @@ func TestDequeueNumbersTheEventsOfAStockProducersTask(t *testing.T) {
 	})
 }
 
+// The reason on record may be an earlier one's: that a task now waits for a worker of its type is news all the same.
+func TestDequeueTellsOfAMissingWorkerWhateverTheReasonWas(t *testing.T) {
+	each(t, func(s *scene) {
+		s.start("t1")
+		s.lapse("t1")
+		s.recover()
+		s.lease()
+		s.lapse("t1")
+		s.recover() // the second crash: retrying, crashed
+		s.come("t1")
+		s.forward()
+
+		for range 2 {
+			if b := s.dequeue(1, "other"); b.Parked != 1 {
+				s.t.Fatalf("batch %+v", b)
+			}
+			last := s.tells("t1", "queued started queued started retrying queued scheduled")
+			if last.Data.Reason != seri.ReasonNoWorker {
+				s.t.Errorf("event %+v", last)
+			}
+			if info := s.info("t1"); info.State != seri.Scheduled || info.Reason != seri.ReasonNoWorker {
+				s.t.Errorf("info %+v", info)
+			}
+			s.come("t1")
+			s.forward()
+		}
+	})
+}
+
 // stock enqueues as asynq's own client does.
 func (s *scene) stock(id string, m wire.Message) {
 	s.t.Helper()
