@@ -19,7 +19,7 @@
 local task, pending, scheduled, retry, due, archived, stream = unpack(KEYS)
 local id, maxlen = ARGV[1], ARGV[2]
 
-local record = call('HMGET', task, 'msg', 'state', 'seq', 'owner')
+local record = call('HMGET', task, 'msg', 'state', 'seq', 'owner', 'revoked')
 local state = record[2]
 if not record[1] then
   return 0
@@ -44,6 +44,7 @@ else
   return 2
 end
 call('ZREM', due, id)
+settle_mark(task, record[5])
 release(task, id)
 stop_waiting(task)
 local seq = after(record[3])

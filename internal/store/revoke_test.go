@@ -59,6 +59,31 @@ func TestRevokeWithdrawsATaskThatDoesNotRun(t *testing.T) {
 	})
 }
 
+// It was marked while it ran, then handed back, and is withdrawn before a worker looks at it. Nothing of the mark may be
+// left: an operator who runs the task again means it.
+func TestRevokeOfAMarkedTaskThatWasHandedBackLeavesNoMark(t *testing.T) {
+	each(t, func(s *scene) {
+		l := s.start("t1")
+		if running, err := s.Revoke(s.ctx(), s.q, "t1"); !running || err != nil {
+			s.t.Fatal(running, err)
+		}
+		s.must(attempts["requeue"](s, l))
+
+		if running, err := s.Revoke(s.ctx(), s.q, "t1"); running || err != nil {
+			s.t.Errorf("answered %t, %v", running, err)
+		}
+
+		s.stands("t1", "archived")
+		s.tells("t1", "queued started queued revoked")
+		s.rdb.ZRem(s.ctx(), s.q.Archived(), "t1") // as asynq's Inspector.RunTask
+		s.rdb.LPush(s.ctx(), s.q.Pending(), "t1")
+		s.rdb.HSet(s.ctx(), s.q.Task("t1"), "state", "pending")
+		if again := s.lease(); again.ID() != "t1" {
+			s.t.Errorf("lease %+v", again)
+		}
+	})
+}
+
 func TestRevokeRefusesATaskThatHasEndedOrNeverWas(t *testing.T) {
 	eachCase(t, map[string]struct {
 		prepare func(s *scene)
