@@ -62,7 +62,8 @@ func parseDelimiter(s string) (rune, error) {
 
 // profile reads a table of so many bytes (0: nobody knows) to its end. delimiter 0 means: find out.
 func profile(ctx context.Context, source io.Reader, bytes int64, delimiter rune, top int) (ProfileResult, error) {
-	r, err := newReader(source, delimiter)
+	watch := &watch{Reader: source, ctx: ctx, total: bytes}
+	r, err := newReader(watch, delimiter)
 	if err != nil {
 		return ProfileResult{}, err
 	}
@@ -78,8 +79,6 @@ func profile(ctx context.Context, source io.Reader, bytes int64, delimiter rune,
 		return ProfileResult{}, seri.Permanent(err)
 	}
 
-	const interval = 1 << 20 // bytes between two looks at the context
-	rows, reported := int64(0), int64(0)
 	for {
 		record, err := r.next()
 		if errors.Is(err, io.EOF) {
@@ -91,18 +90,12 @@ func profile(ctx context.Context, source io.Reader, bytes int64, delimiter rune,
 		for i, field := range record {
 			columns[i].add(field)
 		}
-		rows++
-		if r.meter.read-reported >= interval {
-			reported = r.meter.read
-			if ctx.Err() != nil {
-				return ProfileResult{}, fmt.Errorf("profile stopped after %d rows: %w", rows, context.Cause(ctx))
-			}
-			seri.Progress(ctx, reported, bytes, fmt.Sprintf("%d rows", rows))
-		}
+		watch.rows++
 	}
-	seri.Progress(ctx, r.meter.read, max(bytes, r.meter.read), fmt.Sprintf("%d rows", rows))
+	watch.total = max(bytes, watch.read)
+	watch.report()
 
-	result := ProfileResult{Delimiter: string(r.csv.Comma), Rows: rows, Bytes: r.meter.read}
+	result := ProfileResult{Delimiter: string(r.csv.Comma), Rows: watch.rows, Bytes: watch.read}
 	for _, c := range columns {
 		result.Columns = append(result.Columns, c.describe(top))
 	}
