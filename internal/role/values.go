@@ -51,7 +51,8 @@ type Weights struct {
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (w *Weights) UnmarshalText(text []byte) error {
-	w.ByQueue, w.wrong = make(map[string]int), ""
+	w.ByQueue = make(map[string]int)
+	var wrong []string
 	for item := range strings.SplitSeq(string(text), ",") {
 		// A queue's name may itself contain an equals sign; its weight cannot.
 		name, weight, weighted := strings.TrimSpace(item), 1, false
@@ -59,17 +60,18 @@ func (w *Weights) UnmarshalText(text []byte) error {
 			n, err := strconv.Atoi(name[i+1:])
 			name, weight, weighted = name[:i], n, err == nil
 			if !weighted || n < 1 {
-				w.wrong = fmt.Sprintf("has %q, must be queues with whole weights from 1 on, such as mail=3,default=1", item)
+				wrong = append(wrong, fmt.Sprintf("has %q, must be queues with whole weights from 1 on, such as mail=3,default=1", item))
 			}
 		}
 		if name == "" || strings.ContainsAny(name, "{}") {
-			w.wrong = fmt.Sprintf("has %q, must be queues whose names are not empty and have no braces", item)
+			wrong = append(wrong, fmt.Sprintf("has %q, must be queues whose names are not empty and have no braces", item))
 		}
 		if _, twice := w.ByQueue[name]; twice {
-			w.wrong = fmt.Sprintf("names the queue %q twice", name)
+			wrong = append(wrong, fmt.Sprintf("names the queue %q twice", name))
 		}
 		w.ByQueue[name] = weight
 	}
+	w.wrong = strings.Join(wrong, "; ")
 	return nil
 }
 

@@ -1,0 +1,77 @@
+package role
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestWeightsAreReadByQueue(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		text string
+		want map[string]int
+	}{
+		"names with weights":                   {"mail=3,default=1", map[string]int{"mail": 3, "default": 1}},
+		"a name alone weighs 1":                {"mail", map[string]int{"mail": 1}},
+		"spaces around an item are left out":   {" mail=3 , default ", map[string]int{"mail": 3, "default": 1}},
+		"a name may itself hold an equal sign": {"a=b=2", map[string]int{"a=b": 2}},
+	}
+	for sentence, c := range cases {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			var w Weights
+			if err := w.UnmarshalText([]byte(c.text)); err != nil || w.wrong != "" || !maps.Equal(w.ByQueue, c.want) {
+				t.Errorf("%q is read as %v, %q, %v; want %v", c.text, w.ByQueue, w.wrong, err, c.want)
+			}
+		})
+	}
+}
+
+func TestEveryFaultOfWeightsIsTold(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		text string
+		says []string
+	}{
+		"a weight below 1 and a name with braces": {"a=0,b{}", []string{`"a=0"`, `"b{}"`}},
+		"a weight that is no number":              {"a=many", []string{`"a=many"`}},
+		"a name that is empty":                    {"a,,b=-1", []string{`""`, `"b=-1"`}},
+		"a queue that is there twice":             {"a,b=x,a=2", []string{`"b=x"`, `"a" twice`}},
+	}
+	for sentence, c := range cases {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			var w Weights
+			if err := w.UnmarshalText([]byte(c.text)); err != nil {
+				t.Fatal(err)
+			}
+			for _, part := range c.says {
+				if !strings.Contains(w.wrong, part) {
+					t.Errorf("%q: says %q, which does not name %s", c.text, w.wrong, part)
+				}
+			}
+		})
+	}
+}
+
+func TestDurationsInLogsAreForPeople(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{"json", "text"} {
+		var out bytes.Buffer
+		(&Log{LogLevel: "info", LogFormat: format}).logger(&out).Info("worker started", "lease", 4*time.Second)
+		want := "lease=4s"
+		if format == "json" {
+			want = `"lease":"4s"`
+			if !json.Valid(out.Bytes()) {
+				t.Errorf("not JSON: %s", &out)
+			}
+		}
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %q, want %s in it", format, &out, want)
+		}
+	}
+}
