@@ -34,17 +34,27 @@ type completer struct {
 // writeTimeout limits one try of one call.
 const writeTimeout = 5 * time.Second
 
+// lastWrites is how long outcomes are still written once the completer has been asked to end. Those that Redis has not
+// taken by then are left to their leases, which run out: a worker that is being stopped must not wait for a Redis that is down.
+const lastWrites = 5 * time.Second
+
 // run writes outcomes until its end, and then those that are waiting.
 func (c *completer) run(ctx context.Context) error {
+	writing, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	defer context.AfterFunc(ctx, func() {
+		sleep(writing, lastWrites)
+		giveUp()
+	})()
 	for {
 		select {
 		case o := <-c.outcomes:
-			c.write(ctx, c.gather(o))
+			c.write(writing, c.gather(o))
 		case <-ctx.Done():
 			for {
 				select {
 				case o := <-c.outcomes:
-					c.write(ctx, c.gather(o))
+					c.write(writing, c.gather(o))
 				default:
 					return nil
 				}
@@ -67,7 +77,8 @@ func (c *completer) gather(first outcome) []outcome {
 	return batch
 }
 
-// write writes a batch, one call for each queue and kind of outcome.
+// write writes a batch, one call for each queue and kind of outcome, and logs how those attempts ended whose outcomes are
+// written; what became of the others is logged where it is found out.
 func (c *completer) write(ctx context.Context, batch []outcome) {
 	type group struct {
 		queue keys.Queue
@@ -79,11 +90,14 @@ func (c *completer) write(ctx context.Context, batch []outcome) {
 		groups[g] = append(groups[g], o)
 	}
 	for g, outcomes := range groups {
-		if g.kind != abandoned {
-			c.writeGroup(ctx, g.queue, g.kind, outcomes)
+		settled := outcomes
+		if g.kind != abandoned { // of which nothing is to be written
+			settled = c.writeGroup(ctx, g.queue, g.kind, outcomes)
+		}
+		for _, o := range settled {
+			c.log(ctx, o)
 		}
 		for _, o := range outcomes {
-			c.log(ctx, o)
 			c.registry.remove(o.attempt)
 		}
 	}
@@ -92,9 +106,9 @@ func (c *completer) write(ctx context.Context, batch []outcome) {
 // writeGroup writes outcomes of one kind, again and again while some lease is certainly alive. Then nobody but this worker
 // can have ended those tasks, so a task that a repeated call finds ended was ended by a call whose reply was lost.
 // A script that fails on one task is not repeated for that task, nor is any call for more than the completer's patience:
-// the heartbeat keeps the leases alive meanwhile, so no more would be written until the process ends.
-func (c *completer) writeGroup(ctx context.Context, q keys.Queue, kind outcomeKind, outcomes []outcome) {
-	ctx = context.WithoutCancel(ctx)
+// the heartbeat keeps the leases alive meanwhile, so no more would be written until the process ends. The end of ctx ends
+// all tries. It returns the outcomes that were written.
+func (c *completer) writeGroup(ctx context.Context, q keys.Queue, kind outcomeKind, outcomes []outcome) (written []outcome) {
 	begun := time.Now()
 	for try, backoff := 1, 50*time.Millisecond; ; try, backoff = try+1, min(2*backoff, 2*time.Second) {
 		call, cancel := context.WithTimeout(ctx, writeTimeout)
@@ -106,20 +120,22 @@ func (c *completer) writeGroup(ctx context.Context, q keys.Queue, kind outcomeKi
 				if ok && !(try > 1 && fenced.Seen == 0) {
 					c.logger.WarnContext(ctx, "outcome refused: the lease was lost", "task_id", fenced.TaskID, "queue", q,
 						"type", outcomes[i].attempt.lease.Message.Type, "token", fenced.Held, "error", fenced)
+					continue
 				}
+				written = append(written, outcomes[i])
 			}
-			return
+			return written
 		}
 		broken := scriptFailed(err)
 		if broken && len(outcomes) > 1 {
 			for i := range outcomes {
-				c.writeGroup(ctx, q, kind, outcomes[i:i+1])
+				written = append(written, c.writeGroup(ctx, q, kind, outcomes[i:i+1])...)
 			}
-			return
+			return written
 		}
 		alive := outcomes[:0:0]
 		for _, o := range outcomes {
-			if c.registry.provable(o.attempt) && !broken && time.Since(begun) < c.patience {
+			if c.registry.provable(o.attempt) && !broken && time.Since(begun) < c.patience && ctx.Err() == nil {
 				alive = append(alive, o)
 			} else {
 				c.logger.ErrorContext(ctx, "outcome not written: the task will run again", "task_id", o.attempt.lease.ID(), "queue", q,
@@ -127,10 +143,10 @@ func (c *completer) writeGroup(ctx context.Context, q keys.Queue, kind outcomeKi
 			}
 		}
 		if outcomes = alive; len(outcomes) == 0 {
-			return
+			return nil
 		}
 		c.logger.WarnContext(ctx, "outcomes not written yet", "queue", q, "count", len(outcomes), "error", err, "retry_in", backoff)
-		time.Sleep(backoff)
+		sleep(ctx, backoff)
 	}
 }
 

@@ -28,6 +28,12 @@ func done(a *attempt) outcome {
 	return outcome{attempt: a, kind: succeeded, result: []byte(`{}`)}
 }
 
+// handBack is an outcome that is logged at a level that the journal keeps.
+func handBack(a *attempt) outcome {
+	a.settled.Store(true)
+	return outcome{attempt: a, kind: handedBack, err: seri.ErrStopping}
+}
+
 func TestOutcomesGatherWhileACallIsUnderWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -160,12 +166,54 @@ func TestAnOutcomeThatIsRefusedAtOnceIsLogged(t *testing.T) {
 		}}
 		c, r, outcomes, log := newTestCompleter(s, 1)
 
-		during(t, c.run, func(context.Context) { outcomes <- done(held(r, "a", nil)) })
+		during(t, c.run, func(context.Context) { outcomes <- handBack(held(r, "a", nil)) })
 
+		if log.has("task handed back") {
+			t.Error("a refused outcome is logged as the end of the task")
+		}
 		if !log.has("outcome refused") {
 			t.Error("a zombie's outcome was refused without a word")
 		}
 	})
+}
+
+// A worker that is being stopped has promised to end soon, also without its Redis.
+func TestAtTheEndTheCompleterGivesUpSoon(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct{ call time.Duration }{
+		"when Redis is gone": {0},
+		"when Redis hangs":   {writeTimeout},
+		"when it has tried":  {time.Second},
+	}
+	for sentence, c := range cases {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := &endings{do: func(string, []string) ([]error, error) {
+					time.Sleep(c.call)
+					return nil, io.EOF
+				}}
+				completer, r, outcomes, log := newTestCompleter(s, 2*store.MaxBatch)
+				var asked time.Time
+				during(t, completer.run, func(context.Context) {
+					for i := range cap(outcomes) {
+						outcomes <- handBack(held(r, fmt.Sprint(i), nil))
+					}
+					asked = time.Now()
+				})
+
+				if took := time.Since(asked); took > lastWrites+2*c.call {
+					t.Errorf("ended %v after it was asked to, want about %v", took, lastWrites)
+				}
+				if !log.has("outcome not written") || log.has("task handed back") {
+					t.Error("the log should tell the loss, and no end")
+				}
+				if len(r.byQueue()) != 0 {
+					t.Error("leases are left in the registry")
+				}
+			})
+		})
+	}
 }
 
 func TestCompleterGivesUpWithTheLease(t *testing.T) {
@@ -183,7 +231,9 @@ func TestCompleterGivesUpWithTheLease(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				begun := time.Now()
+				var last time.Time
 				s := &endings{do: func(string, []string) ([]error, error) {
+					last = time.Now()
 					time.Sleep(c.call)
 					return nil, errors.New("READONLY You can't write against a read only replica. script: 42")
 				}}
@@ -195,11 +245,17 @@ func TestCompleterGivesUpWithTheLease(t *testing.T) {
 				a := held(r, "a", nil)
 
 				during(t, h.run, func(context.Context) {
-					during(t, completer.run, func(context.Context) { outcomes <- done(a) })
+					during(t, completer.run, func(context.Context) {
+						outcomes <- handBack(a)
+						time.Sleep(leaseLength + writeTimeout + time.Second)
+					})
 				})
 
-				if took := time.Since(begun); took < leaseLength || took > leaseLength+writeTimeout+2*time.Second {
-					t.Errorf("gave up after %v, want soon after %v", took, leaseLength)
+				if took := last.Sub(begun); took < leaseLength-writeTimeout || took > leaseLength+writeTimeout {
+					t.Errorf("tried last after %v, want about %v", took, leaseLength)
+				}
+				if log.has("task handed back") {
+					t.Error("an outcome that was not written is logged as one that was")
 				}
 				if !log.has("outcome not written") {
 					t.Error("the loss of an outcome is not in the log")
