@@ -84,7 +84,8 @@ func (a *announcer) announce(ctx context.Context) error {
 				Host: e.host, PID: os.Getpid(), ServerID: e.id, TaskID: m.ID, TaskType: m.Type, Payload: m.Payload,
 				Queue: string(at.lease.Queue), Started: time.UnixMicro(int64(at.lease.Token)), // the token is Redis' clock, or close to it
 			}
-			info.Deadline = info.Started.Add(time.Duration(m.Timeout) * time.Second)
+			// As if it had started with its lease: when its slot began is the slot's to know.
+			info.Deadline = (&attempt{lease: at.lease, started: info.Started}).limit()
 			w.Running = append(w.Running, info)
 		}
 	}
