@@ -127,7 +127,7 @@ func TestConcatenationEqualsTheStream(t *testing.T) {
 		}
 		var gateways []*Hub
 		for range 2 {
-			gateways = append(gateways, runHubOn(t, worldStreams{openStreams(rdb), w}, w, Config{Buffer: 20_000}))
+			gateways = append(gateways, runHubOn(t, worldStreams{opened(t, rdb), w}, w, Config{Buffer: 20_000}))
 		}
 
 		var writers, readers sync.WaitGroup

@@ -77,7 +77,11 @@ type Hub struct {
 // New returns a hub on the event streams in Redis; it does nothing until [Hub.Run], which must be called.
 // It opens connections of its own, one for each queue, to where rdb leads.
 func New(rdb redis.UniversalClient, snapshots Snapshotter, cfg Config) (*Hub, error) {
-	return newHub(openStreams(rdb), snapshots, cfg)
+	streams, err := openStreams(rdb)
+	if err != nil {
+		return nil, err
+	}
+	return newHub(streams, snapshots, cfg)
 }
 
 func newHub(streams streams, snapshots Snapshotter, cfg Config) (*Hub, error) {

@@ -19,7 +19,16 @@ const patience = 30 * time.Second
 
 func runHub(t testing.TB, rdb redis.UniversalClient, s Snapshotter, cfg Config) *Hub {
 	t.Helper()
-	return runHubOn(t, openStreams(rdb), s, cfg)
+	return runHubOn(t, opened(t, rdb), s, cfg)
+}
+
+func opened(t testing.TB, rdb redis.UniversalClient) redisStreams {
+	t.Helper()
+	streams, err := openStreams(rdb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return streams
 }
 
 func runHubOn(t testing.TB, streams streams, s Snapshotter, cfg Config) *Hub {

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redisurl"
 )
 
 // entry is an entry of a queue's stream: the events of one script call.
@@ -55,27 +56,12 @@ const blockedReads = 10_000
 
 // openStreams returns the streams that rdb leads to. Blocked reads get connections of their own: each holds one all the
 // time, and in the pool of rdb as many queues as it has connections (20 on two cores) would leave none for anybody else.
-func openStreams(rdb redis.UniversalClient) redisStreams {
-	r := redisStreams{rdb: rdb, blocked: rdb}
-	switch rdb := rdb.(type) {
-	case *redis.Client:
-		options := *rdb.Options()
-		options.PoolSize, options.MinIdleConns, options.MaxActiveConns = blockedReads, 0, 0
-		r.blocked = redis.NewClient(&options)
-	case *redis.ClusterClient:
-		options := *rdb.Options()
-		options.PoolSize, options.MinIdleConns, options.MaxActiveConns = blockedReads, 0, 0
-		r.blocked = redis.NewClusterClient(&options)
-	}
-	return r
+func openStreams(rdb redis.UniversalClient) (redisStreams, error) {
+	blocked, err := redisurl.Clone(rdb, blockedReads)
+	return redisStreams{rdb, blocked}, err
 }
 
-func (r redisStreams) Close() error {
-	if r.blocked == r.rdb {
-		return nil
-	}
-	return r.blocked.Close()
-}
+func (r redisStreams) Close() error { return r.blocked.Close() }
 
 func (r redisStreams) Queues(ctx context.Context) ([]string, error) {
 	queues, err := r.rdb.SMembers(ctx, keys.Queues).Result()
