@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -14,6 +15,20 @@ import (
 
 type enqueueInput struct {
 	IdempotencyKey string `header:"Idempotency-Key" minLength:"1" maxLength:"255" doc:"Any text. For 24 hours a repeat with the same key and the same body, byte for byte, answers with the first task and makes no second one."`
+}
+
+// Resolve implements [huma.Resolver]. huma takes an empty header for none, and a client that sends one, such as from a
+// variable that is not set, would go without the protection that it has asked for.
+func (*enqueueInput) Resolve(ctx huma.Context) (errs []error) {
+	ctx.EachHeader(func(name, value string) {
+		if strings.EqualFold(name, "Idempotency-Key") && value == "" {
+			errs = append(errs, &huma.ErrorDetail{
+				Location: "header.Idempotency-Key",
+				Message:  "is empty, must have 1 to 255 characters; leave the header out to go without a key",
+			})
+		}
+	})
+	return errs
 }
 
 type enqueueOutput struct {

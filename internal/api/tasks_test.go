@@ -91,6 +91,7 @@ func TestRefusalsSayWhatAndWhere(t *testing.T) {
 		"no content type":     {goodTask, []string{"Content-Type", ""}, 415, "unsupported-media-type", nil},
 		"a form":              {goodTask, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "unsupported-media-type", []string{"header.Content-Type: must be application/json"}},
 		"another charset":     {goodTask, []string{"Content-Type", "application/json; charset=latin1"}, 415, "unsupported-media-type", nil},
+		"an empty key":        {goodTask, []string{"Idempotency-Key", ""}, 422, "invalid", []string{"header.Idempotency-Key: is empty, must have 1 to 255 characters; leave the header out to go without a key"}},
 		"a key without store": {goodTask, []string{"Idempotency-Key", "k"}, 422, "invalid", []string{"header.Idempotency-Key: is not supported by this server; give the task an id instead"}},
 	} {
 		t.Run(name, func(t *testing.T) {
