@@ -137,7 +137,7 @@ func (b bar) due() string {
 	if b.task.DueAt == nil || !b.task.DueAt.After(b.now) {
 		return "now"
 	}
-	return "in " + span(b.task.DueAt.Sub(b.now))
+	return until(*b.task.DueAt, b.now)
 }
 
 // clock is the elapsed time, minutes and seconds.
@@ -147,6 +147,15 @@ func (b bar) clock() string {
 		return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
 	}
 	return fmt.Sprintf("%d:%02d", s/60, s%60)
+}
+
+// until is a time to come: "in 4s", and beyond what anybody counts in days, "on 2031-05-17".
+func until(when, now time.Time) string {
+	const countable = 30 * 24 * time.Hour
+	if d := when.Sub(now); d <= countable {
+		return "in " + span(d)
+	}
+	return "on " + when.UTC().Format(time.DateOnly)
 }
 
 // span is a duration in its greatest unit that tells enough: 250ms, 4s, 3m, 5h, 12d.

@@ -84,6 +84,21 @@ func TestTheBarFitsEveryWidth(t *testing.T) {
 	}
 }
 
+func TestWhatIsFarOffHasADate(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	for when, want := range map[time.Time]string{
+		now.Add(4 * time.Second):                         "in 4s",
+		now.AddDate(0, 0, 30):                            "in 30d",
+		now.AddDate(0, 0, 31):                            "on 2026-02-01",
+		time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC): "on 9999-12-31",
+	} {
+		if got := until(when, now); got != want {
+			t.Errorf("%v is %q, want %q", when, got, want)
+		}
+	}
+}
+
 func TestSpansAreInTheirGreatestUnit(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{

@@ -64,6 +64,16 @@ func TestARoleThatIsConfiguredWronglySaysSo(t *testing.T) {
 	}
 }
 
+func TestNegativeDurationsAreRefusedAtTheirFlags(t *testing.T) {
+	t.Parallel()
+	r := do(t, "enqueue", "any", "--timeout=-5s", "--retention=-1m", "--delay=-1ms", "--unique-for=-1h", "--api-url", "http://127.0.0.1:1")
+	for _, want := range []string{"--timeout is -5s", "--retention is -1m0s", "--delay is -1ms", "--unique-for is -1h0m0s"} {
+		if r.code != 1 || !strings.Contains(r.err, want) {
+			t.Errorf("ends with %d, prints %q, want %q", r.code, r.err, want)
+		}
+	}
+}
+
 func TestWhereThereIsNoAPIItIsSaidWhatToDo(t *testing.T) {
 	t.Parallel()
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -79,7 +89,7 @@ func TestWhereThereIsNoAPIItIsSaidWhatToDo(t *testing.T) {
 	}))
 	t.Cleanup(page.Close)
 	for name, c := range map[string]struct{ url, want string }{
-		"nobody listens":         {"http://127.0.0.1:1", "is `seri dev` running?"},
+		"nobody listens":         {"http://127.0.0.1:1", "is `seri dev` running? If it has another address, set SERI_API_URL, or SERI_HTTP_ADDR here too"},
 		"no URL":                 {"localhost:8080", "must be a URL such as http://127.0.0.1:8080"},
 		"another program":        {page.URL, "does not answer as Seri's API does"},
 		"a balancer is alone":    {page.URL + "/away", "502 Bad Gateway"},

@@ -37,6 +37,9 @@ type enqueueCommand struct {
 }
 
 func (c *enqueueCommand) Run(ctx context.Context, std Streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	server, err := c.open()
 	if err != nil {
 		return err
@@ -68,6 +71,20 @@ func (c *enqueueCommand) Run(ctx context.Context, std Streams) error {
 		return err
 	}
 	return report(ended, std.Out)
+}
+
+// check says which durations cannot be, in the unit in which they were given: the API knows seconds only.
+func (c *enqueueCommand) check() error {
+	var errs []error
+	for _, flag := range []struct {
+		name  string
+		given *time.Duration
+	}{{"delay", &c.Delay}, {"timeout", &c.Timeout}, {"retention", c.Retention}, {"unique-for", &c.UniqueFor}} {
+		if flag.given != nil && *flag.given < 0 {
+			errs = append(errs, fmt.Errorf("--%s is %v, must not be negative", flag.name, *flag.given))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (c *enqueueCommand) queue() string {

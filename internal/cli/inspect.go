@@ -226,8 +226,8 @@ func total(n int64) string {
 
 // distance is a time as seen from now.
 func distance(when, now time.Time) string {
-	if d := when.Sub(now); d > 0 {
-		return "in " + span(d)
+	if when.After(now) {
+		return until(when, now)
 	}
 	return span(now.Sub(when)) + " ago"
 }

@@ -203,7 +203,7 @@ func (e *Unreachable) Error() string {
 	}
 	hint := "is SERI_API_URL right?"
 	if u, err := url.Parse(e.Base); err == nil && isLoopback(u.Hostname()) {
-		hint = "is `seri dev` running?"
+		hint = "is `seri dev` running? If it has another address, set SERI_API_URL, or SERI_HTTP_ADDR here too"
 	}
 	return fmt.Sprintf("the API at %s cannot be reached: %s; %s", e.Base, show(cause.Error()), hint)
 }
