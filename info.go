@@ -13,7 +13,7 @@ type Info struct {
 	Payload []byte
 	Headers map[string]string
 
-	Attempt    int // starts that ended in a failure of the handler, plus the running or successful one
+	Attempt    int // number of the newest attempt; 0: none has started. One that was handed back or lost its worker starts again under its number
 	MaxRetries int
 	Crashes    int // times that the task's worker vanished
 	Timeout    time.Duration

@@ -15,7 +15,7 @@ type Entry struct {
 // Registry lists every kind of key. Stock asynq clients, servers and inspectors write asynq's keys too.
 var Registry = []Entry{
 	{"asynq:queues", "set", "engine", "none: the registry of queues", false, "the names of all queues"},
-	{"asynq:{q}:t:<id>", "hash", "engine", "with the task: deleted after its retention", false, "a task: asynq's msg, state, pending_since, unique_key, group, result; Seri's fence, nonce, seq, enqueued, started, finished, retried, crashes, progress, owner, expires, reason, revoked"},
+	{"asynq:{q}:t:<id>", "hash", "engine", "with the task: deleted after its retention", false, "a task: asynq's msg, state, pending_since, unique_key, group, result; Seri's fence, nonce, seq, enqueued, started, finished, retried, attempt, crashes, progress, owner, expires, reason, revoked"},
 	{"asynq:{q}:pending", "list", "engine", "with its members", false, "IDs that may start; pushed left, popped right"},
 	{"asynq:{q}:active", "list", "engine", "with its members", false, "IDs that are leased"},
 	{"asynq:{q}:lease", "zset", "engine", "with its members", false, "leased IDs by expiry, Unix seconds with a fraction"},

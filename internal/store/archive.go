@@ -25,7 +25,7 @@ type Ending struct {
 func (s *Store) Archive(ctx context.Context, q keys.Queue, endings []Ending) ([]error, error) {
 	names := make([]string, 0, 6+len(endings))
 	names = append(names, q.Active(), q.Lease(), q.Archived(), q.Events(), q.Processed(), q.Failed())
-	args := make([]any, 0, 2+5*len(endings))
+	args := make([]any, 0, 2+6*len(endings))
 	args = append(args, q.TaskPrefix(), s.config.MaxEvents)
 	for _, e := range endings {
 		message := e.Lease.Message
@@ -35,7 +35,7 @@ func (s *Store) Archive(ctx context.Context, q keys.Queue, endings []Ending) ([]
 			kind = seri.EventRevoked
 		}
 		names = append(names, q.Task(e.Lease.ID()))
-		args = append(args, e.Lease.token(), e.Lease.Nonce, string(e.Reason), message.Encode(),
+		args = append(args, e.Lease.token(), e.Lease.Nonce, string(e.Reason), e.Lease.Attempt(), message.Encode(),
 			wire.EndedEvent(kind, e.Lease.about(), e.Lease.Attempt(), e.Reason, e.Error))
 	}
 	reply, err := s.run(ctx, archive, q, names, args...)

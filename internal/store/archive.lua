@@ -9,7 +9,8 @@
 -- KEYS[7…] the task hashes
 -- ARGV[1]  what precedes an ID in a task's key
 -- ARGV[2]  most entries of the events stream
--- ARGV[3…] per task: token, nonce, reason, asynq's message with the error, the event's JSON from "kind" on
+-- ARGV[3…] per task: token, nonce, reason, number of the attempt, asynq's message with the error, the event's JSON from
+--          "kind" on
 --
 -- Returns  for each task that was not changed three values: its place in the call; 2 if the caller had ended the lease
 --          before, 0 if the lease is lost; and the token on record, '0' if none
@@ -25,7 +26,7 @@ local last_failed_at = '\88' .. varint(now_s) -- field 11 of asynq's message
 local n = 0
 
 for i = 7, #KEYS do
-  local task, arg = KEYS[i], 5 * (i - 7) + 3
+  local task, arg = KEYS[i], 6 * (i - 7) + 3
   local record = call('HMGET', task, 'state', 'fence', 'nonce', 'seq', 'revoked')
   local status = holds(record, ARGV[arg], ARGV[arg + 1])
   if status == 1 then
@@ -33,13 +34,13 @@ for i = 7, #KEYS do
     end_lease(active, lease, id)
     stop_waiting(task)
     call('ZADD', archived, now_s, id)
-    call('HSET', task, 'msg', ARGV[arg + 3] .. last_failed_at, 'state', 'archived', 'reason', ARGV[arg + 2],
-      'finished', at, 'seq', seq)
+    call('HSET', task, 'msg', ARGV[arg + 4] .. last_failed_at, 'state', 'archived', 'reason', ARGV[arg + 2],
+      'attempt', ARGV[arg + 3], 'finished', at, 'seq', seq)
     settle_mark(task, record[5])
     if ARGV[arg + 2] == 'revoked' then
       release(task, id)
     end
-    event(seq, ARGV[arg + 4])
+    event(seq, ARGV[arg + 5])
     n = n + 1
   end
   if status ~= 1 then

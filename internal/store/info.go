@@ -20,7 +20,7 @@ import (
 
 // recordFields are the fields of a task's hash that [record.info] reads, in its order.
 var recordFields = []string{"msg", "state", "pending_since", "result", "seq", "enqueued", "started", "finished", "crashes",
-	"progress", "owner", "expires", "reason"}
+	"progress", "owner", "expires", "reason", "attempt"}
 
 // record is a task's hash, field by field as in recordFields; nil if absent.
 type record []any
@@ -51,7 +51,7 @@ func (r record) info(q keys.Queue, id string) seri.Info {
 	}
 	info := seri.Info{
 		ID: id, Type: m.Type, Queue: string(q), Owner: r.text(10), Payload: m.Payload, Headers: m.Headers,
-		Attempt: m.Retried, MaxRetries: m.MaxRetries, Crashes: int(r.int(8)),
+		Attempt: max(m.Retried, int(r.int(13))), MaxRetries: m.MaxRetries, Crashes: int(r.int(8)),
 		Timeout: time.Duration(m.Timeout) * time.Second, Retention: time.Duration(m.Retention) * time.Second,
 		Expires: r.millis(11), Error: m.LastError, EnqueuedAt: r.millis(5), StartedAt: r.millis(6), Seq: uint64(r.int(4)),
 	}
@@ -67,23 +67,20 @@ func (r record) info(q keys.Queue, id string) seri.Info {
 			info.Progress = &progress
 		}
 	}
+	// The message counts the attempts that were followed by a retry. One that ended otherwise (for good, handed back, with
+	// its worker) has left its number as attempt.
 	info.State, info.Reason = stateOf(r.text(1), seri.Reason(r.text(12)))
 	switch info.State {
 	case seri.Active:
-		info.Attempt++
+		info.Attempt = m.Retried + 1
 	case seri.Succeeded:
-		info.Attempt++
+		info.Attempt = m.Retried + 1
 		info.Result = []byte(r.text(3))
 		info.FinishedAt = r.millis(7)
 		if info.FinishedAt.IsZero() && m.CompletedAt != 0 {
 			info.FinishedAt = time.Unix(m.CompletedAt, 0)
 		}
-	case seri.Failed:
-		if info.Reason == seri.ReasonExhausted || info.Reason == seri.ReasonPermanent {
-			info.Attempt++ // the last one is not among the retried
-		}
-		info.FinishedAt = r.millis(7)
-	case seri.Revoked:
+	case seri.Failed, seri.Revoked:
 		info.FinishedAt = r.millis(7)
 	}
 	return info

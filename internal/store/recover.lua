@@ -37,7 +37,7 @@ end
 
 local function take_back(id)
   local task = prefix .. id
-  local record = redis.pcall('HMGET', task, 'msg', 'state', 'seq', 'owner', 'revoked', 'crashes')
+  local record = redis.pcall('HMGET', task, 'msg', 'state', 'seq', 'owner', 'revoked', 'crashes', 'retried')
   end_lease(active, lease, id)
   if not record[1] then
     call('DEL', task)
@@ -49,6 +49,7 @@ local function take_back(id)
   taken = taken + 1
   local seq, head = after(record[3]), about(id, record[1], record[4])
   call('HDEL', task, 'nonce', 'progress')
+  call('HSET', task, 'attempt', after(record[7] or '0'))
   stop_waiting(task)
   if record[5] then
     settle_mark(task, record[5])

@@ -71,7 +71,7 @@ func TestRecoverGivesATaskUpAsPoisonAtTheThirdCrash(t *testing.T) {
 		if wait := last.Data.Due.Sub(last.Time); last.Data.Reason != seri.ReasonCrashed || wait < 500*time.Millisecond || wait > time.Second {
 			s.t.Errorf("event %+v: want a back-off between 0.5 s and 1 s", last)
 		}
-		if info := s.info("t1"); info.State != seri.Retrying || info.Reason != seri.ReasonCrashed || info.Attempt != 0 || info.Crashes != 2 || !info.DueAt.Equal(last.Data.Due) {
+		if info := s.info("t1"); info.State != seri.Retrying || info.Reason != seri.ReasonCrashed || info.Attempt != 1 || info.Crashes != 2 || !info.DueAt.Equal(last.Data.Due) {
 			s.t.Errorf("info %+v", info)
 		}
 		s.come("t1")

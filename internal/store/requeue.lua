@@ -21,14 +21,14 @@ local replies, since = {}, digits(now_us) .. '000'
 
 for i = 5, #KEYS do
   local task, arg = KEYS[i], 3 * (i - 5) + 3
-  local record = call('HMGET', task, 'state', 'fence', 'nonce', 'seq')
+  local record = call('HMGET', task, 'state', 'fence', 'nonce', 'seq', 'retried')
   local status = holds(record, ARGV[arg], ARGV[arg + 1])
   if status == 1 then
     local id, seq = string.sub(task, prefix + 1), after(record[4])
     end_lease(active, lease, id)
     stop_waiting(task)
     call('RPUSH', pending, id)
-    call('HSET', task, 'state', 'pending', 'pending_since', since, 'seq', seq)
+    call('HSET', task, 'state', 'pending', 'pending_since', since, 'attempt', after(record[5] or '0'), 'seq', seq)
     event(seq, ARGV[arg + 2])
   end
   if status ~= 1 then

@@ -37,6 +37,7 @@ for i = 10, #KEYS do
     local msg, head = ARGV[arg + 3] .. last_failed_at, ARGV[arg + 4]
     end_lease(active, lease, id)
     stop_waiting(task)
+    call('HINCRBY', task, 'retried', 1) -- as the message says
     if record[5] then
       call('ZADD', archived, now_s, id)
       call('HSET', task, 'msg', msg, 'state', 'archived', 'reason', 'revoked', 'finished', at, 'seq', seq)
@@ -48,7 +49,6 @@ for i = 10, #KEYS do
       call('ZADD', retry, digits(math.ceil(when / 1000)), id)
       call('ZADD', due, digits(when), id)
       call('HSET', task, 'msg', msg, 'state', 'retry', 'seq', seq)
-      call('HINCRBY', task, 'retried', 1)
       event(seq, '"kind":"retrying",' .. head .. ',"data":{"due":' .. digits(when) .. ',' .. ARGV[arg + 5] .. '}')
     end
     n = n + 1

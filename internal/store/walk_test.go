@@ -331,8 +331,16 @@ func (w *walk) look() {
 			w.t.Errorf("%s holds %v, the model says %v", name, got[name], want[name])
 		}
 	}
-	last := make(map[string]seri.Event)
+	last, started := make(map[string]seri.Event), make(map[string]int)
 	for _, e := range w.events() {
+		switch {
+		case e.Seq == 1:
+			started[e.Task] = 0
+		case e.Kind == seri.EventStarted:
+			started[e.Task] = e.Data.Attempt
+		case e.Kind == seri.EventSucceeded && w.tasks[e.Task].state != "completed":
+			delete(started, e.Task) // run again by an operator: not counted until it starts
+		}
 		before := last[e.Task]
 		if e.Seq == 1 && before.Kind.Terminal() { // the task was deleted, and its ID used again
 			before = seri.Event{}
@@ -344,5 +352,12 @@ func (w *walk) look() {
 			w.t.Errorf("task %s: %q follows %q", e.Task, e.Kind, before.Kind)
 		}
 		last[e.Task] = e
+	}
+	infos, err := w.Infos(w.ctx(), w.q, slices.Collect(maps.Keys(w.tasks))...)
+	w.must(nil, err)
+	for _, info := range infos {
+		if attempt, ok := started[info.ID]; ok && info.Attempt != attempt {
+			w.t.Errorf("task %s is %s at attempt %d, the events say %d", info.ID, info.State, info.Attempt, attempt)
+		}
 	}
 }
