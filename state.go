@@ -51,4 +51,6 @@ const (
 	ReasonNoWorker Reason = "no_worker"
 	// ReasonCrashed: retrying, because the worker that ran the task vanished.
 	ReasonCrashed Reason = "crashed"
+	// ReasonAggregating: pending, in an aggregation group of a stock client. Only stock servers run groups.
+	ReasonAggregating Reason = "aggregating"
 )

@@ -97,8 +97,10 @@ func stateOf(asynq string, reason seri.Reason) (seri.State, seri.Reason) {
 	switch asynq {
 	case "scheduled":
 		return seri.Scheduled, only(seri.ReasonNoWorker)
-	case "pending", "aggregating":
+	case "pending":
 		return seri.Pending, ""
+	case "aggregating":
+		return seri.Pending, seri.ReasonAggregating
 	case "active":
 		return seri.Active, ""
 	case "retry":

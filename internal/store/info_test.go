@@ -6,6 +6,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/store"
+	"github.com/seri-queue/seri/internal/wire"
 )
 
 func TestARecordThatCannotBeReadDoesNotHideTheOthers(t *testing.T) {
@@ -97,6 +98,17 @@ func TestTheAttemptOnRecordIsThatOfTheLastStart(t *testing.T) {
 			if e.Data.Attempt > c.want {
 				s.t.Errorf("the event %s says attempt %d", e.Kind, e.Data.Attempt)
 			}
+		}
+	})
+}
+
+func TestATaskInAnAggregationGroupSaysWhatItWaitsFor(t *testing.T) {
+	each(t, func(s *scene) {
+		m := wire.Message{Type: "mail:send", ID: "t1", Queue: string(s.q)}
+		s.rdb.HSet(s.ctx(), s.q.Task("t1"), "msg", m.Encode(), "state", "aggregating", "group", "g")
+
+		if info := s.info("t1"); info.State != seri.Pending || info.Reason != seri.ReasonAggregating {
+			s.t.Errorf("state %s, reason %q", info.State, info.Reason)
 		}
 	})
 }

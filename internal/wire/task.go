@@ -14,7 +14,7 @@ type Task struct {
 	Queue  string      `json:"queue" example:"default"`
 	Owner  string      `json:"owner,omitempty" doc:"The label by which tasks can be watched." example:"user:42"`
 	State  seri.State  `json:"state" enum:"scheduled,pending,active,retrying,succeeded,failed,revoked"`
-	Reason seri.Reason `json:"reason,omitempty" enum:"exhausted,permanent,poison,archived,revoked,expired,no_worker,crashed" doc:"Why the task has ended or waits, where the state alone does not say."`
+	Reason seri.Reason `json:"reason,omitempty" enum:"exhausted,permanent,poison,archived,revoked,expired,no_worker,crashed,aggregating" doc:"Why the task has ended or waits, where the state alone does not say."`
 
 	Payload       json.RawMessage   `json:"payload,omitempty" doc:"The arguments."`
 	PayloadBase64 []byte            `json:"payload_base64,omitempty" doc:"The arguments of a task whose payload is not JSON."`
