@@ -114,7 +114,7 @@ func everyState(f *fake) {
 	add(seri.Info{Type: "csv.profile", State: seri.Succeeded, Result: []byte(`{"rows":1204,"columns":[
 		{"name":"city","type":"string","nulls":0,"distinct":1190,"min":"Aachen","max":"Zürich","top":[{"value":"San José","count":4},{"value":"Valencia","count":3}]},
 		{"name":"country","type":"string","nulls":2,"distinct":128,"min":"Albania","max":"Zimbabwe","top":[{"value":"India","count":104},{"value":"China","count":98}]},
-		{"name":"population","type":"integer","nulls":31,"distinct":1150,"min":10231,"max":37400068,"mean":812345.5,"top":[{"value":"120000","count":5}]}]}`)})
+		{"name":"population","type":"integer","nulls":31,"distinct":1150,"min":"10231","max":"37400068","mean":812345.5,"top":[{"value":"120000","count":5}]}]}`)})
 	add(seri.Info{Type: "http.request", State: seri.Retrying, Attempt: 3, Error: "call https://api.example.org/hook: 503 Service Unavailable", DueAt: now.Add(95 * time.Second)})
 	add(seri.Info{Type: "image.thumbnail", State: seri.Failed, Reason: seri.ReasonPermanent, Error: "decode image: the image has 412 megapixels, the limit is 100", Payload: []byte(`{"source":"https://example.org/huge.png","sizes":[640]}`)})
 	add(seri.Info{Type: "csv.profile", State: seri.Scheduled, DueAt: now.Add(2 * time.Hour)})

@@ -99,12 +99,23 @@ function isNumeric(column) {
 }
 
 function drawColumn(column) {
-  const values = [column.type, column.nulls, column.distinct, column.min, column.max, column.mean];
+  const bound = isNumberType(column.type) ? numeral : (value) => value;
+  const values = [column.type, column.nulls, column.distinct, bound(column.min), bound(column.max), column.mean];
   return make("tr", {},
     make("th", { scope: "row", text: cell(column.name) }),
     ...values.map((value, n) => make("td", { class: isNumeric(n + 1) ? "number" : "", text: cell(value) })),
     make("td", {}, ...drawTop(column.top)),
   );
+}
+
+function isNumberType(type) {
+  return type === "integer" || type === "number";
+}
+
+// A number as it stands in the file, of any size, with its thousands set apart and no digit lost: "1234567.125".
+function numeral(value) {
+  if (typeof value !== "string") return value;
+  return value.replace(/^([+-]?)(\d{1,60})(?=\.\d+$|$)/, (_, sign, digits) => sign + number(BigInt(digits)));
 }
 
 function drawTop(top) {
