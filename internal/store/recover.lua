@@ -57,7 +57,11 @@ local function take_back(id)
     bury(task, id, seq, head, 'revoked', 'revoked', '')
     return
   end
-  local crashes = number(record[6]) + 1
+  local crashes = number(record[6])
+  if crashes >= most then -- it was poison, and an operator runs it again: a new life
+    crashes = 0
+  end
+  crashes = crashes + 1
   call('HSET', task, 'crashes', digits(crashes))
   if crashes >= most then
     poison = poison + 1

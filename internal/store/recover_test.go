@@ -101,6 +101,30 @@ func TestRecoverGivesATaskUpAsPoisonAtTheThirdCrash(t *testing.T) {
 	})
 }
 
+// An operator who has mended a poison task and runs it again gives it a new life, not one crash.
+func TestThePoisonTaskThatIsRunAgainCountsItsCrashesAnew(t *testing.T) {
+	each(t, func(s *scene) {
+		s.start("t1")
+		s.rdb.HSet(s.ctx(), s.q.Task("t1"), "crashes", policy.Max-1)
+		s.lapse("t1")
+		if r := s.recover(); r.Poison != 1 {
+			s.t.Fatalf("recovered %+v", r)
+		}
+		s.rdb.ZRem(s.ctx(), s.q.Archived(), "t1") // as asynq's Inspector.RunTask
+		s.rdb.LPush(s.ctx(), s.q.Pending(), "t1")
+		s.rdb.HSet(s.ctx(), s.q.Task("t1"), "state", "pending")
+		s.lease()
+		s.lapse("t1")
+
+		r := s.recover()
+
+		s.stands("t1", "pending")
+		if info := s.info("t1"); r.Poison != 0 || info.Crashes != 1 {
+			s.t.Errorf("recovered %+v, info %+v", r, info)
+		}
+	})
+}
+
 func TestTheBackOffAfterCrashesGrowsAndIsBounded(t *testing.T) {
 	eachCase(t, map[string]struct {
 		crashes   string // so far

@@ -177,7 +177,7 @@ func (w *walk) crash() {
 		m.state, m.revoked = "archived", false
 		return
 	}
-	m.crashes++
+	m.crashes = m.crashes%policy.Max + 1 // one that was poison and is run again counts anew
 	switch {
 	case m.crashes >= policy.Max:
 		m.state = "archived"
