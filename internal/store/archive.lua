@@ -17,7 +17,7 @@
 --
 -- Guarantees that of all holders of a task at most one ends it. The uniqueness lock stays until its term is over, as with
 -- asynq, but that of a revoked task goes. Runs when Redis is out of memory.
--- Trimming the archive is not done here but by trim, in bounded steps.
+-- Trimming the archive is not done here but by purge, in bounded steps.
 
 local active, lease, archived, stream, processed, failed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local prefix, maxlen = #ARGV[1], ARGV[2]
@@ -42,8 +42,7 @@ for i = 7, #KEYS do
     end
     event(seq, ARGV[arg + 5])
     n = n + 1
-  end
-  if status ~= 1 then
+  else
     refuse(i - 6, status, record)
   end
 end

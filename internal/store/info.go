@@ -177,8 +177,9 @@ func (s *Store) Info(ctx context.Context, q keys.Queue, id string) (seri.Info, e
 	return infos[0], nil
 }
 
-// Stored reports whether the task on record under m's ID is m: the same type, payload and terms. A producer whose reply
-// was lost learns from it that its own task is the one it conflicts with.
+// Stored reports whether the task on record under m's ID is m, as far as asynq's message tells: type, payload, headers,
+// MaxRetries, Timeout, Retention, Deadline and the uniqueness lock. ETA, Expires and Owner are not compared, nor is what
+// attempts have added since. A producer whose reply was lost learns from it that its own task is the one it conflicts with.
 func (s *Store) Stored(ctx context.Context, q keys.Queue, m seri.Message) (bool, error) {
 	encoded, err := s.rdb.HGet(ctx, q.Task(m.ID), "msg").Result()
 	if errors.Is(err, redis.Nil) {

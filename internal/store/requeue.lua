@@ -12,12 +12,11 @@
 -- Returns  for each task that was not changed three values: its place in the call; 2 if the caller had ended the lease
 --          before, 0 if the lease is lost; and the token on record, '0' if none
 --
--- Guarantees that of all holders of a task only the newest hands it back. Runs when Redis is
--- out of memory.
+-- Guarantees that of all holders of a task only the newest hands it back. Runs when Redis is out of memory.
 
 local active, lease, pending, stream = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local prefix, maxlen = #ARGV[1], ARGV[2]
-local replies, since = {}, digits(now_us) .. '000'
+local since = digits(now_us) .. '000'
 
 for i = 5, #KEYS do
   local task, arg = KEYS[i], 3 * (i - 5) + 3
@@ -30,8 +29,7 @@ for i = 5, #KEYS do
     call('RPUSH', pending, id)
     call('HSET', task, 'state', 'pending', 'pending_since', since, 'attempt', after(record[5] or '0'), 'seq', seq)
     event(seq, ARGV[arg + 2])
-  end
-  if status ~= 1 then
+  else
     refuse(i - 4, status, record)
   end
 end

@@ -52,8 +52,7 @@ for i = 10, #KEYS do
       event(seq, '"kind":"retrying",' .. head .. ',"data":{"due":' .. digits(when) .. ',' .. ARGV[arg + 5] .. '}')
     end
     n = n + 1
-  end
-  if status ~= 1 then
+  else
     refuse(i - 9, status, record)
   end
 end
