@@ -1,7 +1,9 @@
 package api
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -20,7 +22,7 @@ func (s *server) addLive(api huma.API, table *routes) {
 
 	if s.config.Events != nil {
 		table.Handle("GET /v1/events", s.config.Events)
-		responses := answers(200, "A stream that does not end by itself", nil, 422, 503)
+		responses := answers(200, "A stream that does not end by itself", nil, 404, 422, 503)
 		responses["200"].Content = map[string]*huma.MediaType{"text/event-stream": {
 			Schema:  &huma.Schema{Type: huma.TypeString},
 			Example: exampleFrame,
@@ -35,7 +37,7 @@ func (s *server) addLive(api huma.API, table *routes) {
 	}
 	if s.config.WebSocket != nil {
 		table.Handle("GET /v1/ws", s.config.WebSocket)
-		responses := answers(101, "The connection is a WebSocket from here on; every message is one CloudEvent", nil, 422, 503)
+		responses := answers(101, "The connection is a WebSocket from here on; every message is one CloudEvent", nil, 403, 404, 422, 426, 503)
 		responses["101"].Content = map[string]*huma.MediaType{}
 		describe(api, &huma.Operation{
 			OperationID: "watchEvents", Method: http.MethodGet, Path: "/v1/ws", Tags: []string{"Live"},
@@ -45,6 +47,26 @@ func (s *server) addLive(api huma.API, table *routes) {
 			Responses:   responses,
 		})
 	}
+}
+
+// LiveProblem answers a request to a live endpoint that is refused before its stream begins, as the rest of the API would.
+// faults say what is wrong by place, such as "query.task": "is empty"; detail is used if there are none.
+func LiveProblem(w http.ResponseWriter, _ *http.Request, status int, detail string, faults map[string]string) {
+	if len(faults) > 0 {
+		var list []Fault
+		for _, place := range slices.Sorted(maps.Keys(faults)) {
+			list = append(list, newFault(place, nil, faults[place]))
+		}
+		invalid(list).write(w)
+		return
+	}
+	kind := kindInternal
+	for _, k := range []*problemKind{kindCrossOrigin, kindNotFound, kindMethod, kindUpgrade, kindInvalid, kindUnavailable} {
+		if k.status == status {
+			kind = k
+		}
+	}
+	kind.problem(detail).write(w)
 }
 
 // describe documents an operation that huma does not serve.

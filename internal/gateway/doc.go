@@ -10,8 +10,9 @@
 // there is no snapshot: the first frame is the first event after the cursor. The cursor of each frame is its attribute
 // "cursor"; in SSE it is also the event's id.
 //
-// Before the stream begins, faults are answered as problem+json (RFC 9457): 400 for what is wrong with the request, 403
-// for a foreign Origin, 404 for a task that does not exist, 503 with Retry-After when Redis cannot be read.
+// Before the stream begins, faults are answered as problem+json (RFC 9457): 422 for parameters that are wrong, with the
+// place of each, 403 for a foreign Origin, 404 for a task that does not exist, 426 for a request at the WebSocket that does
+// not ask properly for one, 503 with Retry-After when Redis cannot be read or the gateway does not run.
 //
 // # End
 //

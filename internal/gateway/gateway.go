@@ -33,8 +33,10 @@ type Config struct {
 	Retry time.Duration
 	// Spread is the time over which clients are asked to come back when the gateway stops. Default: 5 s.
 	Spread time.Duration
-	// Problem writes the answer to a request that is refused before its stream begins. Default: problem+json.
-	Problem func(w http.ResponseWriter, r *http.Request, status int, detail string)
+	// Problem writes the answer to a request that is refused before its stream begins. The status is 403, 404, 405, 422,
+	// 426, 500 or 503. faults, of a 422 only, say what is wrong by place, such as "query.task": "is empty"; then
+	// detail is empty. Default: a problem of RFC 9457 without a type.
+	Problem func(w http.ResponseWriter, r *http.Request, status int, detail string, faults map[string]string)
 	// Logger receives the gateway's log. Default: [slog.Default].
 	Logger *slog.Logger
 }
@@ -94,7 +96,10 @@ func New(hub *events.Hub, cfg Config) (*Gateway, error) {
 		Subprotocols:    []string{subprotocol},
 		CheckOrigin:     g.allowsOrigin,
 		Error: func(w http.ResponseWriter, r *http.Request, status int, reason error) {
-			g.cfg.Problem(w, r, status, reason.Error())
+			if status == http.StatusBadRequest { // it asks for an upgrade, but not for one that can be made
+				status = http.StatusUpgradeRequired
+			}
+			g.cfg.Problem(w, r, status, reason.Error(), nil)
 		},
 	}
 	return g, nil

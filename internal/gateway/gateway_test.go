@@ -198,13 +198,16 @@ func TestBadRequestsAreRefusedBeforeTheStream(t *testing.T) {
 			status int
 			detail string
 		}{
-			"a parameter that is not known": {"tasks=a", 400, "not known"},
-			"a parameter given twice":       {"task=a&task=b", 400, "2 times"},
-			"an empty parameter":            {"task=", 400, "empty"},
-			"a huge parameter":              {"task=" + strings.Repeat("x", 600), 400, "600 bytes"},
-			"a malformed query":             {"task=%zz", 400, "malformed"},
-			"a malformed cursor":            {"after=yesterday", 400, "cursor"},
-			"a cursor of an unnamed queue":  {"after=1-0:0", 400, "which"},
+			"a parameter that is not known": {"tasks=a", 422, "not known"},
+			"a parameter given twice":       {"task=a&task=b", 422, "2 times"},
+			"an empty parameter":            {"task=", 422, "empty"},
+			"a huge parameter":              {"task=" + strings.Repeat("x", 600), 422, "600 bytes"},
+			"two faults":                    {"tasks=a&task=", 422, `"location":"query.tasks"`},
+			"the place of a fault":          {"owner=", 422, `{"message":"is empty","location":"query.owner"}`},
+			"more faults than are told":     {"a&b&c&d&e&f&g&h&i&j&k", 422, `"location":"query.j"}]}`},
+			"a malformed query":             {"task=%zz", 422, "malformed"},
+			"a malformed cursor":            {"after=yesterday", 422, "cursor"},
+			"a cursor of an unnamed queue":  {"after=1-0:0", 422, "which"},
 			"a task that is not there":      {"task=nobody", 404, "nobody"},
 			"a Redis that does not answer":  {"task=broken", 503, "at the moment"},
 		} {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -28,54 +29,66 @@ type request struct {
 	after  events.Cursor
 }
 
-// parse reads a request's parameters. lastEventID is that header, or empty.
-func parse(rawQuery, lastEventID string) (request, error) {
+// maxFaults bounds how many faults of a request are told.
+const maxFaults = 10
+
+// faults say what is wrong with a request, by place: "query.task": "is empty".
+type faults map[string]string
+
+// parse reads a request's parameters. lastEventID is that header, or empty. It returns its faults.
+func parse(rawQuery, lastEventID string) (request, faults) {
 	query, err := url.ParseQuery(rawQuery)
 	if err != nil {
-		return request{}, fmt.Errorf("the query is malformed: %w", err)
+		return request{}, faults{"query": "is malformed: " + err.Error()}
 	}
 	var r request
-	after := ""
+	after, source, wrong := "", "query.after", faults{}
 	fields := map[string]*string{
 		"task": &r.filter.Task, "owner": &r.filter.Owner, "queue": &r.filter.Queue, "type": &r.filter.Type, "after": &after,
 	}
-	for name, values := range query {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if len(wrong) == maxFaults {
+			break
+		}
+		values := query[name]
 		field, known := fields[name]
+		place := fmt.Sprintf("query.%.60s", name)
 		switch {
 		case !known:
-			return request{}, fmt.Errorf("parameter %.60q is not known; there are task, owner, queue, type and after", name)
+			wrong[place] = "is not known; there are task, owner, queue, type and after"
 		case len(values) > 1:
-			return request{}, fmt.Errorf("parameter %q is given %d times", name, len(values))
+			wrong[place] = fmt.Sprintf("is given %d times", len(values))
 		case values[0] == "":
-			return request{}, fmt.Errorf("parameter %q is empty", name)
+			wrong[place] = "is empty"
 		case name != "after" && len(values[0]) > maxParameter:
-			return request{}, fmt.Errorf("parameter %q has %d bytes, at most %d are allowed", name, len(values[0]), maxParameter)
+			wrong[place] = fmt.Sprintf("has %d bytes, at most %d are allowed", len(values[0]), maxParameter)
+		default:
+			*field = values[0]
 		}
-		*field = values[0]
 	}
-	source := `parameter "after"`
 	if lastEventID != "" {
-		after, source = lastEventID, "header Last-Event-ID"
+		after, source = lastEventID, "header.Last-Event-ID"
 	}
 	if after != "" {
 		r.resume = true
 		if r.after, err = events.ParseCursor(after, r.filter.Queue); err != nil {
-			return request{}, fmt.Errorf("%s: %w", source, err)
+			wrong[source] = "is not usable: " + err.Error()
 		}
 	}
-	return r, nil
+	return r, wrong
 }
 
 // subscribe begins the subscription that a request asks for, or answers the request with what is wrong.
 func (g *Gateway) subscribe(w http.ResponseWriter, r *http.Request, lastEventID string) (*events.Subscription, bool) {
-	asked, err := parse(r.URL.RawQuery, lastEventID)
-	if err != nil {
-		g.cfg.Problem(w, r, http.StatusBadRequest, err.Error())
+	asked, wrong := parse(r.URL.RawQuery, lastEventID)
+	if len(wrong) > 0 {
+		g.cfg.Problem(w, r, http.StatusUnprocessableEntity, "", wrong)
 		return nil, false
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), subscribeTimeout)
 	defer cancel()
 	var s *events.Subscription
+	var err error
 	if asked.resume {
 		s, err = g.hub.Resume(ctx, asked.filter, asked.after)
 	} else {
@@ -85,9 +98,9 @@ func (g *Gateway) subscribe(w http.ResponseWriter, r *http.Request, lastEventID 
 	case err == nil:
 		return s, true
 	case errors.Is(err, seri.ErrNotFound):
-		g.cfg.Problem(w, r, http.StatusNotFound, fmt.Sprintf("There is no task %q, or no longer.", asked.filter.Task))
+		g.cfg.Problem(w, r, http.StatusNotFound, fmt.Sprintf("There is no task %q, or no longer.", asked.filter.Task), nil)
 	case errors.Is(err, events.ErrTooManyQueues):
-		g.cfg.Problem(w, r, http.StatusBadRequest, err.Error())
+		g.cfg.Problem(w, r, http.StatusUnprocessableEntity, "", faults{"query.queue": "is missing: " + err.Error()})
 	case r.Context().Err() != nil: // the client has gone
 	default:
 		g.cfg.Logger.WarnContext(r.Context(), "could not begin a stream", "error", err)
@@ -98,18 +111,27 @@ func (g *Gateway) subscribe(w http.ResponseWriter, r *http.Request, lastEventID 
 
 func (g *Gateway) unavailable(w http.ResponseWriter, r *http.Request, detail string) {
 	w.Header().Set("Retry-After", fmt.Sprint(1+int(g.comeBack()/time.Second)))
-	g.cfg.Problem(w, r, http.StatusServiceUnavailable, detail)
+	g.cfg.Problem(w, r, http.StatusServiceUnavailable, detail, nil)
 }
 
 // writeProblem answers with an RFC 9457 problem.
-func writeProblem(w http.ResponseWriter, _ *http.Request, status int, detail string) {
+func writeProblem(w http.ResponseWriter, _ *http.Request, status int, detail string, wrong map[string]string) {
+	type fault struct {
+		Message  string `json:"message"`
+		Location string `json:"location"`
+	}
+	var list []fault
+	for _, place := range slices.Sorted(maps.Keys(wrong)) {
+		list = append(list, fault{wrong[place], place})
+	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(struct { // nobody is left to tell if this fails
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Detail string `json:"detail"`
-	}{http.StatusText(status), status, detail})
+		Title  string  `json:"title"`
+		Status int     `json:"status"`
+		Detail string  `json:"detail,omitempty"`
+		Errors []fault `json:"errors,omitempty"`
+	}{http.StatusText(status), status, detail, list})
 }
 
 // allowsOrigin decides by the Origin header whether a page may open a WebSocket: that of a page cannot be forged, and

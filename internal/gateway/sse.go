@@ -16,7 +16,7 @@ func (g *Gateway) SSE() http.Handler { return http.HandlerFunc(g.serveSSE) }
 func (g *Gateway) serveSSE(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
-		g.cfg.Problem(w, r, http.StatusMethodNotAllowed, "Events are read by GET.")
+		g.cfg.Problem(w, r, http.StatusMethodNotAllowed, "Events are read by GET.", nil)
 		return
 	}
 	running, done, ok := g.open()

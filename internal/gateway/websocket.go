@@ -33,11 +33,11 @@ func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	if !websocket.IsWebSocketUpgrade(r) {
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Connection", "Upgrade")
-		g.cfg.Problem(w, r, http.StatusUpgradeRequired, "This is a WebSocket; for Server-Sent Events see /v1/events.")
+		g.cfg.Problem(w, r, http.StatusUpgradeRequired, "This is a WebSocket; for Server-Sent Events see /v1/events.", nil)
 		return
 	}
 	if !g.allowsOrigin(r) { // the upgrader would ask too, but only after the subscription was made
-		g.cfg.Problem(w, r, http.StatusForbidden, "Pages of this origin may not open a WebSocket here.")
+		g.cfg.Problem(w, r, http.StatusForbidden, "Pages of this origin may not open a WebSocket here.", nil)
 		return
 	}
 	running, done, ok := g.open()

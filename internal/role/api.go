@@ -163,7 +163,7 @@ func (s *Serve) parts(listener net.Listener, rdb redis.UniversalClient, config a
 	if err != nil {
 		return nil, err
 	}
-	live, err := gateway.New(hub, gateway.Config{Origins: s.AllowedOrigins, Logger: logger})
+	live, err := gateway.New(hub, gateway.Config{Origins: s.AllowedOrigins, Problem: api.LiveProblem, Logger: logger})
 	if err != nil {
 		return nil, err
 	}
