@@ -20,9 +20,10 @@ export function bytes(n) {
   }
 }
 
-/** A length of time in milliseconds: "0.4 s", "12 s", "3 min 5 s", "2 h 4 min", "3 d". */
+/** A length of time in milliseconds: "25 ms", "1.4 s", "12 s", "3 min 5 s", "2 h 4 min", "3 d". */
 export function duration(ms) {
   ms = Math.max(0, ms);
+  if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 9950) return `${(ms / 1000).toFixed(1)} s`;
   const s = Math.round(ms / 1000);
   if (s < 60) return `${s} s`;
