@@ -57,7 +57,7 @@ func answerHeaders(next http.Handler) http.Handler {
 }
 
 // elsewhere answers what no route takes: 405 if another method would be taken at this path, otherwise 404 or, outside
-// of /v1, the page.
+// of /v1, the page. A program, which does not accept HTML, gets a problem for what the page does not have either.
 func (t *routes) elsewhere(page http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if allowed := t.methods(r); len(allowed) > 0 {
@@ -67,15 +67,51 @@ func (t *routes) elsewhere(page http.Handler) http.Handler {
 			})).ServeHTTP(w, r)
 			return
 		}
-		if page != nil {
-			page.ServeHTTP(w, r)
+		if page == nil {
+			noRoute(w, r)
 			return
 		}
-		answerHeaders(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			kindNoRoute.problem("no route matches " + quote(r.URL.Path) + "; GET /openapi.json lists them").write(w)
-		})).ServeHTTP(w, r)
+		if !strings.Contains(strings.Join(r.Header.Values("Accept"), ","), "text/html") { // a program
+			w = &pageWriter{ResponseWriter: w, r: r}
+		}
+		page.ServeHTTP(w, r)
 	})
 }
+
+func noRoute(w http.ResponseWriter, r *http.Request) {
+	answerHeaders(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		kindNoRoute.problem("no route matches " + quote(r.URL.Path) + "; GET /openapi.json lists them").write(w)
+	})).ServeHTTP(w, r)
+}
+
+// pageWriter replaces the page's 404, which is for people, by a problem.
+type pageWriter struct {
+	http.ResponseWriter
+	r        *http.Request
+	replaced bool
+}
+
+func (w *pageWriter) WriteHeader(status int) {
+	if status != http.StatusNotFound {
+		w.ResponseWriter.WriteHeader(status)
+		return
+	}
+	w.replaced = true
+	for _, name := range []string{"Content-Length", "Content-Encoding", "ETag", "Last-Modified"} {
+		w.Header().Del(name) // of the body that is not sent
+	}
+	noRoute(w.ResponseWriter, w.r)
+}
+
+func (w *pageWriter) Write(b []byte) (int, error) {
+	if w.replaced {
+		return len(b), nil
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap serves [http.ResponseController].
+func (w *pageWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // methods lists the methods that some route takes at the path of r.
 func (t *routes) methods(r *http.Request) []string {

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/fstest"
 )
 
 func TestWhatNoRouteTakesIsAProblem(t *testing.T) {
@@ -65,6 +66,25 @@ func TestThePageServesWhatIsNoRoute(t *testing.T) {
 	}
 	if w := do(server, "POST", "/healthz", ""); w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("POST /healthz reached the page: %s", w.Body)
+	}
+}
+
+func TestAPathThatThePageLacksIsAProblemForPrograms(t *testing.T) {
+	t.Parallel()
+	page := http.FileServerFS(fstest.MapFS{"app.js": {Data: []byte("script")}})
+	server := newServer(t, Config{Tasks: &fakeTasks{}, Web: page})
+
+	for _, accept := range []string{"", "*/*", "application/json"} {
+		w := do(server, "GET", "/tasks", "", "Accept", accept)
+		if p := problemOf(t, w); w.Code != 404 || p.Type != "/problems/no-route" {
+			t.Errorf("Accept %q: %d %s", accept, w.Code, w.Body)
+		}
+		if w := do(server, "GET", "/app.js", "", "Accept", accept); w.Code != 200 || w.Body.String() != "script" {
+			t.Errorf("a file of the page, Accept %q: %d %s", accept, w.Code, w.Body)
+		}
+	}
+	if w := do(server, "GET", "/tasks", "", "Accept", "text/html,*/*;q=0.8"); w.Code != 404 || w.Header().Get("Content-Type") != "text/plain; charset=utf-8" {
+		t.Errorf("a browser got %d %v", w.Code, w.Header())
 	}
 }
 
