@@ -110,8 +110,8 @@ func TestAStoppedWorkerHandsBackAtOnce(t *testing.T) {
 			w.t.Errorf("the handler's context ended with %v", cause)
 		}
 		info, err := w.Task(w.ctx, w.queue, ticket.ID)
-		if err != nil || info.State != seri.Pending || info.Attempt != 0 || info.Crashes != 0 {
-			w.t.Errorf("after the stop: %+v, %v; want it pending, with no attempt counted", info, err)
+		if err != nil || info.State != seri.Pending || info.Attempt != 1 || info.Crashes != 0 {
+			w.t.Errorf("after the stop: %+v, %v; want it pending, and its next attempt to be the first again", info, err)
 		}
 		b.release <- "done"
 		w.work(worker.Config{}, b.handler())
