@@ -21,13 +21,13 @@ type enqueueCommand struct {
 	Type string `arg:"" help:"What to run; \"seri inspect\" lists what workers can."`
 	JSON string `arg:"" name:"json" optional:"" default:"{}" help:"The arguments as JSON, @FILE, or - for the standard input."`
 
-	Queue      string            `help:"Where the task waits. Default: default." placeholder:"NAME"`
+	Queue      string            `help:"Where the task waits. Default: the queue of the type." placeholder:"NAME"`
 	ID         string            `help:"Unique in its queue; the same again is refused while the task exists. Default: random." placeholder:"ID"`
 	Owner      string            `help:"A label by which tasks can be watched, such as user:42." placeholder:"LABEL"`
 	Delay      time.Duration     `help:"How long to wait before the task may start." placeholder:"DURATION"`
-	MaxRetries *int              `help:"How often a failed attempt is repeated. Default: 25." placeholder:"TIMES"`
-	Timeout    time.Duration     `help:"How long one attempt may take. Default: 30m." placeholder:"DURATION"`
-	Retention  *time.Duration    `help:"How long the result is kept; 0s deletes the task as soon as it succeeds. Default: 24h." placeholder:"DURATION"`
+	MaxRetries *int              `help:"How often a failed attempt is repeated. Default: that of the type." placeholder:"TIMES"`
+	Timeout    time.Duration     `help:"How long one attempt may take. Default: that of the type." placeholder:"DURATION"`
+	Retention  *time.Duration    `help:"How long the result is kept; 0s deletes the task as soon as it succeeds. Default: that of the type." placeholder:"DURATION"`
 	UniqueFor  time.Duration     `help:"For how long an equal task is refused." placeholder:"DURATION"`
 	Header     map[string]string `help:"A header for the handler; may be repeated." placeholder:"NAME=VALUE" mapsep:"none"`
 
