@@ -354,7 +354,7 @@ func TestSubprotocolIsPickedWhenOffered(t *testing.T) {
 
 func TestWebSocketIsPingedAndASilentClientDropped(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, gateway.Config{Ping: 40 * time.Millisecond}, events.Config{})
+	s := newSite(t, gateway.Config{Ping: 250 * time.Millisecond}, events.Config{})
 	dial := func() *websocket.Conn {
 		conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(s.url, "http")+"/v1/ws", nil)
 		if err != nil {
@@ -367,7 +367,7 @@ func TestWebSocketIsPingedAndASilentClientDropped(t *testing.T) {
 	pings := 0
 	enough := errors.New("enough")
 	alive.SetPingHandler(func(string) error {
-		if pings++; pings == 10 {
+		if pings++; pings == 4 { // more than the two and a half of silence that are allowed
 			return enough
 		}
 		return alive.WriteControl(websocket.PongMessage, nil, time.Now().Add(time.Second))
