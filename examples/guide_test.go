@@ -137,7 +137,7 @@ func TestGreet(t *testing.T) {
 	t.Parallel()
 	recorder := seritest.NewRecorder(t)
 	mailer := &email.Mailer{Provider: provider{}}
-	recorder.Handle(email.Welcome.HandledBy(mailer.SendWelcome)) // a stub does as well
+	recorder.Handle(email.Welcome.HandledBy(mailer.SendWelcome)) // any function of the type does
 
 	id, err := greet(t.Context(), recorder, 42)
 

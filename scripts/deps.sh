@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need and the machine lacks: redis-server (or valkey-server) and a Chromium.
+# Installs what the tests need and the machine lacks: redis-server (or valkey-server), a Chromium, and curl.
 # It says what it installs, and changes nothing where everything is there. Works as root and for users with sudo.
 set -euo pipefail
 
@@ -16,6 +16,7 @@ have_browser() {
 missing=()
 have_redis || missing+=(redis)
 have_browser || missing+=(chromium)
+have curl || missing+=(curl)
 if [ ${#missing[@]} -eq 0 ]; then
   echo "all there"
   exit 0
@@ -38,6 +39,7 @@ apt_install() {
   for name in "${missing[@]}"; do
     case $name in
       redis) packages+=(redis-server) ;;
+      curl) packages+=(curl) ;;
       # Debian calls it chromium, Ubuntu chromium-browser.
       chromium) if apt-cache show chromium >/dev/null 2>&1; then packages+=(chromium); else packages+=(chromium-browser); fi ;;
     esac
@@ -52,6 +54,7 @@ brew_install() {
     echo "installing $name with brew"
     case $name in
       redis) brew install --quiet redis ;;
+      curl) brew install --quiet curl ;;
       chromium) brew install --quiet --cask chromium ;;
     esac
   done
