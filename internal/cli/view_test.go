@@ -93,6 +93,7 @@ func TestWithoutATerminalTheViewWritesFewLines(t *testing.T) {
 			v.show(active(done, 100, ""))
 			time.Sleep(100 * time.Millisecond)
 		}
+		synctest.Wait() // the clock's tick of this very instant
 		v.note("the API cannot be reached")
 		v.note("")
 		v.show(wire.Task{State: seri.Failed, Error: "boom\nstack"})
