@@ -54,6 +54,9 @@ func (c *calls) sizes() []int {
 	return sizes
 }
 
+// idle reports whether the batcher counts on nobody.
+func (b *batcher) idle() bool { return b.underWay == 0 && !b.called && len(b.waiting) == 0 }
+
 func message(i int) seri.Message { return seri.Message{ID: fmt.Sprint(i)} }
 
 func TestCallsShareARoundTrip(t *testing.T) {
@@ -64,9 +67,10 @@ func TestCallsShareARoundTrip(t *testing.T) {
 		took       time.Duration
 	}{
 		"one goes at once, alone":                              {10, 1, []int{1}, time.Second},
-		"what comes meanwhile goes together":                   {1000, 500, []int{1, 499}, 2 * time.Second},
-		"no more than the limit go together, the first first":  {10, 25, []int{1, 10, 10, 4}, 4 * time.Second},
-		"at the limit exactly nothing is left for another one": {10, 11, []int{1, 10}, 2 * time.Second},
+		"few go at once, each alone":                           {10, 4, []int{1, 1, 1, 1}, time.Second},
+		"what comes meanwhile goes together":                   {1000, 500, []int{1, 1, 1, 1, 496}, 2 * time.Second},
+		"no more than the limit go together, the first first":  {10, 25, []int{1, 1, 1, 1, 10, 10, 1}, 4 * time.Second},
+		"at the limit exactly nothing is left for another one": {10, 14, []int{1, 1, 1, 1, 10}, 2 * time.Second},
 	}
 	for sentence, c := range cases {
 		t.Run(sentence, func(t *testing.T) {
@@ -97,7 +101,7 @@ func TestCallsShareARoundTrip(t *testing.T) {
 				if took := time.Since(begun); took != c.took {
 					t.Errorf("took %v, want %v", took, c.took)
 				}
-				if b.busy || len(b.waiting) > 0 {
+				if !b.idle() {
 					t.Error("the batcher still counts on somebody")
 				}
 			})
@@ -174,7 +178,9 @@ func TestACancelledCall(t *testing.T) {
 							t.Errorf("another call suffers: %v", err)
 						}
 					}
-					submit(t.Context(), 0, must)
+					for i := range aloneUpTo {
+						submit(t.Context(), 100+i, must)
+					}
 					if who == "as one among others" {
 						submit(t.Context(), 1, must)
 					}
@@ -194,7 +200,7 @@ func TestACancelledCall(t *testing.T) {
 					submit(t.Context(), 4, must)
 					all.Wait()
 
-					if b.busy || len(b.waiting) > 0 {
+					if !b.idle() {
 						t.Error("the batcher still counts on somebody")
 					}
 				})
@@ -258,7 +264,7 @@ func TestManyCallersWhoComeAndGo(t *testing.T) {
 				})
 			}
 			all.Wait()
-			if b.busy || len(b.waiting) > 0 {
+			if !b.idle() {
 				t.Error("the batcher still counts on somebody")
 			}
 		})

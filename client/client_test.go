@@ -305,9 +305,10 @@ func TestPages(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
 		q, ctx := redistest.Queue(t), within(t, 20*time.Second)
 		c := client.New(rdb, client.Config{})
+		owner := "user of " + q // whose tasks are looked for in all queues
 		var want []string
 		for i := range 25 {
-			m := newMessage(t, q, seri.ID(fmt.Sprint(i)), seri.Owner("user:42"))
+			m := newMessage(t, q, seri.ID(fmt.Sprint(i)), seri.Owner(owner))
 			want = append(want, m.ID)
 			if err := c.Enqueue(ctx, m); err != nil {
 				t.Fatal(err)
@@ -340,7 +341,7 @@ func TestPages(t *testing.T) {
 			}
 		}
 		for limit, truncated := range map[int]bool{3: true, len(want): false} {
-			owned, more, err := c.Owned(ctx, "", "user:42", limit)
+			owned, more, err := c.Owned(ctx, "", owner, limit)
 			if err != nil || len(owned) != limit || more != truncated {
 				t.Errorf("the owner's newest %d: %d, more: %t, %v", limit, len(owned), more, err)
 			}

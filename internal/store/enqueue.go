@@ -51,6 +51,10 @@ func (s *Store) Enqueue(ctx context.Context, q keys.Queue, tasks []seri.Message)
 	if err := s.register(ctx, q); err != nil {
 		return nil, err
 	}
+	if len(tasks) == 1 && plain(&tasks[0]) {
+		refused, err := s.put(ctx, q, &tasks[0])
+		return []error{refused}, err
+	}
 
 	names := make([]string, 0, 5+len(tasks))
 	names = append(names, q.Pending(), q.Scheduled(), q.Due(), q.Events(), q.Wake())

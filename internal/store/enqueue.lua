@@ -20,7 +20,7 @@
 local pending, scheduled, due, stream, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local prefix, maxlen, n = #ARGV[1], ARGV[2], tonumber(ARGV[3])
 
-local since = digits(now_us) .. '000'
+local since = micros .. '000'
 local startable, due_seconds, due_exact, replies = {}, {}, {}, {}
 
 -- settle carries out the terms of a task. It returns whether the task is to wait for its time; nil if an equal one exists.

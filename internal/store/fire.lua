@@ -46,7 +46,7 @@ end
 if terms.owner then
   own(task, id, terms.owner, KEYS[terms.owned])
 end
-call('HSET', task, 'msg', ARGV[7], 'state', 'pending', 'pending_since', digits(now_us) .. '000', 'seq', '1')
+call('HSET', task, 'msg', ARGV[7], 'state', 'pending', 'pending_since', micros .. '000', 'seq', '1')
 call('LPUSH', pending, id)
 event('1', '"kind":"queued",' .. ARGV[8])
 append_events(stream, maxlen)

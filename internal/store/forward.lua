@@ -17,7 +17,7 @@
 local scheduled, retry, due, pending, stream = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local prefix, maxlen, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
-local since = digits(now_us) .. '000'
+local since = micros .. '000'
 local moved, settled = {}, {}
 
 local function start(id)

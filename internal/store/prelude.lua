@@ -8,12 +8,25 @@
 -- Guarantees  that time is read once per script, from Redis; that no number loses digits on its way into a string
 --             (tostring and .. print a 16-digit token as 1.7953302915282e+15).
 
-local call, format, encode = redis.call, string.format, cjson.encode
+local call = redis.call
+
+local format = string.format
+
+local encode = cjson.encode
 
 local clock = call('TIME')
+
 local now_us = clock[1] * 1000000 + clock[2]
+
 local now_ms = math.floor(now_us / 1000)
-local now_s = math.floor(now_us / 1000000)
+
+local now_s = tonumber(clock[1])
+
+-- micros and at are now as text, in Unix microseconds and milliseconds. Taking them from the text of the clock is cheaper
+-- than formatting a number.
+local micros = clock[1] .. string.sub('00000' .. clock[2], -6)
+
+local at = string.sub(micros, 1, -4)
 
 local function digits(n)
   return format('%.0f', n)
@@ -24,8 +37,6 @@ local successors = {['0'] = '1', ['1'] = '2', ['2'] = '3', ['3'] = '4', ['4'] = 
 local function after(seq)
   return successors[seq] or digits((tonumber(seq) or 0) + 1)
 end
-
-local at = digits(now_ms)
 
 -- Redis refuses to spread more than about 8,000 values over one call.
 local function each_chunk(values, step, write)
@@ -48,12 +59,19 @@ local function event(seq, rest)
   end
 end
 
--- append_events writes what was noted as one entry, so that a batch costs one append.
+-- append writes events, a JSON array, as one entry. A new stream gets its TTL here; purge and those who enqueue renew it.
+local function append(stream, maxlen, entry)
+  if not call('XADD', stream, 'NOMKSTREAM', 'MAXLEN', '~', maxlen, '*', 'e', entry) then
+    call('XADD', stream, '*', 'e', entry)
+    call('EXPIRE', stream, 604800)
+  end
+end
+
+-- append_events writes what was noted, all of it as one entry: a batch costs one append.
 local function append_events(stream, maxlen)
   if pieces > 0 then
     events[pieces + 1] = '}]'
-    call('XADD', stream, 'MAXLEN', '~', maxlen, '*', 'e', table.concat(events))
-    call('EXPIRE', stream, 604800)
+    append(stream, maxlen, table.concat(events))
   end
 end
 

@@ -38,4 +38,5 @@ if excess > 0 then
 end
 
 call('XTRIM', stream, 'MINID', '~', digits(now_ms - tonumber(ARGV[6])))
+call('EXPIRE', stream, 604800)
 return {succeeded, dead}

@@ -70,7 +70,7 @@ local function take_back(id)
     bury(task, id, seq, head, 'poison', 'failed', ',"error":"' .. text .. '"')
   elseif crashes == 1 then
     call('RPUSH', pending, id)
-    call('HSET', task, 'state', 'pending', 'pending_since', digits(now_us) .. '000', 'seq', seq)
+    call('HSET', task, 'state', 'pending', 'pending_since', micros .. '000', 'seq', seq)
     event(seq, '"kind":"queued",' .. head .. ',"data":{"reason":"crashed"}')
   else
     local wait = math.min(backoff * 4 ^ (crashes - 2), 3600000)

@@ -16,7 +16,7 @@
 
 local active, lease, pending, stream = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local prefix, maxlen = #ARGV[1], ARGV[2]
-local since = digits(now_us) .. '000'
+local since = micros .. '000'
 
 for i = 5, #KEYS do
   local task, arg = KEYS[i], 3 * (i - 5) + 3

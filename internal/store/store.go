@@ -56,10 +56,14 @@ func (s *Store) run(ctx context.Context, sc *script, q keys.Queue, keys []string
 	return reply, nil
 }
 
+// eventsLife is how long the stream of a queue that nobody uses any more lives; append and purge know it too.
+const eventsLife = 7 * 24 * time.Hour
+
 // reregister is how often a queue's name is written again, so that it comes back after a flush or a lossy failover.
 const reregister = 10 * time.Second
 
-// register puts q into asynq's registry of queues, which lives in another slot than the queue.
+// register puts q into asynq's registry of queues, which lives in another slot than the queue, and lets the stream of its
+// events live on. Scripts leave that to others: it would be a part of what each of them costs.
 func (s *Store) register(ctx context.Context, q keys.Queue) error {
 	s.mu.Lock()
 	fresh := time.Since(s.known[q]) < reregister
@@ -67,7 +71,11 @@ func (s *Store) register(ctx context.Context, q keys.Queue) error {
 	if fresh {
 		return nil
 	}
-	if err := s.rdb.SAdd(ctx, keys.Queues, string(q)).Err(); err != nil {
+	if _, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.SAdd(ctx, keys.Queues, string(q))
+		p.Expire(ctx, q.Events(), eventsLife)
+		return nil
+	}); err != nil {
 		return fmt.Errorf("register queue %q: %w", q, err)
 	}
 	s.mu.Lock()
