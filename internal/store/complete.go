@@ -26,8 +26,8 @@ type Completion struct {
 func (s *Store) Complete(ctx context.Context, q keys.Queue, completions []Completion) ([]error, error) {
 	names := make([]string, 0, 5+len(completions))
 	names = append(names, q.Active(), q.Lease(), q.Completed(), q.Events(), q.Processed())
-	args := make([]any, 0, 3+7*len(completions))
-	args = append(args, q.TaskPrefix(), s.config.MaxEvents, len(completions))
+	args := make([]any, 0, 4+7*len(completions))
+	args = append(args, q.TaskPrefix(), s.config.MaxEvents, len(completions), wire.MaxEventResult)
 	for _, c := range completions {
 		names = append(names, q.Task(c.Lease.ID()))
 	}
@@ -44,7 +44,7 @@ func (s *Store) Complete(ctx context.Context, q keys.Queue, completions []Comple
 			owned = len(names)
 		}
 		args = append(args, c.Lease.token(), c.Lease.Nonce, c.Lease.Message.Retention, c.Result, lock, owned,
-			wire.SucceededEvent(c.Lease.about(), c.Lease.Attempt(), c.Result))
+			wire.SucceededEvent(c.Lease.about(), c.Lease.Attempt(), len(c.Result)))
 	}
 	reply, err := s.run(ctx, complete, q, names, args...)
 	if err != nil {

@@ -9,8 +9,10 @@
 -- ARGV[1]  what precedes an ID in a task's key
 -- ARGV[2]  most entries of the events stream
 -- ARGV[3]  number of tasks
--- ARGV[4…] per task: token, nonce, retention in seconds (0: delete at once), result, index of its uniqueness lock in
---          KEYS (0: none), index of its owner's tasks in KEYS (0: none), the event's JSON from "kind" on
+-- ARGV[4]  most bytes of a result in an event
+-- ARGV[5…] per task: token, nonce, retention in seconds (0: delete at once), result, index of its uniqueness lock in
+--          KEYS (0: none), index of its owner's tasks in KEYS (0: none), the event's JSON from "kind" on, which ends
+--          where the result belongs if that is to be in the event
 --
 -- Returns  for each task that was not changed three values: its place in the call; 2 if the caller had ended the lease
 --          before, 0 if the lease is lost; and the token on record, '0' if none
@@ -19,13 +21,13 @@
 -- Runs when Redis is out of memory.
 
 local active, lease, completed, stream, processed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local prefix, maxlen, n = #ARGV[1], ARGV[2], tonumber(ARGV[3])
+local prefix, maxlen, n, most = #ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local completed_at = '\104' .. varint(now_s) -- field 13 of asynq's message
 local ended, deleted, kept, gone, disowned = {}, {}, {}, {}, {}
 
 for i = 1, n do
-  local task, arg = KEYS[5 + i], 7 * i - 3
+  local task, arg = KEYS[5 + i], 7 * i - 2
   local retention, lock, owned = tonumber(ARGV[arg + 2]), tonumber(ARGV[arg + 4]), tonumber(ARGV[arg + 5])
   local record
   if retention == 0 then
@@ -37,7 +39,7 @@ for i = 1, n do
   if status == 1 and gone[task] then
     status = 2 -- named twice in this call, and to be deleted below
   elseif status == 1 then
-    local id, seq = string.sub(task, prefix + 1), after(record[4])
+    local id, seq, result = string.sub(task, prefix + 1), after(record[4]), ARGV[arg + 3]
     ended[#ended + 1] = id
     if retention == 0 then
       deleted[#deleted + 1], gone[task] = task, true
@@ -49,7 +51,6 @@ for i = 1, n do
     else
       local k = #kept
       kept[k + 1], kept[k + 2] = digits(now_s + retention), id
-      local result = ARGV[arg + 3]
       if result == '' then
         call('HSET', task, 'msg', record[6] .. completed_at, 'state', 'completed', 'finished', at, 'seq', seq)
       else
@@ -60,7 +61,11 @@ for i = 1, n do
     if lock > 0 and call('GET', KEYS[lock]) == id then
       call('DEL', KEYS[lock])
     end
-    event(seq, ARGV[arg + 6])
+    if result ~= '' and #result <= most then -- the one string stands for both, so that it crosses the network once
+      event(seq, ARGV[arg + 6], result, '}')
+    else
+      event(seq, ARGV[arg + 6])
+    end
   end
   if status ~= 1 then
     refuse(i, status, record)

@@ -128,31 +128,35 @@ func TestEnqueueAnswersForEachTaskOfABatch(t *testing.T) {
 }
 
 func TestEnqueueTakesAThousandTasksAndNotOneMore(t *testing.T) {
-	eachCase(t, map[string]func(*seri.Message){
+	for sentence, change := range map[string]func(*seri.Message){
 		"startable": func(*seri.Message) {},
 		"scheduled, owned and unique": func(m *seri.Message) {
 			m.ETA, m.Owner, m.UniqueFor = time.Now().Add(time.Hour), "user:"+m.ID, time.Minute
 		},
-	}, func(s *scene, change func(*seri.Message)) {
-		ids := s.addMany("t", 1000, change)
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			eachServer(t, func(s *scene) {
+				ids := s.addMany("t", 1000, change)
 
-		if events := s.events(); len(events) != 1000 || events[999].Task != ids[999] {
-			s.t.Errorf("%d events", len(events))
-		}
-		if n := s.rdb.XLen(s.ctx(), s.q.Events()).Val(); n != 1 {
-			s.t.Errorf("a batch made %d entries in the stream", n)
-		}
-		for _, id := range []string{ids[0], ids[500], ids[999]} {
-			if places := s.places(id); len(places) != 1 {
-				s.t.Errorf("task %s is in %v", id, places)
-			}
-		}
-		s.changesNothing("a batch of 1,001", func() {
-			if _, err := s.Enqueue(s.ctx(), s.q, make([]seri.Message, 1001)); err == nil {
-				s.t.Error("a batch of 1,001 was accepted")
-			}
+				if events := s.events(); len(events) != 1000 || events[999].Task != ids[999] {
+					s.t.Errorf("%d events", len(events))
+				}
+				if n := s.rdb.XLen(s.ctx(), s.q.Events()).Val(); n != 1 {
+					s.t.Errorf("a batch made %d entries in the stream", n)
+				}
+				for _, id := range []string{ids[0], ids[500], ids[999]} {
+					if places := s.places(id); len(places) != 1 {
+						s.t.Errorf("task %s is in %v", id, places)
+					}
+				}
+				s.changesNothing("a batch of 1,001", func() {
+					if _, err := s.Enqueue(s.ctx(), s.q, make([]seri.Message, 1001)); err == nil {
+						s.t.Error("a batch of 1,001 was accepted")
+					}
+				})
+			})
 		})
-	})
+	}
 }
 
 func TestEnqueueHoldsAUniquenessLockUntilTheTaskMayRunAndItsTermIsOver(t *testing.T) {
@@ -212,7 +216,7 @@ func TestEnqueueRingsWhenTheFirstDueTimeComesForward(t *testing.T) {
 }
 
 func TestEnqueueIndexesAnOwnersNewestThousandTasks(t *testing.T) {
-	each(t, func(s *scene) {
+	eachServer(t, func(s *scene) {
 		owned := func(m *seri.Message) { m.Owner = "user:42" }
 		s.addMany("old", 1000, owned)
 		s.rdb.ZIncrBy(s.ctx(), s.q.Owner("user:42"), -1e6, "old7") // older than the others

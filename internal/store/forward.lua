@@ -22,12 +22,14 @@ local moved, settled = {}, {}
 
 local function start(id)
   local task = prefix .. id
-  local record = redis.pcall('HMGET', task, 'msg', 'seq', 'owner', 'reason')
+  local record = redis.pcall('HMGET', task, 'msg', 'seq', 'owner', 'reason', 'pending_since')
   if not record[1] then
     call('DEL', task)
     return
   end
-  stop_waiting(task)
+  if record[5] then -- a stock program's, of its first wait
+    call('HSETNX', task, 'enqueued', string.sub(record[5], 1, -7))
+  end
   moved[#moved + 1] = id
   if record[4] == 'no_worker' then -- looked at again, not news
     call('HSET', task, 'state', 'pending', 'pending_since', since)
@@ -38,28 +40,40 @@ local function start(id)
   event(seq, '"kind":"queued",' .. head)
 end
 
-local function forward(id)
-  if call('ZREM', scheduled, id) == 1 or call('ZREM', retry, id) == 1 then
-    start(id)
+-- forward starts tasks that wait in a set.
+local function forward(set, ids)
+  if #ids > 0 then
+    call('ZREM', set, unpack(ids))
+    for _, id in ipairs(ids) do
+      start(id)
+    end
   end
 end
 
 local exact = call('ZRANGEBYSCORE', due, '-inf', at, 'WITHSCORES', 'LIMIT', 0, limit)
 for i = 1, #exact, 2 do
-  local id = exact[i]
-  local score = call('ZSCORE', scheduled, id) or call('ZSCORE', retry, id)
-  settled[#settled + 1] = id
-  if score and tonumber(score) <= math.ceil(tonumber(exact[i + 1]) / 1000) then
-    forward(id)
-  end -- else a stock program has moved it meanwhile
+  settled[#settled + 1] = exact[i]
+end
+if #settled > 0 then
+  local later, again = call('ZMSCORE', scheduled, unpack(settled)), call('ZMSCORE', retry, unpack(settled))
+  local from_scheduled, from_retry = {}, {}
+  for i, id in ipairs(settled) do
+    local score = later[i] or again[i]
+    if score and tonumber(score) <= math.ceil(tonumber(exact[2 * i]) / 1000) then
+      table.insert(later[i] and from_scheduled or from_retry, id)
+    end -- else a stock program has moved it meanwhile
+  end
+  forward(scheduled, from_scheduled)
+  forward(retry, from_retry)
 end
 
 for _, set in ipairs({scheduled, retry}) do
   if #settled < limit then
-    for _, id in ipairs(call('ZRANGEBYSCORE', set, '-inf', now_s, 'LIMIT', 0, limit - #settled)) do
+    local ids = call('ZRANGEBYSCORE', set, '-inf', now_s, 'LIMIT', 0, limit - #settled)
+    for _, id in ipairs(ids) do
       settled[#settled + 1] = id
-      forward(id)
     end
+    forward(set, ids)
   end
 end
 

@@ -9,7 +9,8 @@ import (
 	"github.com/seri-queue/seri"
 )
 
-// MaxEventResult is the size in bytes up to which a result travels in its event; a larger one is read from the task.
+// MaxEventResult is the size in bytes up to which a result travels in its event; a larger one is read from the task,
+// and the event says "truncated".
 const MaxEventResult = 8 << 10
 
 // DecodeEvents decodes the field e of an entry of a queue's event stream.
@@ -78,20 +79,24 @@ func About(id, typ, owner string) string {
 	return string(b)
 }
 
-// SucceededEvent returns the JSON of a succeeded event from "kind" on, without the closing brace: the scripts put
-// the sequence number and the time before it. A result must be JSON. (Written by hand, because there is one for every task.)
-func SucceededEvent(about string, attempt int, result []byte) string {
-	const kind, data, resultField, truncated = `"kind":"succeeded",`, `,"data":{"attempt":`, `,"result":`, `,"truncated":true`
-	b := make([]byte, 0, len(kind)+len(about)+len(data)+len(resultField)+min(len(result), MaxEventResult)+12)
+// SucceededEvent returns the JSON of a succeeded event from "kind" on, without the closing brace: the scripts put the
+// sequence number and the time before it. If the result, JSON of so many bytes, is to be in the event, what is returned
+// ends where it belongs: the script has it already, and adds it and the brace of the data. (Written by hand, because there
+// is one for every task.)
+func SucceededEvent(about string, attempt, resultBytes int) string {
+	const kind, data, result, truncated = `"kind":"succeeded",`, `,"data":{"attempt":`, `,"result":`, `,"truncated":true}`
+	b := make([]byte, 0, len(kind)+len(about)+len(data)+len(truncated)+3)
 	b = append(append(append(b, kind...), about...), data...)
 	b = strconv.AppendInt(b, int64(attempt), 10)
 	switch {
-	case len(result) > MaxEventResult:
+	case resultBytes > MaxEventResult:
 		b = append(b, truncated...)
-	case len(result) > 0:
-		b = append(append(b, resultField...), result...)
+	case resultBytes > 0:
+		b = append(b, result...)
+	default:
+		b = append(b, '}')
 	}
-	return string(append(b, '}'))
+	return string(b)
 }
 
 // EndedEvent returns the JSON of a failed or revoked event from "kind" on, without the closing brace.

@@ -16,23 +16,16 @@ func BenchmarkAbout(b *testing.B) {
 
 func BenchmarkSucceededEvent(b *testing.B) {
 	about := wire.About("Q5YHRWTHQ6E6TDYKR5UJ2HFSMA", "email:welcome", "user:42")
-	for name, result := range map[string][]byte{
-		"without a result": nil,
-		"1 KiB":            []byte(`"` + strings.Repeat("r", 1022) + `"`),
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				wire.SucceededEvent(about, 1, result)
-			}
-		})
+	b.ReportAllocs()
+	for b.Loop() {
+		wire.SucceededEvent(about, 1, 1024)
 	}
 }
 
 // An entry holds the events of a batch: here of a hundred tasks.
 func BenchmarkDecodeEvents(b *testing.B) {
 	event := `{"seq":3,"at":1763800000123,` +
-		wire.SucceededEvent(wire.About("Q5YHRWTHQ6E6TDYKR5UJ2HFSMA", "email:welcome", "user:42"), 1, []byte(`{"ok":true}`)) + `}`
+		wire.SucceededEvent(wire.About("Q5YHRWTHQ6E6TDYKR5UJ2HFSMA", "email:welcome", "user:42"), 1, 11) + `{"ok":true}}}`
 	entry := "[" + strings.Repeat(event+",", 99) + event + "]"
 	b.ReportAllocs()
 	b.SetBytes(int64(len(entry)))

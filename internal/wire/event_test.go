@@ -27,8 +27,8 @@ func TestDecodeEventsReadsEveryKind(t *testing.T) {
 		"progress":           {`"kind":"progress",` + about + `,"data":{"done":1,"total":3,"message":"m"}`, seri.EventProgress, seri.EventData{Progress: &seri.ProgressInfo{Done: 1, Total: 3, Message: "m"}}},
 		"progress of none":   {`"kind":"progress",` + about + `,"data":{"done":0,"total":0}`, seri.EventProgress, seri.EventData{Progress: &seri.ProgressInfo{}}},
 		"retrying":           {`"kind":"retrying",` + about + `,"data":{"due":5,` + FailedAttempt(3, `no "way"`) + `}`, seri.EventRetrying, seri.EventData{Due: time.UnixMilli(5), Attempt: 3, Error: `no "way"`}},
-		"succeeded":          {SucceededEvent(about, 1, []byte(`{"a":[1]}`)), seri.EventSucceeded, seri.EventData{Attempt: 1, Result: []byte(`{"a":[1]}`)}},
-		"succeeded silently": {SucceededEvent(about, 1, nil), seri.EventSucceeded, seri.EventData{Attempt: 1}},
+		"succeeded":          {succeeded(about, `{"a":[1]}`), seri.EventSucceeded, seri.EventData{Attempt: 1, Result: []byte(`{"a":[1]}`)}},
+		"succeeded silently": {succeeded(about, ""), seri.EventSucceeded, seri.EventData{Attempt: 1}},
 		"failed":             {EndedEvent(seri.EventFailed, about, 4, seri.ReasonExhausted, "boom"), seri.EventFailed, seri.EventData{Attempt: 4, Reason: seri.ReasonExhausted, Error: "boom"}},
 		"revoked":            {EndedEvent(seri.EventRevoked, about, 1, seri.ReasonRevoked, ""), seri.EventRevoked, seri.EventData{Attempt: 1, Reason: seri.ReasonRevoked}},
 	} {
@@ -86,12 +86,21 @@ func TestAboutQuotesAnyText(t *testing.T) {
 	}
 }
 
+// succeeded does the script's part of the event.
+func succeeded(about, result string) string {
+	event := SucceededEvent(about, 1, len(result))
+	if result != "" && len(result) <= MaxEventResult {
+		event += result + "}"
+	}
+	return event
+}
+
 func TestALargeResultStaysBehind(t *testing.T) {
 	t.Parallel()
 	for size, truncated := range map[int]bool{MaxEventResult: false, MaxEventResult + 1: true} {
-		result := []byte(`"` + strings.Repeat("x", size-2) + `"`)
+		result := `"` + strings.Repeat("x", size-2) + `"`
 
-		got, err := DecodeEvents("q", `[{"seq":1,"at":1,`+SucceededEvent(About("t", "x", ""), 1, result)+`}]`)
+		got, err := DecodeEvents("q", `[{"seq":1,"at":1,`+succeeded(About("t", "x", ""), result)+`}]`)
 
 		if err != nil || got[0].Data.Truncated != truncated || (len(got[0].Data.Result) == 0) != truncated {
 			t.Errorf("a result of %d bytes: truncated %t, %d bytes, %v", size, got[0].Data.Truncated, len(got[0].Data.Result), err)
