@@ -6,12 +6,12 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/bench/load"
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/store"
 )
@@ -131,13 +131,13 @@ func (r *replay) enqueue(ctx context.Context) error {
 	if r.shape.DueIn > 0 {
 		options = append(options, seri.ETA(time.Now().Add(r.shape.DueIn)))
 	}
-	payload := []byte(`"` + strings.Repeat("x", max(r.shape.Payload-2, 0)) + `"`)
 	var commands [][]byte
 	for left := r.shape.Tasks; left > 0; left -= r.shape.Batch {
 		messages := make([]seri.Message, min(left, r.shape.Batch))
 		for i := range messages {
 			var err error
-			if messages[i], err = seri.NewMessage("floor:task", payload, options...); err != nil {
+			payload := `"` + load.Padding(r.shape.Payload-2) + `"`
+			if messages[i], err = seri.NewMessage("floor:task", []byte(payload), options...); err != nil {
 				return err
 			}
 		}
@@ -220,13 +220,12 @@ func (r *replay) drain(ctx context.Context, n int) error {
 
 // completion returns the call that completes leases.
 func (r *replay) completion(ctx context.Context, leases []store.Lease) ([]byte, error) {
-	var result []byte
-	if r.shape.Result > 0 {
-		result = []byte(`"` + strings.Repeat("r", max(r.shape.Result-2, 0)) + `"`)
-	}
 	completions := make([]store.Completion, len(leases))
 	for i := range leases {
-		completions[i] = store.Completion{Lease: &leases[i], Result: result}
+		completions[i] = store.Completion{Lease: &leases[i]}
+		if r.shape.Result > 0 {
+			completions[i].Result = []byte(`"` + load.Padding(r.shape.Result-2) + `"`)
+		}
 	}
 	call, command, err := record(ctx, func(ctx context.Context) error {
 		_, err := r.store.Complete(ctx, queue, completions)

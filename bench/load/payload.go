@@ -3,7 +3,8 @@ package load
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
+	"math/rand/v2"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,13 +17,34 @@ type order struct {
 	Ms int   `json:"ms"` // how long the handler takes
 }
 
+// text is what pads payloads and results. It is no repetition of a letter: Redis' Lua looks at about every thirtieth byte of
+// a long string to tell it from others, so that strings which hardly differ would cost every system far more than real ones.
+var text = func() string {
+	const letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+	random := rand.New(rand.NewPCG(1, 2))
+	b := make([]byte, 1<<16)
+	for i := range b {
+		b[i] = letters[random.IntN(len(letters))]
+	}
+	return string(b)
+}()
+
+// Padding returns size bytes of text, at most 64 KiB, others each time.
+func Padding(size int) string {
+	size = min(max(size, 0), len(text))
+	start := int(padded.Add(97)) % (len(text) - size + 1)
+	return text[start : start+size]
+}
+
+var padded atomic.Int64
+
 // payload returns JSON of about size bytes.
 func payload(at time.Time, ms, size int) []byte {
 	nanos := int64(0)
 	if !at.IsZero() {
 		nanos = at.UnixNano()
 	}
-	return fmt.Appendf(nil, `{"at":%d,"ms":%d,"pad":"%s"}`, nanos, ms, strings.Repeat("x", max(size-minPayload, 0)))
+	return fmt.Appendf(nil, `{"at":%d,"ms":%d,"pad":"%s"}`, nanos, ms, Padding(size-minPayload))
 }
 
 // result returns JSON of size bytes; nil for 0.
@@ -30,7 +52,7 @@ func result(size int) []byte {
 	if size == 0 {
 		return nil
 	}
-	return []byte(`"` + strings.Repeat("r", max(size-2, 0)) + `"`)
+	return []byte(`"` + Padding(size-2) + `"`)
 }
 
 func parse(payload []byte) (order, error) {

@@ -28,11 +28,13 @@ func produce(ctx context.Context, system System, p Produce) (Report, error) {
 
 // maker returns a function that makes the i-th task. Payloads are made beforehand: their making is no system's cost.
 func maker(p Produce, due time.Time) func(i int) Task {
-	pads := [][]byte{payload(due, 0, p.PayloadBytes)}
+	lengths := []int{0}
 	if p.Mixed {
-		for _, ms := range []int{1, 10, 100} {
-			pads = append(pads, payload(due, ms, p.PayloadBytes))
-		}
+		lengths = []int{0, 1, 10, 100}
+	}
+	pads := make([][]byte, 1000)
+	for i := range pads {
+		pads[i] = payload(due, lengths[i%len(lengths)], p.PayloadBytes)
 	}
 	queues := QueueNames(p.Queues)
 	return func(i int) Task {
