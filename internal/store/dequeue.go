@@ -1,8 +1,8 @@
 package store
 
 import (
+	"cmp"
 	"context"
-	"crypto/rand"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -28,6 +28,7 @@ type Wanted struct {
 	Lease  time.Duration // how long they are its own
 	Worker string        // its name in the events
 	Types  []string      // what it can run; nil: everything
+	Nonce  string        // names this call, see [NewNonce], so that its leases can be claimed if the reply is lost
 }
 
 // Batch is what a worker was given.
@@ -46,7 +47,7 @@ func (s *Store) Dequeue(ctx context.Context, q keys.Queue, want Wanted) (Batch, 
 	if want.Tasks < 1 || want.Tasks > MaxBatch {
 		return Batch{}, fmt.Errorf("dequeue queue %q: %d tasks asked for, must be between 1 and %d", q, want.Tasks, MaxBatch)
 	}
-	nonce := rand.Text()[:13] // 65 random bits
+	nonce := cmp.Or(want.Nonce, NewNonce())
 	names := []string{q.Pending(), q.Active(), q.Lease(), q.Paused(), q.Fence(), q.Events(), q.Scheduled(), q.Due(), q.Archived(), q.Wake()}
 	reply, err := s.run(ctx, dequeue, q, names,
 		q.TaskPrefix(), s.config.MaxEvents, want.Tasks, want.Lease.Seconds(), nonce, quote(want.Worker), typeSet(want.Types), parkFor.Milliseconds())
@@ -66,14 +67,20 @@ func (s *Store) Dequeue(ctx context.Context, q keys.Queue, want Wanted) (Batch, 
 		counts[i] = int(n)
 	}
 	b := Batch{Popped: counts[0], Ghosts: counts[1], Parked: counts[2], Leases: make([]Lease, 0, (len(values)-3)/4)}
-	for v := values[3:]; len(v) > 0; v = v[4:] {
+	err = b.read(q, nonce, values[3:])
+	return b, err
+}
+
+// read adds leases to the batch: of each its ID, message, token, and owner or nothing.
+func (b *Batch) read(q keys.Queue, nonce string, values []any) error {
+	for v := values; len(v) > 0; v = v[4:] {
 		id, _ := v[0].(string)
 		encoded, _ := v[1].(string)
 		text, _ := v[2].(string)
 		owner, _ := v[3].(string)
 		token, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
-			return Batch{}, fmt.Errorf("dequeue queue %q: token of task %s: %w", q, id, err)
+			return fmt.Errorf("lease of task %s in queue %q: token: %w", id, q, err)
 		}
 		message, err := wire.DecodeMessage([]byte(encoded))
 		if err != nil || message.ID != id {
@@ -82,10 +89,10 @@ func (s *Store) Dequeue(ctx context.Context, q keys.Queue, want Wanted) (Batch, 
 		}
 		b.Leases = append(b.Leases, Lease{Queue: q, Message: message, Owner: owner, Token: token, Nonce: nonce})
 	}
-	return b, nil
+	return nil
 }
 
-// typeSet returns the JSON object whose keys are the types; ” for nil.
+// typeSet returns the JSON object whose keys are the types; the empty string for nil.
 func typeSet(types []string) string {
 	if types == nil {
 		return ""
