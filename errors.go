@@ -18,6 +18,21 @@ var (
 	ErrNotRevocable = errors.New("the task has ended already")
 )
 
+// Faults of Redis, not of what was asked. All of them pass: ask again after a while, and not in step with others.
+var (
+	// ErrUnavailable: Redis cannot be reached, does not answer in time, or answers that it cannot serve now: it is
+	// loading, fails over, moves a part of a cluster, or takes no writes. Whether a change was made is not known; a repeat
+	// that names the task's ID finds out.
+	ErrUnavailable = errors.New("redis is not available")
+	// ErrMemoryFull: Redis has no memory left, and refused the call as a whole; nothing was written. What runs can finish,
+	// and makes room. It is a kind of [ErrUnavailable].
+	ErrMemoryFull = fmt.Errorf("%w: its memory is full", ErrUnavailable)
+)
+
+// ErrStuck: a worker has ended because every slot of it was held by a handler that ignores the end of its context.
+// Only a new process can go on.
+var ErrStuck = errors.New("every slot is held by a handler that ignores the end of its context")
+
 // Causes with which a handler's context ends; ask with [context.Cause].
 var (
 	// ErrRevoked: somebody withdrew the task.

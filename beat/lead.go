@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redisfault"
 	"github.com/seri-queue/seri/internal/store"
 )
 
@@ -35,7 +36,7 @@ type planned struct {
 func (b *Beat) lead(ctx context.Context, token uint64) error {
 	now, err := b.now(ctx)
 	if err != nil {
-		return fmt.Errorf("ask Redis for the time: %w", err)
+		return fmt.Errorf("ask Redis for the time: %w", redisfault.Mark(err))
 	}
 	plans := make([]*planned, len(b.schedules))
 	for i, s := range b.schedules {
@@ -47,7 +48,7 @@ func (b *Beat) lead(ctx context.Context, token uint64) error {
 	for {
 		now, err := b.now(ctx)
 		if err != nil {
-			return fmt.Errorf("ask Redis for the time: %w", err)
+			return fmt.Errorf("ask Redis for the time: %w", redisfault.Mark(err))
 		}
 		wait := resync
 		for _, p := range plans {

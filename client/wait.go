@@ -10,6 +10,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redisfault"
 	"github.com/seri-queue/seri/internal/wire"
 )
 
@@ -110,7 +111,7 @@ func (c *Client) follow(ctx context.Context, q keys.Queue, position string) ([]r
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("follow the events of queue %q: %w", q, err)
+		return nil, fmt.Errorf("follow the events of queue %q: %w", q, redisfault.Mark(err))
 	}
 	return streams[0].Messages, nil
 }
@@ -119,7 +120,7 @@ func (c *Client) follow(ctx context.Context, q keys.Queue, position string) ([]r
 func (c *Client) lastEntry(ctx context.Context, q keys.Queue) (string, error) {
 	last, err := c.store.Redis().XRevRangeN(ctx, q.Events(), "+", "-", 1).Result()
 	if err != nil {
-		return "", fmt.Errorf("follow the events of queue %q: %w", q, err)
+		return "", fmt.Errorf("follow the events of queue %q: %w", q, redisfault.Mark(err))
 	}
 	if len(last) == 0 {
 		return "0-0", nil

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redisfault"
 )
 
 // Facts about a lock that a caller may ask for with [errors.Is].
@@ -89,7 +90,7 @@ func (s *Locks) try(ctx context.Context, name string, ttl time.Duration) (l *Loc
 	asked := time.Now()
 	reply, err := acquire.Run(ctx, s.rdb, []string{keys.Lock(name), keys.LockFence(name)}, l.nonce, ttl.Microseconds()).Slice()
 	if err != nil {
-		return nil, 0, fmt.Errorf("acquire lock %s: %w", name, err)
+		return nil, 0, fmt.Errorf("acquire lock %s: %w", name, redisfault.Mark(err))
 	}
 	if len(reply) != 2 {
 		return nil, 0, fmt.Errorf("acquire lock %s: unexpected reply %v", name, reply)
@@ -111,7 +112,7 @@ func (l *Lock) extend(ctx context.Context) error {
 	asked := time.Now()
 	n, err := extend.Run(ctx, l.locks.rdb, []string{keys.Lock(l.name)}, l.nonce, l.ttl.Microseconds()).Int()
 	if err != nil {
-		return fmt.Errorf("extend lock %s: %w", l.name, err)
+		return fmt.Errorf("extend lock %s: %w", l.name, redisfault.Mark(err))
 	}
 	if n == 0 {
 		return fmt.Errorf("extend lock %s: %w", l.name, ErrLost)
@@ -124,7 +125,7 @@ func (l *Lock) extend(ctx context.Context) error {
 func (l *Lock) Release(ctx context.Context) error {
 	n, err := release.Run(ctx, l.locks.rdb, []string{keys.Lock(l.name)}, l.nonce).Int()
 	if err != nil {
-		return fmt.Errorf("release lock %s: %w", l.name, err)
+		return fmt.Errorf("release lock %s: %w", l.name, redisfault.Mark(err))
 	}
 	if n == 0 {
 		return fmt.Errorf("release lock %s: %w", l.name, ErrLost)

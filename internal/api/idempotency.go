@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redisfault"
 )
 
 // Idempotency remembers which task an Idempotency-Key stands for.
@@ -123,7 +124,7 @@ func (s *RedisIdempotency) Share(ctx context.Context, digest string, r Idempoten
 	}
 	shared, err := share.Run(ctx, s.rdb, []string{keys.Idempotency(digest)}, before, after).Bool()
 	if err != nil {
-		return false, fmt.Errorf("share idempotency record: %w", err)
+		return false, fmt.Errorf("share idempotency record: %w", redisfault.Mark(err))
 	}
 	return shared, nil
 }
@@ -136,7 +137,7 @@ func (s *RedisIdempotency) Settle(ctx context.Context, digest string, r Idempote
 		return fmt.Errorf("encode idempotency record: %w", err)
 	}
 	if err := s.rdb.Set(ctx, keys.Idempotency(digest), encoded, idempotencyLife).Err(); err != nil {
-		return fmt.Errorf("settle idempotency record: %w", err)
+		return fmt.Errorf("settle idempotency record: %w", redisfault.Mark(err))
 	}
 	return nil
 }
@@ -149,7 +150,7 @@ func (s *RedisIdempotency) Release(ctx context.Context, digest string, r Idempot
 	}
 	released, err := release.Run(ctx, s.rdb, []string{keys.Idempotency(digest)}, encoded).Bool()
 	if err != nil {
-		return false, fmt.Errorf("release idempotency record: %w", err)
+		return false, fmt.Errorf("release idempotency record: %w", redisfault.Mark(err))
 	}
 	return released, nil
 }
@@ -159,7 +160,7 @@ func decodeRecord(encoded string, err error) (r IdempotencyRecord, found bool, _
 		return r, false, nil
 	}
 	if err != nil {
-		return r, false, fmt.Errorf("read idempotency record: %w", err)
+		return r, false, fmt.Errorf("read idempotency record: %w", redisfault.Mark(err))
 	}
 	if err := json.Unmarshal([]byte(encoded), &r); err != nil {
 		return r, false, fmt.Errorf("decode idempotency record: %w", err)

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"maps"
-	"net"
 	"net/http"
 	"strings"
 
@@ -14,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/redisfault"
 	"github.com/seri-queue/seri/internal/wire"
 )
 
@@ -107,9 +106,9 @@ func (s *server) fromError(ctx context.Context, doing string, err error) *Proble
 		return kindNotFound.problem("there is no such task, or no longer")
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return kindUnavailable.problem("the request was cancelled") // nobody reads it
-	case redis.IsOOMError(err):
+	case errors.Is(redisfault.Mark(err), seri.ErrMemoryFull):
 		s.config.Logger.ErrorContext(ctx, "store is full", "doing", doing, "error", err)
-		return kindUnavailable.problem("the store is full; tasks that run can finish, new ones are refused until there is room").withHeader("Retry-After", "5")
+		return storeFull()
 	case unavailable(err):
 		s.config.Logger.ErrorContext(ctx, "store did not answer", "doing", doing, "error", err)
 		return kindUnavailable.problem("the store does not answer; try again").withHeader("Retry-After", "1")
@@ -122,21 +121,15 @@ func internal(ctx context.Context) *Problem {
 	return kindInternal.problem("this is a fault of the server; its log says more under request " + requestFrom(ctx).id)
 }
 
-// unavailable reports whether another attempt may find what this one did not: a Redis that answers.
+// unavailable reports whether another attempt may find what this one did not: a Redis that answers. A client that is
+// closed is one whose server is stopping; another server may serve the request.
 func unavailable(err error) bool {
-	if _, ok := errors.AsType[net.Error](err); ok {
-		return true
-	}
-	for _, passing := range []error{
-		context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
-		redis.ErrClosed, redis.ErrPoolTimeout, redis.ErrPoolExhausted,
-	} {
-		if errors.Is(err, passing) {
-			return true
-		}
-	}
-	return redis.IsLoadingError(err) || redis.IsReadOnlyError(err) || redis.IsClusterDownError(err) ||
-		redis.IsTryAgainError(err) || redis.IsMasterDownError(err) || redis.IsMaxClientsError(err) || redis.IsNoReplicasError(err)
+	return errors.Is(redisfault.Mark(err), seri.ErrUnavailable) || errors.Is(err, redis.ErrClosed)
+}
+
+// storeFull answers a request that would need memory of a store that has none to spare.
+func storeFull() *Problem {
+	return kindUnavailable.problem("the store is full; tasks that run can finish, new ones are refused until there is room").withHeader("Retry-After", "5")
 }
 
 // fromHuma is a transformer: it turns the errors that huma itself raises, about parameters, into problems.

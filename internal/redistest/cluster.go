@@ -34,6 +34,17 @@ func Cluster(t testing.TB) *redis.ClusterClient {
 	return open(t, clusterURL(addrs)).(*redis.ClusterClient)
 }
 
+// ExclusiveCluster starts a Redis Cluster of three masters for one test, whose configuration it may change. The servers
+// end with the test binary.
+func ExclusiveCluster(t testing.TB) *redis.ClusterClient {
+	t.Helper()
+	addrs, err := startCluster(requireBinary(t))
+	if err != nil {
+		t.Fatalf("redistest: start a cluster: %v", err)
+	}
+	return open(t, clusterURL(addrs)).(*redis.ClusterClient)
+}
+
 func startCluster(binary string) (addrs []string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), clusterPatience)
 	defer cancel()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redisfault"
 	"github.com/seri-queue/seri/internal/wire"
 )
 
@@ -132,7 +133,7 @@ func (s *Store) Infos(ctx context.Context, q keys.Queue, ids ...string) ([]seri.
 		records[i] = pipe.HMGet(ctx, q.Task(id), recordFields...)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("read tasks of queue %q: %w", q, err)
+		return nil, fmt.Errorf("read tasks of queue %q: %w", q, redisfault.Mark(err))
 	}
 	infos := make([]seri.Info, 0, len(ids))
 	for i, id := range ids {
@@ -186,7 +187,7 @@ func (s *Store) Stored(ctx context.Context, q keys.Queue, m seri.Message) (bool,
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("read task %s of queue %q: %w", m.ID, q, err)
+		return false, fmt.Errorf("read task %s of queue %q: %w", m.ID, q, redisfault.Mark(err))
 	}
 	sent := message(q, &m)
 	onRecord, err := wire.DecodeMessage([]byte(encoded))

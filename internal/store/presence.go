@@ -11,6 +11,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redisfault"
 	"github.com/seri-queue/seri/internal/wire"
 )
 
@@ -86,7 +87,7 @@ func (s *Store) Announce(ctx context.Context, w Worker, ttl time.Duration) error
 	pipe.Set(ctx, keys.TypesOf(w.Name), types, ttl)
 	pipe.ZAdd(ctx, keys.Types, redis.Z{Score: expiry, Member: w.Name})
 	if _, err := pipe.Exec(ctx); err != nil {
-		return fmt.Errorf("announce worker %s: %w", w.Name, err)
+		return fmt.Errorf("announce worker %s: %w", w.Name, redisfault.Mark(err))
 	}
 	return nil
 }
@@ -101,7 +102,7 @@ func (s *Store) Withdraw(ctx context.Context, name string) error {
 		pipe.Del(ctx, key)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return fmt.Errorf("withdraw worker %s: %w", name, err)
+		return fmt.Errorf("withdraw worker %s: %w", name, redisfault.Mark(err))
 	}
 	return nil
 }
@@ -110,11 +111,11 @@ func (s *Store) Withdraw(ctx context.Context, name string) error {
 func (s *Store) Types(ctx context.Context) (map[string][]Type, error) {
 	now := strconv.FormatInt(time.Now().Unix(), 10)
 	if err := s.rdb.ZRemRangeByScore(ctx, keys.Types, "-inf", "("+now).Err(); err != nil {
-		return nil, fmt.Errorf("list types: %w", err)
+		return nil, fmt.Errorf("list types: %w", redisfault.Mark(err))
 	}
 	workers, err := s.rdb.ZRange(ctx, keys.Types, 0, -1).Result()
 	if err != nil {
-		return nil, fmt.Errorf("list types: %w", err)
+		return nil, fmt.Errorf("list types: %w", redisfault.Mark(err))
 	}
 	if len(workers) == 0 {
 		return nil, nil
@@ -125,7 +126,7 @@ func (s *Store) Types(ctx context.Context) (map[string][]Type, error) {
 	}
 	values, err := s.rdb.MGet(ctx, names...).Result()
 	if err != nil {
-		return nil, fmt.Errorf("list types: %w", err)
+		return nil, fmt.Errorf("list types: %w", redisfault.Mark(err))
 	}
 	published := make(map[string][]Type, len(workers))
 	for i, v := range values {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redisfault"
 )
 
 // QueueInfo is the state of a queue at one moment.
@@ -33,7 +34,7 @@ type QueueInfo struct {
 func (s *Store) Queues(ctx context.Context) ([]keys.Queue, error) {
 	names, err := s.rdb.SMembers(ctx, keys.Queues).Result()
 	if err != nil {
-		return nil, fmt.Errorf("list queues: %w", err)
+		return nil, fmt.Errorf("list queues: %w", redisfault.Mark(err))
 	}
 	slices.Sort(names)
 	queues := make([]keys.Queue, len(names))
@@ -58,7 +59,7 @@ func (s *Store) Queue(ctx context.Context, q keys.Queue) (QueueInfo, error) {
 	oldest := pipe.LIndex(ctx, q.Pending(), -1)
 	clock := pipe.Time(ctx)
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return QueueInfo{}, fmt.Errorf("read queue %q: %w", q, err)
+		return QueueInfo{}, fmt.Errorf("read queue %q: %w", q, redisfault.Mark(err))
 	}
 	info := QueueInfo{
 		Name:      string(q),
@@ -71,7 +72,7 @@ func (s *Store) Queue(ctx context.Context, q keys.Queue) (QueueInfo, error) {
 	if id := oldest.Val(); id != "" {
 		since, err := s.rdb.HGet(ctx, q.Task(id), "pending_since").Int64()
 		if err != nil && !errors.Is(err, redis.Nil) {
-			return QueueInfo{}, fmt.Errorf("read queue %q: oldest task: %w", q, err)
+			return QueueInfo{}, fmt.Errorf("read queue %q: oldest task: %w", q, redisfault.Mark(err))
 		}
 		if since != 0 {
 			info.Latency = max(clock.Val().Sub(time.Unix(0, since)), 0)
@@ -87,7 +88,7 @@ func (s *Store) Pause(ctx context.Context, q keys.Queue) error {
 		return err
 	}
 	if err := s.rdb.SetNX(ctx, q.Paused(), time.Now().Unix(), 0).Err(); err != nil {
-		return fmt.Errorf("pause queue %q: %w", q, err)
+		return fmt.Errorf("pause queue %q: %w", q, redisfault.Mark(err))
 	}
 	return nil
 }
@@ -99,7 +100,7 @@ func (s *Store) Resume(ctx context.Context, q keys.Queue) error {
 		return err
 	}
 	if err := s.rdb.Del(ctx, q.Paused()).Err(); err != nil {
-		return fmt.Errorf("resume queue %q: %w", q, err)
+		return fmt.Errorf("resume queue %q: %w", q, redisfault.Mark(err))
 	}
 	return nil
 }
@@ -107,7 +108,7 @@ func (s *Store) Resume(ctx context.Context, q keys.Queue) error {
 func (s *Store) exists(ctx context.Context, q keys.Queue) error {
 	known, err := s.rdb.SIsMember(ctx, keys.Queues, string(q)).Result()
 	if err != nil {
-		return fmt.Errorf("read queue %q: %w", q, err)
+		return fmt.Errorf("read queue %q: %w", q, redisfault.Mark(err))
 	}
 	if !known {
 		return fmt.Errorf("queue %q: %w", q, seri.ErrNotFound)
@@ -140,7 +141,7 @@ func (s *Store) Page(ctx context.Context, q keys.Queue, state seri.State, offset
 	for len(tasks) < limit {
 		ids, err := s.members(ctx, c.key(q), c.list, c.newest, offset, limit-len(tasks))
 		if err != nil {
-			return nil, -1, fmt.Errorf("list %s tasks of queue %q: %w", state, q, err)
+			return nil, -1, fmt.Errorf("list %s tasks of queue %q: %w", state, q, redisfault.Mark(err))
 		}
 		if len(ids) == 0 {
 			return tasks, -1, nil
@@ -179,7 +180,7 @@ func (s *Store) Owned(ctx context.Context, q keys.Queue, owner string, limit int
 	for offset := 0; len(tasks) <= limit; {
 		ids, err := s.members(ctx, q.Owner(owner), false, true, offset, limit+1-len(tasks))
 		if err != nil {
-			return nil, false, fmt.Errorf("list tasks of owner %q in queue %q: %w", owner, q, err)
+			return nil, false, fmt.Errorf("list tasks of owner %q in queue %q: %w", owner, q, redisfault.Mark(err))
 		}
 		if len(ids) == 0 {
 			return tasks, false, nil

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redisfault"
 )
 
 // MaxBatch is the most tasks that one call may be about.
@@ -51,7 +52,7 @@ func (s *Store) Redis() redis.UniversalClient { return s.rdb }
 func (s *Store) run(ctx context.Context, sc *script, q keys.Queue, keys []string, args ...any) (any, error) {
 	reply, err := s.runner.run(ctx, sc, keys, args...).Result()
 	if err != nil {
-		return nil, fmt.Errorf("%s queue %q: %w", sc.name, q, err)
+		return nil, fmt.Errorf("%s queue %q: %w", sc.name, q, redisfault.Mark(err))
 	}
 	return reply, nil
 }
@@ -76,7 +77,7 @@ func (s *Store) register(ctx context.Context, q keys.Queue) error {
 		p.Expire(ctx, q.Events(), eventsLife)
 		return nil
 	}); err != nil {
-		return fmt.Errorf("register queue %q: %w", q, err)
+		return fmt.Errorf("register queue %q: %w", q, redisfault.Mark(err))
 	}
 	s.mu.Lock()
 	s.known[q] = time.Now()
