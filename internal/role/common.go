@@ -2,6 +2,7 @@ package role
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,7 +17,13 @@ import (
 type Common struct {
 	RedisURL  string `name:"redis-url" env:"SERI_REDIS_URL" default:"redis://127.0.0.1:6379/0" placeholder:"URL" help:"Redis: redis[s]://[user:password@]host:port/db, redis+sentinel://host:26379?master=NAME or redis+cluster://host:port."`
 	MaxEvents Count  `env:"SERI_MAX_EVENTS" default:"10000" placeholder:"ENTRIES" help:"About how many entries each queue's event stream keeps."`
+	Evicting  `embed:""`
 	Log       `embed:""`
+}
+
+// Evicting is the setting about a Redis that deletes keys when it is full.
+type Evicting struct {
+	AllowEviction Switch `env:"SERI_ALLOW_EVICTION" help:"Start although Redis deletes keys of its choice when it is full (maxmemory-policy is not noeviction). Tasks may vanish without a trace: for development."`
 }
 
 // Log are the settings of a role's log.
@@ -27,6 +34,7 @@ type Log struct {
 
 func (c *Common) check(f *faults) {
 	f.add("max-events", c.MaxEvents.wrong)
+	f.add("allow-eviction", c.AllowEviction.wrong)
 	c.Log.check(f)
 	if rdb, err := redisurl.Open(c.RedisURL); err != nil {
 		f.check("redis-url", err)
@@ -64,18 +72,54 @@ func readable(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// connect opens Redis and makes sure that it can be used.
+// connect opens Redis and makes sure that it can be used, and keeps what it is given.
 func (c *Common) connect(ctx context.Context, logger *slog.Logger) (redis.UniversalClient, error) {
+	rdb, err := c.open(ctx, logger)
+	if err != nil {
+		return nil, err
+	}
+	check, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	if err := c.refuseEviction(check, rdb, logger); err != nil {
+		rdb.Close()
+		return nil, err
+	}
+	return rdb, nil
+}
+
+// checkTimeout limits each look at Redis before a role starts.
+const checkTimeout = 10 * time.Second
+
+// open is [Common.connect] for a store of our own, which deletes nothing.
+func (c *Common) open(ctx context.Context, logger *slog.Logger) (redis.UniversalClient, error) {
 	redisurl.RouteLog(logger)
 	rdb, err := redisurl.Open(c.RedisURL)
 	if err != nil {
 		return nil, err
 	}
-	check, cancel := context.WithTimeout(ctx, 10*time.Second)
+	check, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	if err := redisurl.Check(check, rdb); err != nil {
 		rdb.Close()
 		return nil, err
 	}
 	return rdb, nil
+}
+
+// refuseEviction refuses a Redis that deletes keys when it is full, or warns of it where that is allowed. One that does
+// not tell is only warned of: it may be right.
+func (c *Common) refuseEviction(ctx context.Context, rdb redis.UniversalClient, logger *slog.Logger) error {
+	known, err := redisurl.Evicting(ctx, rdb)
+	evicting, found := errors.AsType[*redisurl.EvictionError](err)
+	switch {
+	case found && c.AllowEviction.On:
+		logger.WarnContext(ctx, "redis deletes keys when it is full: tasks, leases and results may vanish without a trace",
+			"addr", evicting.Addr, "maxmemory_policy", evicting.Policy)
+		return nil
+	case found:
+		return fmt.Errorf("%w, or give --allow-eviction (SERI_ALLOW_EVICTION) where tasks may be lost", err)
+	case err == nil && !known:
+		logger.WarnContext(ctx, "redis does not tell its maxmemory-policy: unless it is noeviction, tasks may vanish without a trace when it is full; allow INFO to have it checked")
+	}
+	return err
 }

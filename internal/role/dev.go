@@ -24,6 +24,7 @@ type Dev struct {
 	MaxEvents Count  `env:"SERI_MAX_EVENTS" default:"10000" placeholder:"ENTRIES" help:"About how many entries each queue's event stream keeps."`
 	LogLevel  string `env:"SERI_LOG_LEVEL" default:"warn" placeholder:"LEVEL" help:"debug, info, warn or error."`
 	LogFormat string `env:"SERI_LOG_FORMAT" default:"text" placeholder:"FORMAT" help:"json or text."`
+	Evicting  `embed:""`
 	Serve     `embed:""`
 	Work      `embed:""`
 	Tasks     `embed:""`
@@ -31,7 +32,7 @@ type Dev struct {
 }
 
 func (d *Dev) common() *Common {
-	return &Common{RedisURL: d.RedisURL, MaxEvents: d.MaxEvents, Log: Log{LogLevel: d.LogLevel, LogFormat: d.LogFormat}}
+	return &Common{RedisURL: d.RedisURL, MaxEvents: d.MaxEvents, Evicting: d.Evicting, Log: Log{LogLevel: d.LogLevel, LogFormat: d.LogFormat}}
 }
 
 // Check implements [Role].
@@ -41,6 +42,7 @@ func (d *Dev) Check() error {
 		d.common().check(&f)
 	} else {
 		f.add("max-events", d.MaxEvents.wrong)
+		f.add("allow-eviction", d.AllowEviction.wrong)
 		d.common().Log.check(&f)
 	}
 	d.Serve.check(&f)
@@ -68,17 +70,17 @@ func (d *Dev) Run(ctx context.Context, out, log io.Writer) error {
 	defer listener.Close()
 
 	var parts []run.Part
-	storage := "the Redis of SERI_REDIS_URL"
+	storage, open := "the Redis of SERI_REDIS_URL", common.connect
 	if d.RedisURL == "" {
 		store, err := devstore.Open(ctx, d.Dir, logger)
 		if err != nil {
 			return err
 		}
 		defer store.Close()
-		common.RedisURL, storage = store.URL(), store.Describe()
+		common.RedisURL, storage, open = store.URL(), store.Describe(), common.open
 		parts = append(parts, run.Part{Name: "store", Run: store.Run})
 	}
-	rdb, err := common.connect(ctx, logger)
+	rdb, err := open(ctx, logger)
 	if err != nil {
 		return err
 	}
