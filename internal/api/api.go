@@ -48,6 +48,9 @@ type Config struct {
 	// The caller must bind to loopback. For development.
 	Insecure bool
 
+	// Full says that there is no memory for new tasks, which are then refused; see [MemoryGuard]. nil: there always is.
+	Full func() bool
+
 	// Events and WebSocket serve GET /v1/events and GET /v1/ws. nil: the route does not exist.
 	Events, WebSocket http.Handler
 	// Web serves everything that is no route of the API: the page. nil: 404.
@@ -74,6 +77,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Ready == nil {
 		c.Ready = func(context.Context) error { return nil }
+	}
+	if c.Full == nil {
+		c.Full = func() bool { return false }
 	}
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	c.Version = cmp.Or(c.Version, "dev")

@@ -58,6 +58,9 @@ func (s *server) enqueueBatch(ctx context.Context, in *batchInput) (*batchOutput
 	ctx, cancel := storeContext(ctx)
 	defer cancel()
 	body, _ := ctx.Value(bodyKey{}).([]byte)
+	if s.config.Full() {
+		return nil, storeFull()
+	}
 	raws, p := splitBatch(body)
 	if p != nil {
 		return nil, p

@@ -29,6 +29,9 @@ func (s *server) enqueueOnce(ctx context.Context, key string, body []byte) (*enq
 		if err != nil {
 			return nil, s.fromError(ctx, "find an idempotency key", err)
 		}
+		if !found && s.config.Full() {
+			return nil, storeFull()
+		}
 		if !found {
 			m, p := s.decode(ctx, body, s.now())
 			if p != nil {

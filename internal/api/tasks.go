@@ -83,6 +83,9 @@ func (s *server) enqueue(ctx context.Context, in *enqueueInput) (*enqueueOutput,
 	if in.IdempotencyKey != "" {
 		return s.enqueueOnce(ctx, in.IdempotencyKey, body)
 	}
+	if s.config.Full() {
+		return nil, storeFull()
+	}
 	now := s.now()
 	m, p := s.decode(ctx, body, now)
 	if p != nil {

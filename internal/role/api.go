@@ -19,6 +19,7 @@ import (
 	"github.com/seri-queue/seri/internal/api"
 	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/gateway"
+	"github.com/seri-queue/seri/internal/redisurl"
 	"github.com/seri-queue/seri/internal/run"
 	"github.com/seri-queue/seri/internal/web"
 	"github.com/seri-queue/seri/tasks"
@@ -42,6 +43,7 @@ type Serve struct {
 	HTTPAddr          string   `name:"http-addr" env:"SERI_HTTP_ADDR" placeholder:"HOST:PORT" help:"Where to listen. Default: :8080, or 127.0.0.1:8080 without API keys."`
 	AllowUnknownTypes Switch   `env:"SERI_ALLOW_UNKNOWN_TYPES" help:"Accept tasks of types that no worker has declared; they wait for one."`
 	AllowedOrigins    []string `env:"SERI_ALLOWED_ORIGINS" placeholder:"ORIGIN,…" help:"Other sites whose pages may open WebSockets: https://app.example.com."`
+	MemoryLimit       Count    `env:"SERI_MEMORY_LIMIT" default:"85" placeholder:"PERCENT" help:"Share of Redis' maxmemory from which on new tasks are refused with 503, while what is there is worked off. 100: Redis itself refuses them."`
 	HTTPGrace         Duration `name:"http-grace" env:"SERI_HTTP_GRACE" default:"10s" placeholder:"DURATION" help:"How long open requests may take to end after SIGTERM."`
 }
 
@@ -68,6 +70,10 @@ func (a *API) Check() error {
 func (s *Serve) check(f *faults) {
 	f.add("allow-unknown-types", s.AllowUnknownTypes.wrong)
 	f.limit("http-grace", s.HTTPGrace, 0, 0)
+	f.add("memory-limit", s.MemoryLimit.wrong)
+	if s.MemoryLimit.N > 100 {
+		f.add("memory-limit", fmt.Sprintf("is %d, must be a percentage from 1 to 100", s.MemoryLimit.N))
+	}
 	if s.HTTPAddr != "" {
 		if _, _, err := net.SplitHostPort(s.HTTPAddr); err != nil {
 			f.add("http-addr", fmt.Sprintf("is %q, must be host:port such as 127.0.0.1:8080 or :8080", s.HTTPAddr))
@@ -167,10 +173,12 @@ func (s *Serve) parts(listener net.Listener, rdb redis.UniversalClient, config a
 	if err != nil {
 		return nil, err
 	}
+	memory := api.NewMemoryGuard(func(ctx context.Context) ([]redisurl.Memory, error) { return redisurl.Memories(ctx, rdb) }, s.MemoryLimit.N, logger)
 	var draining atomic.Bool
 	config.Tasks, config.Idempotency = queues, api.NewRedisIdempotency(rdb)
 	config.AllowUnknownTypes, config.Version, config.Logger = s.AllowUnknownTypes.On, Version(), logger
 	config.Events, config.WebSocket = live.SSE(), live.WebSocket()
+	config.Full = memory.Full
 	config.Ready = func(ctx context.Context) error {
 		if draining.Load() {
 			return api.ErrDraining
@@ -183,6 +191,7 @@ func (s *Serve) parts(listener net.Listener, rdb redis.UniversalClient, config a
 	}
 	server := api.NewServer(handler, logger)
 	return []run.Part{ // starts downwards, stops upwards
+		{Name: "memory", Run: memory.Run},
 		{Name: "http", Run: func(ctx context.Context) error { return s.serve(ctx, server, listener) }},
 		{Name: "events", Run: hub.Run},
 		{Name: "live connections", Run: live.Run}, // they end first: their requests would keep the server from ending
