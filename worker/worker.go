@@ -38,6 +38,10 @@ type Config struct {
 	// [seri.ErrStopping] and the tasks are handed back. Default: 25 s, which leaves 5 s of the 30 s that ECS and
 	// Kubernetes grant.
 	Grace time.Duration
+	// StuckAfter is how long a handler may go on once its context has ended, be it by a timeout, a revocation or a lost
+	// lease. Then the log names it and shows its stack, its attempt ends as if it had returned that error, and its slot is
+	// used no more until it does return. Default: 30 s.
+	StuckAfter time.Duration
 	// Crashes is after how many of its workers' deaths a task is archived as poison. Default: 3.
 	Crashes int
 	// Asynq runs the types that no handler names: an existing [asynq.Handler] or [*asynq.ServeMux]. With it the worker
@@ -61,7 +65,7 @@ type Worker struct {
 func New(rdb redis.UniversalClient, handlers []seri.Handler, config Config) (*Worker, error) {
 	e, err := engine.New(store.New(rdb, store.Config{MaxEvents: config.MaxEvents}), engine.Config{
 		Queues: config.Queues, Strict: config.Strict, Slots: config.Slots, Lease: config.Lease, Grace: config.Grace,
-		Crashes: config.Crashes, Handlers: handlers, Fallback: fallback(config.Asynq), Logger: config.Logger,
+		StuckAfter: config.StuckAfter, Crashes: config.Crashes, Handlers: handlers, Fallback: fallback(config.Asynq), Logger: config.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
@@ -70,5 +74,10 @@ func New(rdb redis.UniversalClient, handlers []seri.Handler, config Config) (*Wo
 }
 
 // Run takes tasks and runs them until ctx ends, and then stops as [Config.Grace] says. When it returns, every lease is
-// settled or handed back. It returns an error if the worker could not go on.
+// settled or handed back. It returns an error if the worker could not go on; [seri.ErrStuck] if handlers that ignore the
+// end of their context hold every slot, which only a new process can free.
 func (w *Worker) Run(ctx context.Context) error { return w.engine.Run(ctx) }
+
+// Stuck returns how many slots are lost to handlers that ignore the end of their context. It is for health checks: a
+// worker that has lost many may as well be replaced.
+func (w *Worker) Stuck() int { return w.engine.Stuck() }

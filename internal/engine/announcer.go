@@ -72,7 +72,7 @@ func (a *announcer) announce(ctx context.Context) error {
 	w := store.Worker{
 		Name: e.name,
 		Server: wire.ServerInfo{
-			Host: e.host, PID: os.Getpid(), ID: e.id, Concurrency: e.Slots, Queues: e.Queues, StrictPriority: e.Strict,
+			Host: e.host, PID: os.Getpid(), ID: e.id, Concurrency: e.Slots - e.Stuck(), Queues: e.Queues, StrictPriority: e.Strict,
 			Status: "active", Started: e.started,
 		},
 		Types: a.types,

@@ -18,6 +18,8 @@ type attempt struct {
 	lease   store.Lease
 	handler *seri.Handler // nil: none
 	started time.Time     // zero until a slot runs it
+	slot    string        // which one: see [slotLabel]
+	stuck   bool          // its handler was given up; for the slots, under their lock
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/seri-queue/seri"
@@ -30,6 +31,9 @@ type Config struct {
 	// Grace is how long running tasks may take to end once the worker is told to stop. Default: 25 s,
 	// which leaves 5 s of the 30 s that ECS and Kubernetes grant.
 	Grace time.Duration
+	// StuckAfter is how long a handler may go on once its context has ended; then its attempt is ended without it and its
+	// slot written off until it returns. Default: 30 s.
+	StuckAfter time.Duration
 	// Crashes is after how many of its workers' deaths a task is archived as poison. Default: 3.
 	Crashes int
 	// Handlers are the types of task that this worker runs.
@@ -48,6 +52,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.Slots = cmp.Or(c.Slots, 10)
 	c.Lease = cmp.Or(c.Lease, 30*time.Second)
 	c.Grace = cmp.Or(c.Grace, 25*time.Second)
+	c.StuckAfter = cmp.Or(c.StuckAfter, 30*time.Second)
 	c.Crashes = cmp.Or(c.Crashes, 3)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 
@@ -69,6 +74,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Grace < 0 {
 		fault("option Grace is %v, must not be negative", c.Grace)
+	}
+	if c.StuckAfter < 0 {
+		fault("option StuckAfter is %v, must not be negative", c.StuckAfter)
 	}
 	if c.Crashes < 1 {
 		fault("option Crashes is %d, must be at least 1", c.Crashes)
@@ -100,6 +108,15 @@ type Engine struct {
 	handlers map[string]*seri.Handler
 	types    []string // nil: every type
 	started  time.Time
+	slots    atomic.Pointer[slots] // while it runs
+}
+
+// Stuck returns how many slots are written off, because their handlers ignore the end of their context.
+func (e *Engine) Stuck() int {
+	if s := e.slots.Load(); s != nil {
+		return s.stuck()
+	}
+	return 0
 }
 
 // New returns an engine on a store. The error lists every fault of the configuration.

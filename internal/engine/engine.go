@@ -23,6 +23,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	pulse := newHeartbeat(e.store, leases, e.Lease, logger)
 	report := newReporter(e.store, 2*e.Slots, logger)
 	slots := newSlots(e.Slots, leases, report, outcomes, e.Grace, logger)
+	e.slots.Store(slots)
 	waiting := newIdle(blocking, e.queues)
 	announce, err := newAnnouncer(e, leases, logger)
 	if err != nil {
@@ -37,6 +38,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		{Name: "reporter", Run: report.run},
 		{Name: "completer", Run: (&completer{e.store, leases, outcomes, e.Lease, logger}).run},
 		{Name: "slots", Run: slots.run}, // hands back what outlives the grace period
+		{Name: "handlers", Run: (&warden{slots: slots, registry: leases, after: e.StuckAfter, logger: logger}).run},
 	}
 	for _, q := range e.queues {
 		f := &forwarder{store: e.store, rdb: blocking, queue: q, logger: logger, bell: make(chan struct{}, 1)}

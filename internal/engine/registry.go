@@ -176,6 +176,19 @@ func (r *registry) byQueue() map[keys.Queue][]*attempt {
 	return queues
 }
 
+// overdue returns the attempts whose context has ended and whose handler has not, as far as is known.
+func (r *registry) overdue() []*attempt {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var found []*attempt
+	for _, a := range r.held {
+		if a.end != 0 && a.ctx.Err() != nil && !a.settled.Load() {
+			found = append(found, a)
+		}
+	}
+	return found
+}
+
 // withID returns the held leases of tasks with this ID, in whichever queue.
 func (r *registry) withID(id string) []*attempt {
 	r.mu.Lock()

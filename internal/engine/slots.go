@@ -23,19 +23,22 @@ type slots struct {
 	logger   *slog.Logger
 
 	room    chan struct{} // holds an element when there may be room
-	running sync.WaitGroup
-	sending sync.RWMutex // held for reading from where a handler's outcome is decided until it is sent
+	quiet   chan struct{} // closed when the slots are to end and no handler runs but those that were written off
+	sending sync.RWMutex  // held for reading from where a handler's outcome is decided until it is sent
 
 	mu      sync.Mutex
 	taken   int        // places in use: by attempts that run or wait here, and by those that are being fetched
 	workers int        // goroutines that run attempts
+	lost    int        // of them, those whose handlers were given up
+	ending  bool       // no attempt begins any more
 	waiting []*attempt // the next one first
 	pace    pace
 }
 
 func newSlots(n int, r *registry, reporter *reporter, outcomes chan<- outcome, grace time.Duration, logger *slog.Logger) *slots {
 	return &slots{
-		size: n, registry: r, reporter: reporter, outcomes: outcomes, grace: grace, logger: logger, room: make(chan struct{}, 1),
+		size: n, registry: r, reporter: reporter, outcomes: outcomes, grace: grace, logger: logger,
+		room: make(chan struct{}, 1), quiet: make(chan struct{}),
 	}
 }
 
@@ -96,19 +99,23 @@ func (s *slots) start(attempts []*attempt) {
 	s.workers += more
 	s.mu.Unlock()
 	for range more {
-		s.running.Go(func() { s.work(nil) })
+		go s.work(nil)
 	}
 }
 
 // work runs attempts until none is waiting, after having ended one.
 func (s *slots) work(ended *attempt) {
+	mark := labels.Get().(*label)
+	mark.set()
 	returned := false
 	defer func() { // a handler that ends its goroutine (runtime.Goexit) does not end the work
+		labels.Put(mark)
 		if !returned {
-			s.running.Go(func() { s.work(ended) })
+			go s.work(ended)
 		}
 	}()
 	for ended = s.next(ended); ended != nil; ended = s.next(ended) {
+		ended.slot = mark.slot
 		s.perform(ended)
 	}
 	returned = true
@@ -120,17 +127,53 @@ func (s *slots) next(ended *attempt) *attempt {
 	defer s.mu.Unlock()
 	if ended != nil {
 		s.taken--
-		s.pace.note(time.Since(ended.started))
+		if ended.stuck {
+			s.lost--
+			s.logger.Warn("slot back: the handler has ended after all", ended.about()...)
+		} else {
+			s.pace.note(time.Since(ended.started))
+		}
 		s.ring()
 	}
 	if len(s.waiting) == 0 {
 		s.workers--
+		s.rest()
 		return nil
 	}
 	a := s.waiting[0]
 	s.waiting[0] = nil
 	s.waiting = s.waiting[1:]
 	return a
+}
+
+// writeOff gives a handler up that goes on although its context has ended: its attempt ends as if it had returned that
+// error, and its slot is used no more until it does return. False if it has returned meanwhile.
+func (s *slots) writeOff(a *attempt) bool {
+	s.mu.Lock()
+	if a.settled.Swap(true) {
+		s.mu.Unlock()
+		return false
+	}
+	a.stuck = true // and its place stays taken
+	s.lost++
+	s.mu.Unlock()
+	s.outcomes <- a.judge(a.ctx, nil, errIgnored)
+	return true
+}
+
+// stuck returns how many slots are written off.
+func (s *slots) stuck() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost
+}
+
+// rest closes quiet when there is nobody left to wait for. To be called with mu held.
+func (s *slots) rest() {
+	if s.ending && s.workers == s.lost {
+		s.ending = false
+		close(s.quiet)
+	}
 }
 
 // perform runs one attempt and passes its outcome on.
@@ -166,17 +209,14 @@ func (s *slots) run(ctx context.Context) error {
 	s.mu.Lock()
 	unstarted := s.waiting
 	s.waiting = nil
+	s.ending = true
+	s.rest()
 	s.mu.Unlock()
 	for _, a := range unstarted {
 		s.send(outcome{attempt: a, kind: handedBack, err: seri.ErrStopping})
 	}
 
-	done := make(chan struct{})
-	go func() { // ends with the handlers; one that never returns is left behind with the process
-		s.running.Wait()
-		close(done)
-	}()
-	if within(done, s.grace) {
+	if within(s.quiet, s.grace) {
 		return nil
 	}
 	unfinished := 0
@@ -187,7 +227,7 @@ func (s *slots) run(ctx context.Context) error {
 		}
 	}
 	s.logger.InfoContext(ctx, "grace period is over, stopping handlers", "running", unfinished, "grace", s.grace)
-	if within(done, settleTime) {
+	if within(s.quiet, settleTime) {
 		return nil
 	}
 	s.handBack(ctx)
@@ -198,13 +238,12 @@ func (s *slots) run(ctx context.Context) error {
 func (s *slots) handBack(ctx context.Context) {
 	s.sending.Lock() // an outcome that is decided has been sent: when this returns, the completer may end
 	defer s.sending.Unlock()
-	for q, attempts := range s.registry.byQueue() {
+	for _, attempts := range s.registry.byQueue() {
 		for _, a := range attempts {
 			if a.settled.Swap(true) {
 				continue // its outcome is sent
 			}
-			s.logger.ErrorContext(ctx, "handler ignored the end of its context, handing its task back", "task_id", a.lease.ID(),
-				"queue", q, "type", a.lease.Message.Type, "token", a.lease.Token, "running_for", time.Since(a.started))
+			s.logger.ErrorContext(ctx, "handler ignored the end of its context, handing its task back", append(a.about(), "stack", stackOf(a.slot))...)
 			s.outcomes <- outcome{attempt: a, kind: handedBack, err: seri.ErrStopping}
 		}
 	}

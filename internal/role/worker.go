@@ -23,12 +23,13 @@ type Worker struct {
 
 // Work are the settings of how a worker works.
 type Work struct {
-	Queues  Weights  `env:"SERI_QUEUES" default:"default=1" placeholder:"NAME=WEIGHT,…" help:"Queues to serve. With weights 3 and 1, the first comes first three times out of four."`
-	Strict  Switch   `env:"SERI_STRICT" help:"Serve a queue only while all of greater weight are empty."`
-	Slots   Count    `env:"SERI_SLOTS" default:"10" placeholder:"TASKS" help:"How many tasks run at once."`
-	Lease   Duration `env:"SERI_LEASE" default:"30s" placeholder:"DURATION" help:"How long a task stays a worker's without a sign of life: a dead worker's tasks run again a second or two later."`
-	Grace   Duration `env:"SERI_GRACE" default:"25s" placeholder:"DURATION" help:"How long running tasks may take to end after SIGTERM; then they are handed back."`
-	Crashes Count    `env:"SERI_CRASHES" default:"3" placeholder:"DEATHS" help:"After how many of its workers' deaths a task is archived as poison."`
+	Queues     Weights  `env:"SERI_QUEUES" default:"default=1" placeholder:"NAME=WEIGHT,…" help:"Queues to serve. With weights 3 and 1, the first comes first three times out of four."`
+	Strict     Switch   `env:"SERI_STRICT" help:"Serve a queue only while all of greater weight are empty."`
+	Slots      Count    `env:"SERI_SLOTS" default:"10" placeholder:"TASKS" help:"How many tasks run at once."`
+	Lease      Duration `env:"SERI_LEASE" default:"30s" placeholder:"DURATION" help:"How long a task stays a worker's without a sign of life: a dead worker's tasks run again a second or two later."`
+	Grace      Duration `env:"SERI_GRACE" default:"25s" placeholder:"DURATION" help:"How long running tasks may take to end after SIGTERM; then they are handed back."`
+	StuckAfter Duration `env:"SERI_STUCK_AFTER" default:"30s" placeholder:"DURATION" help:"How long a handler may go on once its context has ended; then its task is let go and its slot is lost until it returns. With the last slot the worker ends."`
+	Crashes    Count    `env:"SERI_CRASHES" default:"3" placeholder:"DEATHS" help:"After how many of its workers' deaths a task is archived as poison."`
 }
 
 // Tasks are the settings of the tasks that come with Seri.
@@ -59,6 +60,7 @@ func (w *Work) check(f *faults) {
 	f.add("strict", w.Strict.wrong)
 	f.limit("lease", w.Lease, 100*time.Millisecond, time.Hour)
 	f.limit("grace", w.Grace, 0, 0)
+	f.limit("stuck-after", w.StuckAfter, time.Millisecond, 0)
 	f.add("crashes", w.Crashes.wrong)
 }
 
@@ -101,7 +103,7 @@ func (t *Tasks) handlers() ([]seri.Handler, error) {
 // run works with the given handlers; config holds what is not among the settings of [Work].
 func (w *Work) run(ctx context.Context, rdb redis.UniversalClient, handlers []seri.Handler, config worker.Config) error {
 	config.Queues, config.Strict, config.Slots = w.Queues.ByQueue, w.Strict.On, w.Slots.N
-	config.Lease, config.Crashes = w.Lease.Duration, w.Crashes.N
+	config.Lease, config.StuckAfter, config.Crashes = w.Lease.Duration, w.StuckAfter.Duration, w.Crashes.N
 	config.Grace = max(w.Grace.Duration, time.Nanosecond) // zero would mean the default there, and means none here
 	working, err := worker.New(rdb, handlers, config)
 	if err != nil {
