@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -123,7 +124,7 @@ func (b *Beat) Run(ctx context.Context) error {
 			return nil
 		}
 		b.config.Logger.WarnContext(ctx, "beat does not lead", "error", err)
-		pause(ctx, time.Second)
+		pause(ctx, time.Second/2+rand.N(time.Second)) // beats that lost the same Redis do not come back in step
 	}
 	return nil
 }

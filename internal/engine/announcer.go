@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"reflect"
 	"time"
@@ -57,7 +58,7 @@ func (a *announcer) run(ctx context.Context) error {
 		if err := a.announce(ctx); err != nil && ctx.Err() == nil {
 			a.logger.WarnContext(ctx, "worker not announced", "error", err)
 		}
-		sleep(ctx, announceEvery)
+		sleep(ctx, announceEvery*3/4+rand.N(announceEvery/4)) // workers that started together drift apart
 	}
 	farewell, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()

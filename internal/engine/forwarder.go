@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -27,6 +26,7 @@ type forwarder struct {
 }
 
 func (f *forwarder) run(ctx context.Context) error {
+	var failed backoff
 	for {
 		wait := forwardAtLeast
 		forwarded, err := f.store.Forward(ctx, f.queue, store.MaxBatch)
@@ -35,11 +35,14 @@ func (f *forwarder) run(ctx context.Context) error {
 			return nil
 		case err != nil:
 			f.logger.WarnContext(ctx, "due tasks not forwarded", "queue", f.queue, "error", err)
-			wait = faultBackoff + rand.N(faultBackoff)
+			wait = failed.next()
 		case forwarded.Moved == store.MaxBatch:
 			continue // there may be more
 		case forwarded.Next >= 0:
 			wait = min(wait, forwarded.Next)
+		}
+		if err == nil {
+			failed = backoff{}
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -53,6 +56,7 @@ func (f *forwarder) run(ctx context.Context) error {
 
 // listen waits for the doorbell that enqueue rings.
 func (f *forwarder) listen(ctx context.Context) error {
+	var failed backoff
 	for ctx.Err() == nil {
 		err := f.rdb.BLPop(ctx, blockFor, f.queue.Wake()).Err()
 		switch {
@@ -62,8 +66,10 @@ func (f *forwarder) listen(ctx context.Context) error {
 			default:
 			}
 		case !errors.Is(err, redis.Nil):
-			sleep(ctx, faultBackoff)
+			sleep(ctx, failed.next())
+			continue
 		}
+		failed = backoff{}
 	}
 	return nil
 }
