@@ -74,6 +74,7 @@ func TestAProcessThatCannotStartSaysWhyInOneLine(t *testing.T) {
 	taken, closed, silent := listener(t), closedPort(t), listener(t)
 	file := schedules(t, everySecond)
 	rdb := redistest.URL(redistest.New(t))
+	evicting := redistest.Exclusive(t, "--maxmemory-policy", "allkeys-lru").Addr()
 	// What each role needs besides what the case is about.
 	enough := map[string][]string{
 		"api": {"SERI_API_KEYS=" + key.Entry, "SERI_HTTP_ADDR=127.0.0.1:0"}, "worker": nil, "beat": {"SERI_SCHEDULES=" + file},
@@ -89,6 +90,7 @@ func TestAProcessThatCannotStartSaysWhyInOneLine(t *testing.T) {
 		"a Redis where nobody listens":        {roles: "api worker beat dev", env: "SERI_REDIS_URL=redis://" + closed, says: closed + " cannot be reached"},
 		"a Redis that does not answer":        {roles: "worker", env: "SERI_REDIS_URL=redis://" + silent, says: silent + " cannot be reached"},
 		"a Redis with an unknown name":        {roles: "worker", env: "SERI_REDIS_URL=redis://redis.invalid:6379", says: "redis.invalid:6379 cannot be reached"},
+		"a Redis that evicts keys":            {roles: "api worker beat dev", env: "SERI_REDIS_URL=redis://" + evicting, says: "set maxmemory-policy to noeviction"},
 		"a URL that is none":                  {roles: "api worker beat dev", env: "SERI_REDIS_URL=localhost:6379", says: "--redis-url (SERI_REDIS_URL)"},
 		"a port that is taken":                {roles: "api dev", env: "SERI_REDIS_URL=" + rdb, args: "--http-addr=" + taken, says: taken},
 		"a port that is none":                 {roles: "api dev", env: "SERI_REDIS_URL=" + rdb, args: "--http-addr=127.0.0.1", says: "must be host:port"},
