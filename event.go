@@ -15,6 +15,8 @@ const (
 	EventSucceeded EventKind = "succeeded"
 	EventFailed    EventKind = "failed"
 	EventRevoked   EventKind = "revoked"
+	// EventRepaired: something about the task was set right that no transition can have made. Its state is in the data.
+	EventRepaired EventKind = "repaired"
 )
 
 // Event is one change of one task.
@@ -37,8 +39,9 @@ type EventData struct {
 	Progress *ProgressInfo // progress
 	Due      time.Time     // scheduled, retrying
 	Error    string        // retrying, failed
-	Reason   Reason        // queued and retrying (where it says more than the kind), failed, revoked
+	Reason   Reason        // queued and retrying (where it says more than the kind), failed, revoked; repaired: what was wrong
 	Result   []byte        // succeeded: JSON, if it is small enough to travel; see Truncated
+	State    State         // repaired: the one that the task is in now
 	// Truncated: the result was too large for an event; read it from the task.
 	Truncated bool
 }
@@ -48,7 +51,15 @@ func (k EventKind) Terminal() bool {
 	return k == EventSucceeded || k == EventFailed || k == EventRevoked
 }
 
-// State returns the state that a task is in after an event of kind k.
+// State returns the state that the task is in after the event.
+func (e *Event) State() State {
+	if e.Kind == EventRepaired {
+		return e.Data.State
+	}
+	return e.Kind.State()
+}
+
+// State returns the state that a task is in after an event of kind k; empty for [EventRepaired], which leaves it any.
 func (k EventKind) State() State {
 	switch k {
 	case EventQueued:

@@ -51,6 +51,10 @@ const (
 	ReasonNoWorker Reason = "no_worker"
 	// ReasonCrashed: retrying, because the worker that ran the task vanished.
 	ReasonCrashed Reason = "crashed"
+	// ReasonLost: the task's record is gone, and only its ID was left: what it was can no longer be known.
+	ReasonLost Reason = "lost"
+	// ReasonQuarantined: the task was scheduled, but its time is lost. It is kept for a person to decide.
+	ReasonQuarantined Reason = "quarantined"
 	// ReasonAggregating: pending, in an aggregation group of a stock client. Only stock servers run groups.
 	ReasonAggregating Reason = "aggregating"
 )

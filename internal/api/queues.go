@@ -25,6 +25,7 @@ type Queue struct {
 	Latency   float64 `json:"latency" doc:"Seconds for which the oldest pending task has waited."`
 	Processed int64   `json:"processed" doc:"Attempts that have ended, ever."`
 	Failed    int64   `json:"failed" doc:"Attempts that have failed, ever."`
+	Repaired  int64   `json:"repaired" doc:"Faults of the queue's structure that were repaired, ever: traces of lost writes or foreign hands."`
 }
 
 // Queues is the answer to GET /v1/queues.
@@ -142,6 +143,6 @@ func newQueue(q client.QueueInfo) Queue {
 	return Queue{
 		Name: q.Name, Paused: q.Paused,
 		Scheduled: q.Scheduled, Pending: q.Pending, Active: q.Active, Retrying: q.Retrying, Succeeded: q.Succeeded, Archived: q.Archived,
-		Latency: q.Latency.Seconds(), Processed: q.Processed, Failed: q.Failed,
+		Latency: q.Latency.Seconds(), Processed: q.Processed, Failed: q.Failed, Repaired: q.Repaired,
 	}
 }

@@ -81,8 +81,8 @@ func (c *inspectCommand) overview(ctx context.Context, server *remote.Server, ou
 
 func queueTable(queues []api.Queue) *term.Table {
 	t := &term.Table{
-		Header: []string{"queue", "", "scheduled", "pending", "active", "retrying", "succeeded", "archived", "latency", "processed", "failed"},
-		Right:  []bool{false, false, true, true, true, true, true, true, true, true, true},
+		Header: []string{"queue", "", "scheduled", "pending", "active", "retrying", "succeeded", "archived", "latency", "processed", "failed", "repaired"},
+		Right:  []bool{false, false, true, true, true, true, true, true, true, true, true, true},
 	}
 	for _, q := range queues {
 		paused, latency := "", "-"
@@ -94,7 +94,7 @@ func queueTable(queues []api.Queue) *term.Table {
 		}
 		t.Add(term.Line(q.Name), paused, strconv.Itoa(q.Scheduled), strconv.Itoa(q.Pending), strconv.Itoa(q.Active),
 			strconv.Itoa(q.Retrying), strconv.Itoa(q.Succeeded), strconv.Itoa(q.Archived), latency,
-			strconv.FormatInt(q.Processed, 10), strconv.FormatInt(q.Failed, 10))
+			strconv.FormatInt(q.Processed, 10), strconv.FormatInt(q.Failed, 10), strconv.FormatInt(q.Repaired, 10))
 	}
 	return t
 }

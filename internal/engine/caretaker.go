@@ -29,12 +29,15 @@ var keep = store.Keep{
 type caretaker struct {
 	engine *Engine
 	logger *slog.Logger
+
+	scanned map[keys.Queue]uint64 // how far each queue's server was looked over for stray tasks
 }
 
 func (c *caretaker) run(ctx context.Context) error {
 	// Recovery within a second of the lease's end, or sooner where leases are shorter.
 	period := min(c.engine.Lease/4, time.Second)
 	var purged, swept time.Time
+	c.scanned = make(map[keys.Queue]uint64)
 	for {
 		now := time.Now()
 		for _, q := range c.engine.queues {
@@ -86,7 +89,14 @@ func (c *caretaker) purge(ctx context.Context, q keys.Queue) {
 func (c *caretaker) sweep(ctx context.Context, q keys.Queue) {
 	s, err := c.engine.store.Sweep(ctx, q, c.engine.Lease)
 	if !c.failed(ctx, "queue not swept", q, err) && s != (store.Swept{}) {
-		c.logger.WarnContext(ctx, "repaired the queue", "queue", q, "leases_added", s.Leased, "ghosts_removed", s.Ghosts)
+		c.logger.WarnContext(ctx, "repaired the queue", "queue", q, "leases_added", s.Leased, "ghosts_removed", s.Ghosts,
+			"second_places_removed", s.TwoPlaces, "states_corrected", s.Restated, "reactivated", s.Reactivated,
+			"leases_removed", s.StaleLeases, "times_removed", s.StaleTimes)
+	}
+	adopted, next, err := c.engine.store.Adopt(ctx, q, c.engine.Lease, c.scanned[q])
+	c.scanned[q] = next
+	if !c.failed(ctx, "stray tasks not looked for", q, err) && adopted != (store.Adopted{}) {
+		c.logger.WarnContext(ctx, "put stray tasks back", "queue", q, "placed", adopted.Placed, "quarantined", adopted.Quarantined, "lost", adopted.Lost)
 	}
 }
 

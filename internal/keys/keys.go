@@ -108,6 +108,9 @@ func (q Queue) Wake() string { return q.own("wake") }
 // Events returns the key of the stream of the queue's events.
 func (q Queue) Events() string { return q.own("events") }
 
+// Repairs returns the key of the hash that counts what was repaired in the queue.
+func (q Queue) Repairs() string { return q.own("repairs") }
+
 // Owner returns the key of the zset of an owner's tasks by when they were enqueued, in Unix milliseconds.
 func (q Queue) Owner(label string) string { return q.own("owner:" + label) }
 

@@ -44,6 +44,7 @@ var Registry = []Entry{
 	{"seri:v1:{q}:due", "zset", "engine", "with its members", false, "scheduled and retrying IDs by exact time, Unix milliseconds"},
 	{"seri:v1:{q}:wake", "list", "engine", "10 s", true, "at most one element: an earlier due time has come in"},
 	{"seri:v1:{q}:events", "stream", "engine", "trimmed by number and age; 7 days after the last producer or worker", true, "every change of every task, in order: one field e, a JSON array of events"},
+	{"seri:v1:{q}:repairs", "hash", "engine: sweep, adopt", "none: totals", false, "how often each kind of fault was repaired: lost, no_lease, no_place, quarantined, stale_lease, stale_time, two_places, wrong_state"},
 	{"seri:v1:{q}:owner:<label>", "zset", "engine: enqueue", "7 days after the last task", true, "the newest tasks of one owner by enqueue time, Unix milliseconds"},
 	{"seri:v1:{q}:schedule:<id>", "hash", "beat", "none: the memory of a schedule", false, "next and last tick (Unix seconds), revision, token and last task of a static schedule: next, last, rev, token, task"},
 	{"seri:v1:lock:{<name>}", "hash", "lock", "the lease", true, "holder and token of a named lock"},

@@ -112,7 +112,7 @@ func stateOf(asynq string, reason seri.Reason) (seri.State, seri.Reason) {
 		if r := only(seri.ReasonRevoked, seri.ReasonExpired); r != "" {
 			return seri.Revoked, r
 		}
-		if r := only(seri.ReasonExhausted, seri.ReasonPermanent, seri.ReasonPoison); r != "" {
+		if r := only(seri.ReasonExhausted, seri.ReasonPermanent, seri.ReasonPoison, seri.ReasonQuarantined); r != "" {
 			return seri.Failed, r
 		}
 		return seri.Failed, seri.ReasonArchived // by an Inspector or a stock server

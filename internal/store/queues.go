@@ -28,6 +28,7 @@ type QueueInfo struct {
 	Latency   time.Duration // for which the oldest pending task has been waiting; 0: none is
 	Processed int64         // attempts that ended, ever
 	Failed    int64         // attempts that failed, ever
+	Repaired  int64         // faults of the queue's structure that were repaired, ever
 }
 
 // Queues returns the names of all queues, sorted.
@@ -56,6 +57,7 @@ func (s *Store) Queue(ctx context.Context, q keys.Queue) (QueueInfo, error) {
 		pipe.Exists(ctx, q.Paused()),
 	}
 	processed, failed := pipe.Get(ctx, q.Processed()), pipe.Get(ctx, q.Failed())
+	repairs := pipe.HVals(ctx, q.Repairs())
 	oldest := pipe.LIndex(ctx, q.Pending(), -1)
 	clock := pipe.Time(ctx)
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
@@ -69,6 +71,10 @@ func (s *Store) Queue(ctx context.Context, q keys.Queue) (QueueInfo, error) {
 	}
 	info.Processed, _ = strconv.ParseInt(processed.Val(), 10, 64) // absent: zero
 	info.Failed, _ = strconv.ParseInt(failed.Val(), 10, 64)
+	for _, text := range repairs.Val() {
+		n, _ := strconv.ParseInt(text, 10, 64) // a foreign hand's text counts for nothing
+		info.Repaired += n
+	}
 	if id := oldest.Val(); id != "" {
 		since, err := s.rdb.HGet(ctx, q.Task(id), "pending_since").Int64()
 		if err != nil && !errors.Is(err, redis.Nil) {

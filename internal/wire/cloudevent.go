@@ -64,7 +64,7 @@ type Gap struct {
 // NewCloudEvent wraps one task event. position is its "<entry>:<index>" in the queue's stream.
 func NewCloudEvent(e seri.Event, position, cursor string) (CloudEvent, error) {
 	data := TaskEvent{
-		Task: e.Task, Type: e.Type, Queue: e.Queue, Owner: e.Owner, State: e.Kind.State(), Seq: e.Seq,
+		Task: e.Task, Type: e.Type, Queue: e.Queue, Owner: e.Owner, State: e.State(), Seq: e.Seq,
 		Attempt: e.Data.Attempt, Worker: e.Data.Worker, Progress: e.Data.Progress, DueAt: optional(e.Data.Due),
 		Error: e.Data.Error, Reason: e.Data.Reason, Result: e.Data.Result, Truncated: e.Data.Truncated,
 	}

@@ -43,6 +43,7 @@ type frameData struct {
 	Due       int64           `json:"due,omitempty"` // Unix milliseconds
 	Error     string          `json:"error,omitempty"`
 	Reason    seri.Reason     `json:"reason,omitempty"`
+	State     seri.State      `json:"state,omitempty"`
 	Result    json.RawMessage `json:"result,omitempty"`
 	Truncated bool            `json:"truncated,omitempty"`
 
@@ -55,7 +56,7 @@ func (f *frame) event(queue string) seri.Event {
 	e := seri.Event{
 		Kind: f.Kind, Task: f.Task, Type: f.Type, Queue: queue, Owner: f.Owner, Seq: f.Seq, Time: time.UnixMilli(f.At),
 		Data: seri.EventData{
-			Attempt: f.Data.Attempt, Worker: f.Data.Worker, Error: f.Data.Error, Reason: f.Data.Reason,
+			Attempt: f.Data.Attempt, Worker: f.Data.Worker, Error: f.Data.Error, Reason: f.Data.Reason, State: f.Data.State,
 			Result: f.Data.Result, Truncated: f.Data.Truncated,
 		},
 	}

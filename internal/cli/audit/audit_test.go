@@ -74,6 +74,9 @@ func busy(t *testing.T, rdb redis.UniversalClient) keys.Queue {
 	must(s.Complete(ctx, q, []store.Completion{{Lease: &leases[0], Result: []byte(`1`)}}))
 	must(s.Retry(ctx, q, []store.Retry{{Lease: &leases[1], After: time.Minute, Error: "again"}}))
 	must(s.Archive(ctx, q, []store.Ending{{Lease: &leases[2], Reason: seri.ReasonPermanent, Error: "dead"}}))
+	must(nil, rdb.ZAdd(ctx, q.Archived(), redis.Z{Score: 1, Member: "ghost"}).Err())
+	_, err = s.Sweep(ctx, q, time.Minute) // which counts what it repairs
+	must(nil, err)
 	must(nil, s.Pause(ctx, q))
 
 	name := "host:1:" + string(q)
