@@ -48,12 +48,19 @@ var (
 // FencedError tells that a write was refused because its fencing token is not, or is no longer, the one on record.
 // Nothing was written.
 type FencedError struct {
-	TaskID string
-	Held   uint64 // the token that the caller held
-	Seen   uint64 // the token on record; 0: the task is held by nobody, or gone
+	TaskID   string // empty: it was not about a task
+	Resource string // what else the token is for, such as "lock nightly-report"
+	Held     uint64 // the token that the caller held
+	Seen     uint64 // the token on record; 0: the task or the lock is held by nobody, or gone
 }
 
 func (e *FencedError) Error() string {
+	if e.Resource != "" {
+		if e.Seen == 0 {
+			return fmt.Sprintf("%s: token %d is no longer valid: nobody holds it", e.Resource, e.Held)
+		}
+		return fmt.Sprintf("%s: token %d is no longer valid: there is token %d", e.Resource, e.Held, e.Seen)
+	}
 	if e.Seen == 0 {
 		return fmt.Sprintf("task %s: token %d is no longer valid: nobody holds the task", e.TaskID, e.Held)
 	}

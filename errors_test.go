@@ -39,6 +39,8 @@ func TestErrorsReadAsSentences(t *testing.T) {
 	for want, err := range map[string]error{
 		"task a: token 7 is no longer valid: nobody holds the task":                 &seri.FencedError{TaskID: "a", Held: 7},
 		"task a: token 1763800000000001 is no longer valid: token 9 holds the task": &seri.FencedError{TaskID: "a", Held: 1763800000000001, Seen: 9},
+		"lock a: token 7 is no longer valid: nobody holds it":                       &seri.FencedError{Resource: "lock a", Held: 7},
+		"report 1: token 7 is no longer valid: there is token 9":                    &seri.FencedError{Resource: "report 1", Held: 7, Seen: 9},
 		"panic: boom":                     &seri.PanicError{Value: "boom"},
 		"task a failed (exhausted): boom": &seri.FailedError{TaskID: "a", State: seri.Failed, Reason: seri.ReasonExhausted, Message: "boom"},
 		"task a revoked (expired)":        &seri.FailedError{TaskID: "a", State: seri.Revoked, Reason: seri.ReasonExpired},
