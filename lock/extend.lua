@@ -1,18 +1,20 @@
 -- extend moves a lock's lease forward, if the caller still holds it.
 --
--- KEYS[1]  lock hash
+-- KEYS     see prelude
 -- ARGV[1]  nonce the lock was taken with
--- ARGV[2]  lease, microseconds
+-- ARGV[2]  lease, µs
 --
--- Returns  1 if extended, 0 if the lock is another's or nobody's
+-- Returns  {1, token} if extended
+--          {0, token of the holder} if the lock is another's; {0, '0'} if it is nobody's
 --
 -- Guarantees that a caller that no longer holds the lock changes nothing. A lease that has run out but that nobody has
--- taken since is still the caller's.
+-- taken since is still the caller's. It works in a full Redis: its first write needs no memory.
 
-if redis.call('HGET', KEYS[1], 'nonce') ~= ARGV[1] then
-  return 0
+local nonce, lease = ARGV[1], tonumber(ARGV[2])
+local holder, token = unpack(call('HMGET', lock, 'nonce', 'token'))
+if holder ~= nonce then
+  return {0, token or '0'}
 end
-local clock = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'until', string.format('%.0f', clock[1] * 1000000 + clock[2] + tonumber(ARGV[2])))
-redis.call('PEXPIRE', KEYS[1], string.format('%.0f', tonumber(ARGV[2]) / 1000 + 60000))
-return 1
+call('PEXPIRE', lock, digits(lease / 1000 + 60000))
+call('HSET', lock, 'until', digits(now + lease), 'lease', ARGV[2])
+return {1, token}

@@ -3,38 +3,32 @@ package lock
 import (
 	"context"
 	"crypto/rand"
-	_ "embed"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
-	"strconv"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
-	"github.com/seri-queue/seri/internal/redisfault"
 )
 
 // Facts about a lock that a caller may ask for with [errors.Is].
 var (
-	// ErrHeld: another has the lock.
+	// ErrHeld: another has the lock, or waits for it and is next.
 	ErrHeld = errors.New("lock is held")
-	// ErrLost: the lease could no longer be proven to be alive. It is the cause with which the context of [Locks.Do] ends.
+	// ErrTimeout: the lock did not become free before the deadline of the context.
+	ErrTimeout = errors.New("timed out waiting for the lock")
+	// ErrLost: the lease could no longer be proven to be alive. It is in the cause with which the context of [Locks.Do]
+	// ends, together with a [*seri.FencedError] if another is known to hold the lock.
 	ErrLost = errors.New("lock lost")
 )
 
-var (
-	//go:embed acquire.lua
-	acquireSource string
-	//go:embed extend.lua
-	extendSource string
-	//go:embed release.lua
-	releaseSource string
-
-	acquire = redis.NewScript(acquireSource)
-	extend  = redis.NewScript(extendSource)
-	release = redis.NewScript(releaseSource)
+const (
+	minTTL  = 10 * time.Millisecond
+	maxName = 256 // bytes
 )
 
 // Locks gives locks on one Redis. It is safe for concurrent use.
@@ -42,93 +36,128 @@ type Locks struct {
 	rdb redis.UniversalClient
 }
 
-// New returns the locks on rdb, which needs the option MaxRetries: -1.
+// New returns the locks on rdb, which must be a [*redis.Client], also behind Sentinel, or a [*redis.ClusterClient].
+// Set its option ContextTimeoutEnabled: otherwise calls end with a context's deadline only when Redis answers, or after
+// the client's ReadTimeout.
 func New(rdb redis.UniversalClient) *Locks { return &Locks{rdb: rdb} }
 
-// Lock is a held lock.
+// Lock is a held lock. It is not renewed by itself, other than in [Locks.Do]. It is safe for concurrent use.
 type Lock struct {
-	locks *Locks
-	name  string
-	nonce string
-	ttl   time.Duration
-	token uint64
-	until time.Time // until when the lease is certainly alive, by this process's monotonic clock
+	locks  *Locks
+	name   string
+	nonce  string
+	ttl    time.Duration
+	token  uint64
+	proven atomic.Pointer[time.Time]
 }
 
-// Token returns the fencing token. Below 2⁵³.
+// Token returns the fencing token: greater than that of every earlier holder, below 2⁵³.
 func (l *Lock) Token() uint64 { return l.token }
 
-// Try takes the named lock for ttl, or returns [ErrHeld] at once.
+// ProvenUntil returns until when nobody else can have the lock: the lease that Redis confirmed last, counted on the
+// monotonic clock of this process from before it was asked, less a tenth of it.
+func (l *Lock) ProvenUntil() time.Time { return *l.proven.Load() }
+
+// prove notes that a lease of l.ttl began no earlier than asked.
+func (l *Lock) prove(asked time.Time) {
+	until := asked.Add(l.ttl - l.ttl/10)
+	l.proven.Store(&until)
+}
+
+// Try takes the named lock for ttl, or returns [ErrHeld] at once. A name has 1 to 256 bytes and no braces; ttl is at
+// least 10 ms.
 func (s *Locks) Try(ctx context.Context, name string, ttl time.Duration) (*Lock, error) {
-	l, _, err := s.try(ctx, name, ttl)
-	return l, err
-}
-
-// Acquire takes the named lock for ttl, waiting until it is free or ctx ends.
-func (s *Locks) Acquire(ctx context.Context, name string, ttl time.Duration) (*Lock, error) {
-	for {
-		l, left, err := s.try(ctx, name, ttl)
+	l, err := s.newLock(name, ttl)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := l.take(ctx, 0); err != nil {
 		if !errors.Is(err, ErrHeld) {
-			return l, err
+			l.leave(ctx)
 		}
-		// A holder that ends well gives no sign, so look again before its lease would end; spread, for others wait too.
-		wait := time.NewTimer(min(left, ttl/3)/2 + mathrand.N(min(left, ttl/3)+time.Millisecond))
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			wait.Stop()
-			return nil, fmt.Errorf("acquire lock %s: %w", name, context.Cause(ctx))
-		}
+		return nil, err
 	}
+	return l, nil
 }
 
-func (s *Locks) try(ctx context.Context, name string, ttl time.Duration) (l *Lock, left time.Duration, err error) {
-	if name == "" || ttl < 10*time.Millisecond {
-		return nil, 0, fmt.Errorf("acquire lock %q for %v: needs a name and at least 10ms", name, ttl)
+// newLock returns a lock that is not held yet.
+func (s *Locks) newLock(name string, ttl time.Duration) (*Lock, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
 	}
-	l = &Lock{locks: s, name: name, nonce: rand.Text(), ttl: ttl}
-	asked := time.Now()
-	reply, err := acquire.Run(ctx, s.rdb, []string{keys.Lock(name), keys.LockFence(name)}, l.nonce, ttl.Microseconds()).Slice()
-	if err != nil {
-		return nil, 0, fmt.Errorf("acquire lock %s: %w", name, redisfault.Mark(err))
+	if ttl < minTTL {
+		return nil, fmt.Errorf("acquire lock %s: ttl is %v, must be at least %v", name, ttl, minTTL)
 	}
-	if len(reply) != 2 {
-		return nil, 0, fmt.Errorf("acquire lock %s: unexpected reply %v", name, reply)
-	}
-	text, _ := reply[1].(string)
-	n, err := strconv.ParseUint(text, 10, 63)
-	if err != nil {
-		return nil, 0, fmt.Errorf("acquire lock %s: unexpected reply %v", name, reply)
-	}
-	if reply[0] == int64(0) {
-		return nil, time.Duration(n) * time.Microsecond, fmt.Errorf("acquire lock %s: %w", name, ErrHeld)
-	}
-	l.token, l.until = n, asked.Add(ttl)
-	return l, 0, nil
+	return &Lock{locks: s, name: name, nonce: rand.Text(), ttl: ttl}, nil
 }
 
-// extend moves the lease forward. [ErrLost] if the lock is another's by now.
-func (l *Lock) extend(ctx context.Context) error {
-	asked := time.Now()
-	n, err := extend.Run(ctx, l.locks.rdb, []string{keys.Lock(l.name)}, l.nonce, l.ttl.Microseconds()).Int()
-	if err != nil {
-		return fmt.Errorf("extend lock %s: %w", l.name, redisfault.Mark(err))
+// checkName keeps all keys of a name in one slot of a cluster.
+func checkName(name string) error {
+	if name == "" || len(name) > maxName || strings.ContainsAny(name, "{}") {
+		return fmt.Errorf("lock %q: a name has 1 to %d bytes and no braces", name, maxName)
 	}
-	if n == 0 {
-		return fmt.Errorf("extend lock %s: %w", l.name, ErrLost)
-	}
-	l.until = asked.Add(l.ttl)
 	return nil
 }
 
-// Release gives the lock up. [ErrLost] if it is another's by now; nothing has changed then.
+// take asks for the lock. With [ErrHeld] it says after which time to look again; presence says for how long the caller
+// counts as one who waits, 0: not at all.
+func (l *Lock) take(ctx context.Context, presence time.Duration) (again time.Duration, err error) {
+	a, err := l.ask(ctx, acquire, l.nonce, l.ttl.Microseconds(), presence.Microseconds())
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("acquire lock %s: %w", l.name, err)
+	case a.verdict == 0:
+		return time.Duration(a.number) * time.Microsecond, fmt.Errorf("acquire lock %s: %w", l.name, ErrHeld)
+	case a.verdict < 0:
+		return 0, fmt.Errorf("acquire lock %s: given up before", l.name)
+	}
+	l.token = a.number
+	l.prove(a.asked)
+	return 0, nil
+}
+
+// leave gives up a place in the queue, and the lock if a call took it whose reply was lost. It takes a second at most.
+func (l *Lock) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_, _ = l.ask(ctx, leave, l.nonce) // otherwise presence and lease end by themselves
+}
+
+// Extend begins the lease anew, for the ttl that the lock was taken with. If the lock is another's by now it returns an
+// error that is [ErrLost], and a [*seri.FencedError] with the other's token; then nothing has changed. A lease that has
+// run out, but that nobody has taken since, is still the caller's.
+func (l *Lock) Extend(ctx context.Context) error {
+	a, err := l.ask(ctx, extend, l.nonce, l.ttl.Microseconds())
+	switch {
+	case err != nil:
+		return fmt.Errorf("extend lock %s: %w", l.name, err)
+	case a.verdict == 0:
+		return l.lost("extend", a.number)
+	}
+	l.prove(a.asked)
+	return nil
+}
+
+// Release gives the lock up and wakes who has waited longest. Repeated, it answers the same. If the lock was another's
+// before, it returns an error that is [ErrLost] and a [*seri.FencedError]; then nothing has changed.
 func (l *Lock) Release(ctx context.Context) error {
-	n, err := release.Run(ctx, l.locks.rdb, []string{keys.Lock(l.name)}, l.nonce).Int()
-	if err != nil {
-		return fmt.Errorf("release lock %s: %w", l.name, redisfault.Mark(err))
-	}
-	if n == 0 {
-		return fmt.Errorf("release lock %s: %w", l.name, ErrLost)
+	a, err := l.ask(ctx, release, l.nonce)
+	switch {
+	case err != nil:
+		return fmt.Errorf("release lock %s: %w", l.name, err)
+	case a.verdict == 0:
+		return l.lost("release", a.number)
 	}
 	return nil
+}
+
+func (l *Lock) lost(doing string, seen uint64) error {
+	return fmt.Errorf("%s: %w: %w", doing, ErrLost, &seri.FencedError{Resource: "lock " + l.name, Held: l.token, Seen: seen})
+}
+
+// ask runs a script on the lock.
+func (l *Lock) ask(ctx context.Context, script *redis.Script, args ...any) (answer, error) {
+	return ask(ctx, l.locks.rdb, script, []string{
+		keys.Lock(l.name), keys.LockFence(l.name), keys.LockQueue(l.name), keys.LockPresence(l.name), keys.LockBells(l.name),
+	}, args...)
 }

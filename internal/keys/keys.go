@@ -42,6 +42,18 @@ func Lock(name string) string { return "seri:v1:lock:{" + name + "}" }
 // LockFence returns the key of the last token that was handed out for a named lock.
 func LockFence(name string) string { return Lock(name) + ":fence" }
 
+// LockQueue returns the key of the zset of those who wait for a named lock, by arrival.
+func LockQueue(name string) string { return Lock(name) + ":queue" }
+
+// LockPresence returns the key of the zset of those who wait for a named lock, by until when each counts as present.
+func LockPresence(name string) string { return Lock(name) + ":presence" }
+
+// LockBells is what precedes a waiter's nonce in the key of its bell: a list of at most one.
+func LockBells(name string) string { return Lock(name) + ":bell:" }
+
+// LockGuard returns the key of the value that only the newest holder of a named lock may write.
+func LockGuard(name string) string { return Lock(name) + ":guard" }
+
 // Queue is a queue's name. Its methods return the queue's keys.
 type Queue string
 

@@ -12,6 +12,8 @@ func TestFindKnowsEveryKeyByItsOwnEntry(t *testing.T) {
 		Queues: "asynq:queues", Servers: "asynq:servers", Workers: "asynq:workers", Types: "seri:v1:{types}",
 		Server("h:1:a"): "asynq:servers:{<worker>}", Running("h:1:a"): "asynq:workers:{<worker>}", TypesOf("h:1:a"): "seri:v1:{types}:<worker>",
 		Idempotency("ab12"): "seri:v1:idem:{<sha256>}", Lock("beat"): "seri:v1:lock:{<name>}", LockFence("beat"): "seri:v1:lock:{<name>}:fence",
+		LockQueue("beat"): "seri:v1:lock:{<name>}:queue", LockPresence("beat"): "seri:v1:lock:{<name>}:presence",
+		LockBells("beat") + "AB": "seri:v1:lock:{<name>}:bell:<nonce>", LockGuard("beat"): "seri:v1:lock:{<name>}:guard",
 		q.Task("t1"): "asynq:{q}:t:<id>", q.Task("line\nbreak:processed"): "asynq:{q}:t:<id>",
 		q.Pending(): "asynq:{q}:pending", q.Active(): "asynq:{q}:active", q.Lease(): "asynq:{q}:lease",
 		q.Scheduled(): "asynq:{q}:scheduled", q.Retry(): "asynq:{q}:retry", q.Archived(): "asynq:{q}:archived",

@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -84,14 +85,43 @@ func busy(t *testing.T, rdb redis.UniversalClient) keys.Queue {
 		Name: name, Types: []store.Type{{Name: "mail:send", Queues: []string{string(q)}}},
 		Running: []wire.WorkerInfo{{TaskID: "running", TaskType: "mail:send", Queue: string(q)}},
 	}, time.Minute))
-	held, err := lock.New(rdb).Try(ctx, "lock-of-"+string(q), time.Minute)
+	locks, lockName := lock.New(rdb), "lock-of-"+string(q)
+	held, err := locks.Try(ctx, lockName, time.Minute)
 	must(nil, err)
+	guard, err := lock.NewGuard(rdb, lockName)
+	must([]error{guard.Set(ctx, held.Token(), nil)}, err)
+	waitInVain(t, rdb, lockName)
 	_, err = s.Plan(ctx, q, "nightly", "r1", time.Now().Add(time.Hour), held.Token())
 	must(nil, err)
 	digest := fmt.Sprintf("%064x", q)[:64]
 	_, _, err = api.NewRedisIdempotency(rdb).Claim(ctx, digest, api.IdempotencyRecord{})
 	must(nil, err)
 	return q
+}
+
+// waitInVain waits for a held lock until the test ends, beside a bell that nobody hears.
+func waitInVain(t *testing.T, rdb redis.UniversalClient, name string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	waited := make(chan struct{})
+	go func() {
+		defer close(waited)
+		_, _ = lock.New(rdb).Acquire(ctx, name, time.Minute)
+	}()
+	t.Cleanup(func() { cancel(); <-waited })
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for rdb.ZCard(ctx, keys.LockQueue(name)).Val() == 0 {
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatal("nobody waits")
+		}
+	}
+	bell := keys.LockBells(name) + "unheard"
+	if err := errors.Join(rdb.RPush(ctx, bell, "1").Err(), rdb.PExpire(ctx, bell, 10*time.Second).Err()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func run(t *testing.T, rdb redis.UniversalClient) (faults []audit.Fault, summary audit.Summary) {
