@@ -6,7 +6,8 @@
 //	…
 //	err = b.Run(ctx)
 //
-// Any number of beats may run on the same schedules: one leads, another takes over within seconds when it ends or dies.
+// Any number of beats may run on the same schedules: one leads; another takes over at once when it ends, and when its lease
+// is over if it dies.
 //
 // # Guarantees
 //
