@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need and the machine lacks: redis-server (or valkey-server), a Chromium, and curl.
+# Installs what the tests need and the machine lacks: redis-server (or valkey-server), a Chromium, curl, and the programs
+# of PostgreSQL, of which no server is set up or started.
 # It says what it installs, and changes nothing where everything is there. Works as root and for users with sudo.
 set -euo pipefail
 
@@ -8,6 +9,11 @@ mac_chrome="/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 
 have() { command -v "$1" >/dev/null 2>&1; }
 have_redis() { have redis-server || have valkey-server; }
+# Debian and Homebrew keep it off the PATH.
+have_postgres() {
+  have postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null ||
+    compgen -G '/opt/homebrew/opt/postgresql*/bin/postgres' >/dev/null
+}
 have_browser() {
   have chromium || have chromium-browser || have google-chrome || have google-chrome-stable ||
     have headless-shell || [ -x "$mac_chrome" ]
@@ -17,6 +23,7 @@ missing=()
 have_redis || missing+=(redis)
 have_browser || missing+=(chromium)
 have curl || missing+=(curl)
+have_postgres || missing+=(postgresql)
 if [ ${#missing[@]} -eq 0 ]; then
   echo "all there"
   exit 0
@@ -33,6 +40,13 @@ as_root() {
   fi
 }
 
+# Debian's package would make a cluster and start it at every boot.
+forgo_cluster() {
+  local settings=/etc/postgresql-common/createcluster.conf
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql-common >/dev/null
+  as_root sed -i 's/^#\? *create_main_cluster *=.*/create_main_cluster = false/' "$settings"
+}
+
 apt_install() {
   as_root apt-get update -qq
   local packages=()
@@ -40,6 +54,7 @@ apt_install() {
     case $name in
       redis) packages+=(redis-server) ;;
       curl) packages+=(curl) ;;
+      postgresql) packages+=(postgresql); forgo_cluster ;;
       # Debian calls it chromium, Ubuntu chromium-browser.
       chromium) if apt-cache show chromium >/dev/null 2>&1; then packages+=(chromium); else packages+=(chromium-browser); fi ;;
     esac
@@ -55,6 +70,7 @@ brew_install() {
     case $name in
       redis) brew install --quiet redis ;;
       curl) brew install --quiet curl ;;
+      postgresql) brew install --quiet postgresql ;;
       chromium) brew install --quiet --cask chromium ;;
     esac
   done
