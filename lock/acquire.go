@@ -53,10 +53,16 @@ func (l *Lock) await(ctx context.Context, again time.Duration) error {
 		return fmt.Errorf("acquire lock %s: %w", l.name, err)
 	}
 	defer bell.close()
+	listening := false
 	for {
+		if !listening {
+			bell.wanted <- struct{}{}
+			listening = true
+		}
 		timer := time.NewTimer(max(min(again, lookAgain), time.Millisecond))
 		select {
 		case <-bell.rung:
+			listening = false
 		case <-timer.C:
 		case <-ctx.Done():
 		}
@@ -70,12 +76,14 @@ func (l *Lock) await(ctx context.Context, again time.Duration) error {
 	}
 }
 
-// bell is a blocked read of one key, on a connection of its own that is closed to end it.
+// bell is a blocked read of one key, on a connection of its own that is closed to end it. It reads only when that is
+// wanted: who has been woken mostly has the lock, and go-redis complains of a connection that is closed while it is read.
 type bell struct {
-	rdb   redis.UniversalClient
-	rung  chan struct{} // holds at most one
-	stop  context.CancelFunc
-	ended chan struct{}
+	rdb    redis.UniversalClient
+	wanted chan struct{} // holds at most one
+	rung   chan struct{} // holds at most one, for each wanted
+	stop   context.CancelFunc
+	ended  chan struct{}
 }
 
 // blocked limits one blocked call, so that a connection that died silently is noticed.
@@ -87,22 +95,33 @@ func listen(rdb redis.UniversalClient, key string) (*bell, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	b := &bell{rdb: own, rung: make(chan struct{}, 1), stop: stop, ended: make(chan struct{})}
+	b := &bell{
+		rdb: own, wanted: make(chan struct{}, 1), rung: make(chan struct{}, 1), stop: stop, ended: make(chan struct{}),
+	}
 	go b.run(ctx, key)
 	return b, nil
 }
 
 func (b *bell) run(ctx context.Context, key string) {
 	defer close(b.ended)
-	for ctx.Err() == nil {
-		switch err := b.rdb.BLPop(ctx, blocked, key).Err(); {
-		case err == nil:
-			select {
-			case b.rung <- struct{}{}:
-			default: // it has not been heard yet
+	for {
+		select {
+		case <-b.wanted:
+		case <-ctx.Done():
+			return
+		}
+		for {
+			err := b.rdb.BLPop(ctx, blocked, key).Err()
+			if err == nil {
+				b.rung <- struct{}{}
+				break
 			}
-		case !errors.Is(err, redis.Nil):
-			pause(ctx, 2*backoff) // whoever waits looks by itself meanwhile
+			if !errors.Is(err, redis.Nil) {
+				pause(ctx, 2*backoff) // whoever waits looks by itself meanwhile
+			}
+			if ctx.Err() != nil {
+				return
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package lock_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -55,25 +56,18 @@ func TestDoRenewsItsLease(t *testing.T) {
 	t.Parallel()
 	redistest.EachWithEmbedded(t, func(t *testing.T, rdb redis.UniversalClient) {
 		locks, name := lock.New(rdb), redistest.Queue(t)
-		const ttl = 600 * time.Millisecond
+		const ttl = 6 * time.Second // is renewed after a third
 
-		err := locks.Do(t.Context(), name, ttl, func(ctx context.Context, _ uint64) error {
-			outlived := time.NewTimer(3 * ttl)
-			defer outlived.Stop()
-			look := time.NewTicker(20 * time.Millisecond)
-			defer look.Stop()
-			for {
-				select {
-				case <-outlived.C:
-					return nil
-				case <-ctx.Done():
-					return context.Cause(ctx)
-				case <-look.C:
-					if _, err := locks.Try(ctx, name, ttl); !errors.Is(err, lock.ErrHeld) && ctx.Err() == nil {
-						return errors.New("another could take the lock")
-					}
-				}
+		err := locks.Do(t.Context(), name, ttl, func(ctx context.Context, token uint64) error {
+			begun := rdb.HGet(ctx, keys.Lock(name), "until").Val()
+			eventually(t, "the lease was renewed", func() bool {
+				until := rdb.HGet(ctx, keys.Lock(name), "until").Val()
+				return until > begun || ctx.Err() != nil
+			})
+			if now := rdb.HGet(ctx, keys.Lock(name), "token").Val(); now != strconv.FormatUint(token, 10) {
+				t.Errorf("the renewed lock has the token %s, its holder %d", now, token)
 			}
+			return context.Cause(ctx)
 		})
 
 		if err != nil {

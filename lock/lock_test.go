@@ -107,7 +107,7 @@ func TestTokensRiseOverAFailoverThatLosesGrants(t *testing.T) {
 	primary, replica := redistest.Exclusive(t, "--repl-diskless-sync-delay", "0"), redistest.Exclusive(t)
 	before, after := primary.Client(), replica.Client()
 	host, port, _ := strings.Cut(primary.Addr(), ":")
-	if err := after.SlaveOf(t.Context(), host, port).Err(); err != nil {
+	if err := after.ReplicaOf(t.Context(), host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the replica is in step", func() bool {
@@ -118,7 +118,7 @@ func TestTokensRiseOverAFailoverThatLosesGrants(t *testing.T) {
 	if n := before.Wait(t.Context(), 1, 10*time.Second).Val(); n != 1 {
 		t.Fatalf("%d replicas have the first grant", n)
 	}
-	if err := after.SlaveOf(t.Context(), "NO", "ONE").Err(); err != nil { // what follows it has never seen
+	if err := after.ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil { // what follows it has never seen
 		t.Fatal(err)
 	}
 	var zombie *lock.Lock

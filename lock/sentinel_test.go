@@ -22,7 +22,7 @@ func TestLocksGoOnAfterASentinelsFailover(t *testing.T) {
 	t.Parallel()
 	primary, replica := redistest.Exclusive(t, "--repl-diskless-sync-delay", "0"), redistest.Exclusive(t)
 	host, port, _ := net.SplitHostPort(primary.Addr())
-	if err := replica.Client().SlaveOf(t.Context(), host, port).Err(); err != nil {
+	if err := replica.Client().ReplicaOf(t.Context(), host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the replica is in step", func() bool {
