@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/seri-queue/seri/internal/redisfault"
 )
 
 var (
@@ -54,7 +56,7 @@ func ask(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, k
 		}
 		_, refused := errors.AsType[redis.Error](err)
 		if refused || attempt == attempts || !pause(ctx, time.Duration(attempt)*backoff) {
-			return answer{}, err
+			return answer{}, redisfault.Mark(err)
 		}
 	}
 }
