@@ -74,7 +74,7 @@ func (a *announcer) announce(ctx context.Context) error {
 		Name: e.name,
 		Server: wire.ServerInfo{
 			Host: e.host, PID: os.Getpid(), ID: e.id, Concurrency: e.Slots - e.Stuck(), Queues: e.Queues, StrictPriority: e.Strict,
-			Status: "active", Started: e.started,
+			Status: "active", Started: e.started, Fenced: true,
 		},
 		Types: a.types,
 	}

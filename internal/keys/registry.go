@@ -33,7 +33,7 @@ var Registry = []Entry{
 	{"asynq:{q}:g:<group>", "zset", "stock clients", "with its members", false, "IDs that wait in an aggregation group or set"},
 	{"asynq:{q}:aggregation_sets", "zset", "stock servers", "with its members", false, "aggregation sets in the making, by deadline"},
 	{"asynq:servers", "zset", "worker", "members expire by score", false, "keys of server infos by expiry, Unix seconds"},
-	{"asynq:servers:{<worker>}", "string", "worker", "three heartbeats", true, "a worker process, as asynq's ServerInfo"},
+	{"asynq:servers:{<worker>}", "string", "worker", "three heartbeats", true, "a worker process, as asynq's ServerInfo; field 1000 marks Seri's"},
 	{"asynq:workers", "zset", "worker", "members expire by score", false, "keys of running-task hashes by expiry, Unix seconds"},
 	{"asynq:workers:{<worker>}", "hash", "worker", "three heartbeats", true, "task ID to asynq's WorkerInfo, of the tasks that a process runs"},
 	{"asynq:schedulers", "zset", "stock schedulers", "members expire by score", false, "keys of scheduler entries by expiry"},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	_ "github.com/hibiken/asynq" // registers its messages; see oracle
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -77,7 +78,22 @@ func (o oracle) serverInfo() ServerInfo {
 		}
 		s.Queues[queue.String()] = int(priority.Int())
 	}
+	s.Fenced = o.unknownBool(1000)
 	return s
+}
+
+// unknownBool returns the last value of a field that asynq's type does not have.
+func (o oracle) unknownBool(number protowire.Number) (v bool) {
+	for b := o.GetUnknown(); len(b) > 0; {
+		n, kind, tag := protowire.ConsumeTag(b)
+		size := protowire.ConsumeFieldValue(n, kind, b[tag:])
+		if n == number && kind == protowire.VarintType {
+			value, _ := protowire.ConsumeVarint(b[tag:])
+			v = protowire.DecodeBool(value)
+		}
+		b = b[tag+size:]
+	}
+	return v
 }
 
 func (o oracle) workerInfo() WorkerInfo {
@@ -162,6 +178,8 @@ var oddities = map[string]string{
 	"two halves of a timestamp":           "\x42\x02\x08\x05\x42\x02\x10\x07",
 	"nanoseconds of another kind":         "\x42\x06\x10\x07\x12\x02ab",
 	"a timestamp of no bytes":             "\x42\x00",
+	"Seri's mark given twice":             "\xc0\x3e\x00\xc0\x3e\x07",
+	"Seri's mark of another kind":         "\xc2\x3e\x01\xff",
 	"a timestamp beyond any calendar":     "\x42\x0a\x08\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
 }
 

@@ -21,6 +21,7 @@ type ServerInfo struct {
 	Status         string         // 7; "new", "active", "stopped" or "closed"
 	Started        time.Time      // 8; zero only if the field is absent or says so
 	ActiveWorkers  int            // 9; tasks running now
+	Fenced         bool           // 1000; not asynq's, and ignored by it: Seri's workers set it, whose writes are fenced
 }
 
 // Encode returns s in asynq's encoding. It cannot fail; see the package comment for what is repaired.
@@ -42,7 +43,11 @@ func (s *ServerInfo) Encode() []byte {
 	}
 	b = appendText(b, 7, validUTF8(s.Status))
 	b = appendTime(b, 8, s.Started)
-	return appendInt(b, 9, clampInt32(s.ActiveWorkers))
+	b = appendInt(b, 9, clampInt32(s.ActiveWorkers))
+	if s.Fenced {
+		b = appendInt(b, 1000, 1)
+	}
+	return b
 }
 
 // DecodeServerInfo decodes what asynq or [ServerInfo.Encode] has written, as strictly as [DecodeMessage].
@@ -75,6 +80,8 @@ func DecodeServerInfo(b []byte) (ServerInfo, error) {
 			err = f.time(&started)
 		case 9:
 			f.int32(&s.ActiveWorkers)
+		case 1000:
+			f.bool(&s.Fenced)
 		}
 		if err != nil {
 			return ServerInfo{}, fmt.Errorf("decode server info: field %d: %w", f.number, err)

@@ -53,6 +53,7 @@ func TestServerInfoMeansTheSameToAsynq(t *testing.T) {
 	for name, want := range map[string]ServerInfo{
 		"zero":                {},
 		"every field":         exampleServer,
+		"Seri's mark":         {ID: "8b0e", Fenced: true},
 		"a negative priority": {Queues: map[string]int{"q": -1}},
 		"before 1970":         {Started: time.Unix(-1, 1).UTC()},
 		"the start of 1970":   {Started: time.Unix(0, 0).UTC()},
