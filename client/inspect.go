@@ -47,6 +47,10 @@ func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
 	if err != nil {
 		return nil, err
 	}
+	servers, err := c.store.Foreign(ctx)
+	if err != nil {
+		return nil, err
+	}
 	queues := make([]QueueInfo, 0, len(names))
 	for _, q := range names {
 		info, err := c.store.Queue(ctx, q)
@@ -56,6 +60,7 @@ func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
 		if err != nil {
 			return nil, err
 		}
+		info.Foreign = foreignOn(q, servers)
 		queues = append(queues, info)
 	}
 	return queues, nil
@@ -63,7 +68,26 @@ func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
 
 // Queue returns one queue. [seri.ErrNotFound] if nothing was ever put into it.
 func (c *Client) Queue(ctx context.Context, name string) (QueueInfo, error) {
-	return c.store.Queue(ctx, keys.Queue(name))
+	info, err := c.store.Queue(ctx, keys.Queue(name))
+	if err != nil {
+		return QueueInfo{}, err
+	}
+	servers, err := c.store.Foreign(ctx)
+	if err != nil {
+		return QueueInfo{}, err
+	}
+	info.Foreign = foreignOn(keys.Queue(name), servers)
+	return info, nil
+}
+
+// foreignOn returns the names of those servers that consume q.
+func foreignOn(q keys.Queue, servers []store.ForeignServer) (names []string) {
+	for _, s := range servers {
+		if slices.Contains(s.Queues, q) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
 }
 
 // Page returns up to limit (at most [MaxPage]) tasks of a queue in one state: those that wait with the next one first,

@@ -26,6 +26,8 @@ type Queue struct {
 	Processed int64   `json:"processed" doc:"Attempts that have ended, ever."`
 	Failed    int64   `json:"failed" doc:"Attempts that have failed, ever."`
 	Repaired  int64   `json:"repaired" doc:"Faults of the queue's structure that were repaired, ever: traces of lost writes or foreign hands."`
+
+	ForeignServers []string `json:"foreign_servers,omitempty" doc:"Live servers of stock asynq that consume the queue, as host:pid:id. While there is one, nothing is fenced on the queue. Absent: none."`
 }
 
 // Queues is the answer to GET /v1/queues.
@@ -143,6 +145,6 @@ func newQueue(q client.QueueInfo) Queue {
 	return Queue{
 		Name: q.Name, Paused: q.Paused,
 		Scheduled: q.Scheduled, Pending: q.Pending, Active: q.Active, Retrying: q.Retrying, Succeeded: q.Succeeded, Archived: q.Archived,
-		Latency: q.Latency.Seconds(), Processed: q.Processed, Failed: q.Failed, Repaired: q.Repaired,
+		Latency: q.Latency.Seconds(), Processed: q.Processed, Failed: q.Failed, Repaired: q.Repaired, ForeignServers: q.Foreign,
 	}
 }

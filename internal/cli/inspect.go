@@ -67,6 +67,12 @@ func (c *inspectCommand) overview(ctx context.Context, server *remote.Server, ou
 	} else if err := queueTable(queues).Write(out); err != nil {
 		return err
 	}
+	for _, q := range queues {
+		for _, server := range q.ForeignServers {
+			fmt.Fprintf(out, "%s is not fenced: asynq's server %s consumes it, too, and can end what a worker of Seri's holds.\n",
+				term.Line(q.Name), term.Line(server))
+		}
+	}
 	fmt.Fprintln(out)
 	if len(types) == 0 {
 		_, err := fmt.Fprintln(out, "No live worker has published types of task.")

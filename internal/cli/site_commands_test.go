@@ -3,11 +3,14 @@ package cli_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/hibiken/asynq"
 
 	"github.com/seri-queue/seri/internal/cli"
 	"github.com/seri-queue/seri/internal/wire"
@@ -160,6 +163,40 @@ func TestQueuesCanBeSeenPausedAndResumed(t *testing.T) {
 		Types  []struct{ Name string }
 	}
 	if err := json.Unmarshal([]byte(s.must("inspect", "--json")), &all); err != nil || len(all.Queues) != 1 || len(all.Types) < 3 {
+		t.Errorf("the JSON tells of %+v (%v)", all, err)
+	}
+}
+
+func TestAServerOfStockAsynqIsShownWithWhatItMeans(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.must("enqueue", "published.echo", "--delay", "1h")
+	if out := s.must("inspect"); strings.Contains(out, "not fenced") {
+		t.Errorf("without such a server the overview is\n%s", out)
+	}
+
+	server := asynq.NewServerFromRedisClient(s.rdb, asynq.Config{Queues: map[string]int{"default": 1}, LogLevel: asynq.FatalLevel})
+	if err := server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error { return nil })); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Shutdown)
+	out := s.until("not fenced", "inspect")
+
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("%s:%d:", host, os.Getpid())
+	if !strings.Contains(out, "default is not fenced: asynq's server "+name) || !strings.Contains(out, "can end what a worker of Seri's holds") {
+		t.Errorf("the overview is\n%s", out)
+	}
+	var all struct {
+		Queues []struct {
+			Foreign []string `json:"foreign_servers"`
+		}
+	}
+	if err := json.Unmarshal([]byte(s.must("inspect", "--json")), &all); err != nil || len(all.Queues) != 1 || len(all.Queues[0].Foreign) != 1 ||
+		!strings.HasPrefix(all.Queues[0].Foreign[0], name) {
 		t.Errorf("the JSON tells of %+v (%v)", all, err)
 	}
 }

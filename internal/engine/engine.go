@@ -32,6 +32,7 @@ func (e *Engine) Run(ctx context.Context) error {
 
 	parts := []run.Part{ // starts downwards, stops upwards
 		{Name: "announcer", Run: announce.run},
+		{Name: "lookout", Run: (&lookout{e.store, e.queues, logger}).run},
 		{Name: "heartbeat", Run: pulse.run}, // leases stay alive until the last outcome is written
 		{Name: "revocations", Run: (&revocations{e.store.Redis(), leases, pulse.check, pulse.hurry}).run},
 		{Name: "caretaker", Run: (&caretaker{engine: e, logger: logger}).run},

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"strconv"
 	"testing"
@@ -74,7 +75,7 @@ func TestQueueCountsWhatItHolds(t *testing.T) {
 
 		got.Latency = 0
 		want := store.QueueInfo{Name: string(s.q), Scheduled: 1, Pending: 2, Active: 1, Retrying: 1, Succeeded: 1, Archived: 1, Processed: 3, Failed: 2}
-		if got != want {
+		if !reflect.DeepEqual(got, want) {
 			s.t.Errorf("%+v, want %+v", got, want)
 		}
 		names, err := s.Queues(s.ctx())
