@@ -65,7 +65,7 @@ local function take_back(id)
   call('HSET', task, 'crashes', digits(crashes))
   if crashes >= most then
     poison = poison + 1
-    local text = 'the worker vanished ' .. digits(crashes) .. ' times while it ran this task'
+    local text = 'the worker vanished ' .. digits(crashes) .. (crashes == 1 and ' time' or ' times') .. ' while it ran this task'
     call('HSET', task, 'msg', record[1] .. '\58' .. varint(#text) .. text .. '\88' .. varint(now_s)) -- fields 7, 11
     bury(task, id, seq, head, 'poison', 'failed', ',"error":"' .. text .. '"')
   elseif crashes == 1 then
