@@ -39,6 +39,7 @@ var Registry = []Entry{
 	{"asynq:schedulers", "zset", "stock schedulers", "members expire by score", false, "keys of scheduler entries by expiry"},
 	{"asynq:schedulers:{<scheduler>}", "list", "stock schedulers", "20 s", true, "asynq's SchedulerEntry messages"},
 	{"asynq:scheduler_history:<entry>", "zset", "stock schedulers", "none: at most 1,000 members", false, "enqueue events of a stock scheduler entry"},
+	{"asynq:sema:<scope>", "zset", "stock handlers", "members expire by score", false, "IDs of tasks that hold a semaphore of asynq's x/rate, by their deadline"},
 
 	{"seri:v1:{q}:fence", "string", "engine: dequeue", "none: must outlive every task", false, "the last fencing token handed out"},
 	{"seri:v1:{q}:due", "zset", "engine", "with its members", false, "scheduled and retrying IDs by exact time, Unix milliseconds"},
