@@ -11,6 +11,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redistest"
 	"github.com/seri-queue/seri/internal/store"
 )
 
@@ -68,6 +69,112 @@ func TestStockInspectorReadsATaskInEveryState(t *testing.T) {
 		if seris, err := s.Queue(s.ctx(), s.q); err != nil || seris.Processed != 3 || seris.Failed != 2 || seris.Pending != 1 || seris.Retrying != 1 {
 			s.t.Errorf("Seri sees %+v, %v", seris, err)
 		}
+	})
+}
+
+// Whatever Seri's record adds, and whatever has become of the task: asynq's Inspector sees what is so.
+func TestStockInspectorReadsEveryKindOfTask(t *testing.T) {
+	each(t, func(s *stage) {
+		s.show()
+
+		for name, e := range gallery {
+			info := s.stock(name)
+			if info.State != e.asynq || info.Retried != e.retried || info.LastErr != e.err || info.LastFailedAt.IsZero() != (e.err == "") {
+				s.t.Errorf("asynq sees %q as %+v", name, info)
+			}
+			if info.ID != name || info.Queue != s.queue || info.Type != "mail:send" || string(info.Payload) != "payload of "+name ||
+				info.Headers["trace"] != "abc" || info.MaxRetry != 3 || info.Timeout != time.Minute || info.Retention != time.Hour || info.IsOrphaned {
+				s.t.Errorf("asynq sees %q as %+v", name, info)
+			}
+			if seris := s.info(name); seris.State != e.seri || seris.Reason != e.reason {
+				s.t.Errorf("Seri sees %q as %+v", name, seris)
+			}
+		}
+		listed := func(state asynq.TaskState) ([]*asynq.TaskInfo, error) {
+			if state == asynq.TaskStateAggregating {
+				return s.inspector.ListAggregatingTasks(s.queue, "g")
+			}
+			return lists[state](s.inspector, s.queue)
+		}
+		for _, state := range states {
+			tasks, err := listed(state)
+			s.check(err)
+			var names []string
+			for _, task := range tasks {
+				names = append(names, task.ID)
+			}
+			if slices.Sort(names); !slices.Equal(names, in(state)) {
+				s.t.Errorf("asynq lists %q as %v, want %q", names, state, in(state))
+			}
+		}
+		q := s.sound()
+		if q.Size != len(gallery) || q.Aggregating != 1 || q.Groups != 1 || q.Latency <= 0 || q.Latency > time.Minute || q.Paused {
+			s.t.Errorf("asynq sees %+v", q)
+		}
+		groups, err := s.inspector.Groups(s.queue)
+		if err != nil || len(groups) != 1 || groups[0].Group != "g" || groups[0].Size != 1 {
+			s.t.Errorf("groups %+v, %v", groups, err)
+		}
+	})
+}
+
+func TestStockInspectorFindsAQueueInTheCluster(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, redistest.Cluster(t))
+	s.add("t1")
+
+	slot, err := s.inspector.ClusterKeySlot(s.queue)
+	s.check(err)
+	if want := s.rdb.ClusterKeySlot(s.ctx(), s.q.Fence()).Val(); slot != want {
+		t.Errorf("asynq's keys are in slot %d, Seri's in %d", slot, want)
+	}
+	if nodes, err := s.inspector.ClusterNodes(s.queue); err != nil || len(nodes) == 0 {
+		t.Errorf("nodes %v, %v", nodes, err)
+	}
+}
+
+// An operator who runs a task that has ended means it, whatever it ended of.
+func TestStockInspectorRunsWhatHasEnded(t *testing.T) {
+	for name, e := range gallery {
+		if !e.seri.Terminal() || e.reason == seri.ReasonExpired { // see TestATaskThatHasExpiredExpiresAgain
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			each(t, func(s *stage) {
+				e.bring(s, name)
+
+				s.check(s.inspector.RunTask(s.queue, name))
+
+				l := s.lease(name)
+				if info := s.info(name); info.State != seri.Active || info.Reason != "" || info.Owner != "user:1" || !info.FinishedAt.IsZero() {
+					s.t.Errorf("info %+v", info)
+				}
+				s.complete(l)
+				if info := s.info(name); info.State != seri.Succeeded || info.Reason != "" {
+					s.t.Errorf("info %+v", info)
+				}
+				s.sound()
+				s.kinds(name)
+			})
+		})
+	}
+}
+
+// What it was for is past: an expiry outlives the end of its task.
+func TestATaskThatHasExpiredExpiresAgain(t *testing.T) {
+	each(t, func(s *stage) {
+		expire(s, "t1")
+
+		s.check(s.inspector.RunTask(s.queue, "t1"))
+
+		if b := s.dequeue(); b.Popped != 1 || len(b.Leases) != 0 {
+			s.t.Errorf("batch %+v", b)
+		}
+		if info := s.info("t1"); info.State != seri.Revoked || info.Reason != seri.ReasonExpired {
+			s.t.Errorf("info %+v", info)
+		}
+		s.sound()
+		s.kinds("t1")
 	})
 }
 
@@ -271,6 +378,22 @@ func TestStockInspectorsCancelReachesSerisWorkers(t *testing.T) {
 			}
 		}
 		s.must(s.Extend(s.ctx(), s.q, []*store.Lease{l}, time.Minute)) // asynq's cancel is a word, not a revocation
+	})
+}
+
+func TestStockInspectorDeletesNoQueueWhoseTasksRun(t *testing.T) {
+	each(t, func(s *stage) {
+		l := s.begin("t1")
+		for _, force := range []bool{false, true} {
+			if err := s.inspector.DeleteQueue(s.queue, force); err == nil {
+				s.t.Errorf("the queue was deleted, with force %t", force)
+			}
+		}
+		s.complete(l)
+		s.check(s.inspector.DeleteQueue(s.queue, false)) // asynq minds no succeeded tasks
+		if _, err := s.Queue(s.ctx(), s.q); !errors.Is(err, seri.ErrNotFound) {
+			s.t.Errorf("Seri answers %v", err)
+		}
 	})
 }
 

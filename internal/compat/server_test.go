@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
@@ -16,8 +17,8 @@ import (
 	"github.com/seri-queue/seri/internal/wire"
 )
 
-// serve runs a stock server on the queue until the handler has seen n tasks, and returns when it has stopped.
-func (s *stage) serve(n int, handler asynq.HandlerFunc) {
+// start starts a stock server on the queue.
+func (s *stage) start(handler asynq.HandlerFunc) *asynq.Server {
 	s.t.Helper()
 	server := asynq.NewServerFromRedisClient(s.rdb, asynq.Config{
 		Concurrency: 2, Queues: map[string]int{s.queue: 1}, LogLevel: asynq.FatalLevel,
@@ -25,12 +26,19 @@ func (s *stage) serve(n int, handler asynq.HandlerFunc) {
 		DelayedTaskCheckInterval: 50 * time.Millisecond,
 		RetryDelayFunc:           func(int, error, *asynq.Task) time.Duration { return time.Hour },
 	})
+	s.check(server.Start(handler))
+	return server
+}
+
+// serve runs a stock server on the queue until the handler has seen n tasks, and returns when it has stopped.
+func (s *stage) serve(n int, handler asynq.HandlerFunc) {
+	s.t.Helper()
 	seen := make(chan string, 100)
-	s.check(server.Start(asynq.HandlerFunc(func(ctx context.Context, task *asynq.Task) error {
+	server := s.start(func(ctx context.Context, task *asynq.Task) error {
 		id, _ := asynq.GetTaskID(ctx)
 		defer func() { seen <- id }()
 		return handler(ctx, task)
-	})))
+	})
 	for range n {
 		select {
 		case <-seen:
@@ -136,6 +144,70 @@ func TestStockServerTakesUpWhatSeriHandsBack(t *testing.T) {
 			}
 		}
 		s.sound()
+	})
+}
+
+// A stock server takes back what it believes to be dead, by the score of the lease. Seri keeps that score as asynq does.
+func TestStockServerLeavesSerisLeasesAlone(t *testing.T) {
+	each(t, func(s *stage) {
+		held := s.begin("held")
+		s.begin("lost")
+		longAgo := float64(time.Now().Add(-time.Minute).Unix()) // Seri's caretaker would have come first
+		s.check(s.rdb.ZAdd(s.ctx(), s.q.Lease(), redis.Z{Score: longAgo, Member: "lost"}).Err())
+
+		server := s.start(func(context.Context, *asynq.Task) error { return nil }) // its recoverer begins at once
+		s.until("the stock server has taken the lost task back", func() bool { return s.stock("lost").State == asynq.TaskStateRetry })
+		server.Shutdown()
+
+		if info := s.info("lost"); info.State != seri.Retrying || info.Error != "asynq: task lease expired" || info.Attempt != 1 {
+			s.t.Errorf("info %+v", info)
+		}
+		if info := s.info("held"); info.State != seri.Active || info.Attempt != 1 {
+			s.t.Errorf("info %+v", info)
+		}
+		s.complete(held)
+		s.sound()
+	})
+}
+
+// Seri's workers run no groups; a stock server beside them may.
+func TestStockServerAggregatesBesideAWorker(t *testing.T) {
+	each(t, func(s *stage) {
+		ran := make(chan string, 10)
+		s.work(handler(func(_ context.Context, payload []byte) ([]byte, error) {
+			ran <- string(payload)
+			return nil, nil
+		}))
+		for _, id := range []string{"a", "b", "c"} {
+			_, err := s.client.Enqueue(asynq.NewTask("mail:send", []byte(id)), asynq.Queue(s.queue), asynq.TaskID(id), asynq.Group("g"))
+			s.check(err)
+		}
+		server := asynq.NewServerFromRedisClient(s.rdb, asynq.Config{
+			Queues: map[string]int{s.queue: 1}, LogLevel: asynq.FatalLevel, GroupMaxSize: 3, GroupGracePeriod: time.Second,
+			GroupAggregator: asynq.GroupAggregatorFunc(func(group string, tasks []*asynq.Task) *asynq.Task {
+				payload := []byte(group + ":")
+				for _, task := range tasks {
+					payload = append(payload, task.Payload()...)
+				}
+				return asynq.NewTask("mail:send", payload)
+			}),
+		})
+		s.check(server.Start(asynq.HandlerFunc(func(_ context.Context, task *asynq.Task) error {
+			ran <- string(task.Payload())
+			return nil
+		})))
+		defer server.Shutdown()
+
+		if payload := <-ran; payload != "g:abc" {
+			s.t.Errorf("ran %q", payload)
+		}
+		s.until("nothing is left", func() bool {
+			q, err := s.inspector.GetQueueInfo(s.queue)
+			return err == nil && q.Size == 0 && q.Groups == 0
+		})
+		if q := s.sound(); q.Processed != 1 || q.Failed != 0 {
+			s.t.Errorf("asynq sees %+v", q)
+		}
 	})
 }
 
