@@ -13,10 +13,21 @@ import (
 	"github.com/seri-queue/seri/internal/wire"
 )
 
-// The cluster has one set of servers for all its tests; see package compat for a real server of asynq's on it.
 func TestForeignServersAreThoseThatLiveAndAreNotSeris(t *testing.T) {
 	t.Parallel()
-	rdb := redistest.New(t)
+	// The cluster has one set of servers for all its tests; see package compat for a real server of asynq's on it.
+	for name, open := range map[string]func(*testing.T) redis.UniversalClient{
+		"single":   func(t *testing.T) redis.UniversalClient { return redistest.New(t) },
+		"embedded": func(t *testing.T) redis.UniversalClient { return redistest.Embedded(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			findsForeignServers(t, open(t))
+		})
+	}
+}
+
+func findsForeignServers(t *testing.T, rdb redis.UniversalClient) {
 	s := store.New(rdb, store.Config{})
 	publish := func(id string, value []byte, expiry time.Time) {
 		t.Helper()
