@@ -67,6 +67,19 @@ func (e *FencedError) Error() string {
 	return fmt.Sprintf("task %s: token %d is no longer valid: token %d holds the task", e.TaskID, e.Held, e.Seen)
 }
 
+// PartitionsError tells that a program divides a queue otherwise than the others on the same Redis: it would place tasks
+// where nobody looks for them, or not look where they are.
+type PartitionsError struct {
+	Queue    string
+	Declared int // by this program; 1: it does not divide the queue
+	OnRecord int // in Redis, by the program that declared it first
+}
+
+func (e *PartitionsError) Error() string {
+	return fmt.Sprintf("queue %q is divided into %d partitions, and this program declares %d: give all programs the same number (SERI_PARTITIONS=%s=%d); to change it, see \"seri partitions --help\"",
+		e.Queue, e.OnRecord, e.Declared, e.Queue, e.OnRecord)
+}
+
 // PanicError is a handler's panic, turned into the error of its attempt.
 type PanicError struct {
 	Value any

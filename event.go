@@ -25,7 +25,9 @@ type Event struct {
 	Task  string // its ID
 	Type  string
 	Queue string
-	Owner string
+	// Partition is the number of the partition that has the task, of a queue that is divided; 0 otherwise.
+	Partition int
+	Owner     string
 	// Seq numbers the events of one task: 1, 2, 3, … without a gap.
 	Seq  uint64
 	Time time.Time // the server's, to the millisecond

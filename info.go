@@ -4,14 +4,16 @@ import "time"
 
 // Info is everything on record about a task at one moment. Zero times mean "not (yet)".
 type Info struct {
-	ID      string
-	Type    string
-	Queue   string
-	Owner   string
-	State   State
-	Reason  Reason // why, for an ended task and some waiting ones
-	Payload []byte
-	Headers map[string]string
+	ID    string
+	Type  string
+	Queue string
+	// Partition is the number of the partition that has the task, of a queue that is divided; 0 otherwise.
+	Partition int
+	Owner     string
+	State     State
+	Reason    Reason // why, for an ended task and some waiting ones
+	Payload   []byte
+	Headers   map[string]string
 
 	Attempt    int // number of the newest attempt; 0: none has started. One that was handed back or lost its worker starts again under its number
 	MaxRetries int

@@ -19,7 +19,7 @@ const (
 
 	MaxPayloadBytes = 256 << 10
 	MaxHeaderBytes  = 16 << 10
-	MaxNameBytes    = 256 // of an ID, a type, a queue, an owner
+	MaxNameBytes    = 256 // of an ID, a type, a queue, an owner, a partition key
 )
 
 // Message is a task on its way to a queue: what to run, with which bytes, and under which terms.
@@ -39,6 +39,10 @@ type Message struct {
 	Retention  time.Duration // how long the result is kept, in whole seconds, rounded up; 0: the task is deleted at once
 	UniqueFor  time.Duration // refuse an equal task (type, payload, queue) for this long, or until this one has succeeded; 0: no such rule
 	Owner      string        // a label such as "user:42" by which tasks can be watched; empty: none
+
+	// PartitionKey chooses the partition of a queue that is divided: tasks with the same key go to the same one. Empty: the
+	// ID does, or, with UniqueFor, type and payload. It is not kept with the task, and nothing in a queue that is not divided.
+	PartitionKey string
 }
 
 // NewMessage returns a task of the named type with the defaults and then the options applied, and with
@@ -70,6 +74,9 @@ func (m *Message) Validate() error {
 	}
 	if err := checkName(m.Owner); err != nil {
 		fault("owner %w", err)
+	}
+	if err := checkName(m.PartitionKey); err != nil {
+		fault("partition_key %w", err)
 	}
 	if len(m.Payload) > MaxPayloadBytes {
 		fault("payload has %d bytes, the limit is %d; store large data elsewhere and pass a reference", len(m.Payload), MaxPayloadBytes)

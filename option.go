@@ -47,6 +47,10 @@ func UniqueFor(d time.Duration) Option { return func(s *settings) { s.message.Un
 // Owner labels the task, for example "user:42", so that everything of one owner can be watched. Default: none.
 func Owner(label string) Option { return func(s *settings) { s.message.Owner = label } }
 
+// PartitionKey chooses the partition of a queue that is divided: tasks with the same key, such as "user:42", go to the same
+// one. Without effect in a queue that is not. Default: the task's ID, or with [UniqueFor] its type and payload.
+func PartitionKey(key string) Option { return func(s *settings) { s.message.PartitionKey = key } }
+
 // Header adds a header, which the handler finds in its [Execution]. Default: none.
 func Header(key, value string) Option {
 	return func(s *settings) {

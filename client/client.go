@@ -21,6 +21,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/partition"
 	"github.com/seri-queue/seri/internal/store"
 )
 
@@ -28,6 +29,10 @@ import (
 // the Redis client remains its owner's.
 type Client struct {
 	store *store.Store
+
+	partitions *partition.Table
+	fault      error    // of the configuration
+	agreed     sync.Map // queues whose number of partitions is known to be that on record
 
 	mu       sync.Mutex
 	batchers map[keys.Queue]*batcher
@@ -38,6 +43,11 @@ type Config struct {
 	// MaxEvents is about how many entries each queue's event stream keeps; workers and clients should agree.
 	// Default: 10,000.
 	MaxEvents int
+	// Partitions divides queues that are too big for one node of a Redis Cluster: into how many partitions, at most 64, by
+	// name. All programs on one Redis must say the same, which the client checks when a queue has its first task, or
+	// [Client.Declare] before; a fault in it is the error of every call that enqueues. docs/operations.md says how a
+	// number is changed. Default: none is divided.
+	Partitions map[string]int
 }
 
 var _ seri.Enqueuer = (*Client)(nil)
@@ -45,14 +55,18 @@ var _ seri.Enqueuer = (*Client)(nil)
 // New returns a client on rdb. The client repeats what may be repeated by itself: give rdb the option MaxRetries: -1,
 // or a lost reply of Redis makes a stored task look like a conflict.
 func New(rdb redis.UniversalClient, config Config) *Client {
-	return &Client{
+	c := &Client{
 		store:    store.New(rdb, store.Config{MaxEvents: config.MaxEvents}),
 		batchers: make(map[keys.Queue]*batcher),
 	}
+	if c.partitions, c.fault = partition.New(config.Partitions); c.fault != nil {
+		c.fault = fmt.Errorf("client: option Partitions: %w", c.fault)
+	}
+	return c
 }
 
 // Enqueue stores one task; when it returns nil, Redis has it. Errors: what [seri.Message.Validate] finds,
-// [seri.ErrConflict], [seri.ErrDuplicate], or Redis' own. After an error of the network the task may have been stored:
+// [seri.ErrConflict], [seri.ErrDuplicate], a [*seri.PartitionsError], or Redis' own. After an error of the network the task may have been stored:
 // enqueue it again under the same ID, which is harmless.
 func (c *Client) Enqueue(ctx context.Context, m seri.Message) error {
 	if err := m.Validate(); err != nil {
@@ -61,35 +75,59 @@ func (c *Client) Enqueue(ctx context.Context, m seri.Message) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	return c.batcher(keys.Queue(m.Queue)).submit(ctx, m)
+	if err := c.ready(ctx, m.Queue); err != nil {
+		return err
+	}
+	return c.batcher(c.partitions.Place(&m)).submit(ctx, m)
 }
 
 // EnqueueBatch stores many tasks, of any queues, in few round trips. The answer at i is about tasks[i]: nil if it is
 // stored, otherwise as of [Client.Enqueue]. A task that is refused does not affect the others.
 func (c *Client) EnqueueBatch(ctx context.Context, tasks []seri.Message) []error {
 	errs := make([]error, len(tasks))
-	byQueue := make(map[keys.Queue][]int)
+	byQueue, ready := make(map[keys.Queue][]int), make(map[string]error)
 	for i := range tasks {
-		if errs[i] = tasks[i].Validate(); errs[i] == nil {
-			q := keys.Queue(tasks[i].Queue)
+		if errs[i] = tasks[i].Validate(); errs[i] != nil {
+			continue
+		}
+		err, asked := ready[tasks[i].Queue]
+		if !asked {
+			err = c.ready(ctx, tasks[i].Queue)
+			ready[tasks[i].Queue] = err
+		}
+		if errs[i] = err; err == nil {
+			q := c.partitions.Place(&tasks[i])
 			byQueue[q] = append(byQueue[q], i)
 		}
 	}
-	for q, indexes := range byQueue {
-		for chunk := range slices.Chunk(indexes, store.MaxBatch) {
-			messages := make([]seri.Message, len(chunk))
-			for j, i := range chunk {
-				messages[j] = tasks[i]
-			}
-			answers, err := c.enqueue(ctx, q, messages)
-			for j, i := range chunk {
-				if errs[i] = err; err == nil {
-					errs[i] = answers[j]
-				}
+	if len(byQueue) == 1 {
+		for q, indexes := range byQueue {
+			c.enqueueChunks(ctx, q, tasks, indexes, errs)
+		}
+		return errs
+	}
+	var calls sync.WaitGroup
+	for q, indexes := range byQueue { // side by side: they may lie on different nodes
+		calls.Go(func() { c.enqueueChunks(ctx, q, tasks, indexes, errs) })
+	}
+	calls.Wait()
+	return errs
+}
+
+// enqueueChunks stores those of tasks that indexes name, all of one queue, and leaves the answers in errs at their places.
+func (c *Client) enqueueChunks(ctx context.Context, q keys.Queue, tasks []seri.Message, indexes []int, errs []error) {
+	for chunk := range slices.Chunk(indexes, store.MaxBatch) {
+		messages := make([]seri.Message, len(chunk))
+		for j, i := range chunk {
+			messages[j] = tasks[i]
+		}
+		answers, err := c.enqueue(ctx, q, messages)
+		for j, i := range chunk {
+			if errs[i] = err; err == nil {
+				errs[i] = answers[j]
 			}
 		}
 	}
-	return errs
 }
 
 func (c *Client) batcher(q keys.Queue) *batcher {

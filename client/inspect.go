@@ -8,7 +8,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strconv"
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
@@ -23,7 +22,12 @@ const MaxPage = 1000
 
 // Task returns what is on record about a task. [seri.ErrNotFound] if it is not there, or no longer.
 func (c *Client) Task(ctx context.Context, queue, id string) (seri.Info, error) {
-	return c.store.Info(ctx, keys.Queue(queue), id)
+	q, err := c.locate(ctx, queue, id)
+	if err != nil {
+		return seri.Info{}, err
+	}
+	info, err := c.store.Info(ctx, q, id)
+	return c.shown(info), err
 }
 
 // Find looks for a task in every queue, in the order of their names. [seri.ErrNotFound] if none has it.
@@ -32,13 +36,12 @@ func (c *Client) Find(ctx context.Context, id string) (seri.Info, error) {
 	if err != nil {
 		return seri.Info{}, err
 	}
-	for _, q := range queues {
-		info, err := c.store.Info(ctx, q, id)
-		if !errors.Is(err, seri.ErrNotFound) {
-			return info, err
-		}
+	q, err := c.store.Locate(ctx, queues, id)
+	if err != nil {
+		return seri.Info{}, err
 	}
-	return seri.Info{}, fmt.Errorf("task %s: %w", id, seri.ErrNotFound)
+	info, err := c.store.Info(ctx, q, id)
+	return c.shown(info), err
 }
 
 // Queues returns every queue, by name.
@@ -51,16 +54,21 @@ func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	queues := make([]QueueInfo, 0, len(names))
+	queues, seen := make([]QueueInfo, 0, len(names)), make(map[string]bool)
 	for _, q := range names {
-		info, err := c.store.Queue(ctx, q)
+		name := c.partitions.Find(q).Queue
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
+		info, err := c.queue(ctx, name)
 		if errors.Is(err, seri.ErrNotFound) {
 			continue // deleted since
 		}
 		if err != nil {
 			return nil, err
 		}
-		info.Foreign = foreignOn(q, servers)
+		info.Foreign = foreignOn(c.partitions.Of(name), servers)
 		queues = append(queues, info)
 	}
 	return queues, nil
@@ -68,7 +76,7 @@ func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
 
 // Queue returns one queue. [seri.ErrNotFound] if nothing was ever put into it.
 func (c *Client) Queue(ctx context.Context, name string) (QueueInfo, error) {
-	info, err := c.store.Queue(ctx, keys.Queue(name))
+	info, err := c.queue(ctx, name)
 	if err != nil {
 		return QueueInfo{}, err
 	}
@@ -76,14 +84,14 @@ func (c *Client) Queue(ctx context.Context, name string) (QueueInfo, error) {
 	if err != nil {
 		return QueueInfo{}, err
 	}
-	info.Foreign = foreignOn(keys.Queue(name), servers)
+	info.Foreign = foreignOn(c.partitions.Of(name), servers)
 	return info, nil
 }
 
-// foreignOn returns the names of those servers that consume q.
-func foreignOn(q keys.Queue, servers []store.ForeignServer) (names []string) {
+// foreignOn returns the names of those servers that consume any of the partitions of a queue.
+func foreignOn(partitions []keys.Queue, servers []store.ForeignServer) (names []string) {
 	for _, s := range servers {
-		if slices.Contains(s.Queues, q) {
+		if slices.ContainsFunc(partitions, func(q keys.Queue) bool { return slices.Contains(s.Queues, q) }) {
 			names = append(names, s.Name)
 		}
 	}
@@ -94,20 +102,13 @@ func foreignOn(q keys.Queue, servers []store.ForeignServer) (names []string) {
 // those that have ended with the newest first. cursor is "" for the first page and then what the last call returned;
 // next is "" on the last page. Tasks that come and go meanwhile shift the pages.
 func (c *Client) Page(ctx context.Context, queue string, state seri.State, cursor string, limit int) (tasks []seri.Info, next string, err error) {
-	offset := 0
-	if cursor != "" {
-		if offset, err = strconv.Atoi(cursor); err != nil || offset < 0 {
-			return nil, "", fmt.Errorf("cursor %q: must be empty or come from an earlier page", cursor)
-		}
-	}
 	if limit < 1 || limit > MaxPage {
 		return nil, "", fmt.Errorf("limit %d: must be between 1 and %d", limit, MaxPage)
 	}
-	tasks, more, err := c.store.Page(ctx, keys.Queue(queue), state, offset, limit)
-	if err != nil || more < 0 {
-		return tasks, "", err
+	if !slices.Contains(seri.States, state) {
+		return nil, "", fmt.Errorf("state %q: must be one of %v", state, seri.States)
 	}
-	return tasks, strconv.Itoa(more), nil
+	return c.page(ctx, c.partitions.Of(queue), state, cursor, limit)
 }
 
 // Tasks iterates over all tasks of a queue in one state, as [Client.Page] orders them. It ends with the first error.
@@ -135,7 +136,7 @@ func (c *Client) Tasks(ctx context.Context, queue string, state seri.State) iter
 // Owned returns up to limit (at least 1) of the newest tasks that carry an owner's label, of one queue or, if queue is "",
 // of all; more tells that there are others. Of each queue, the newest 1,000 tasks of an owner are known by the label.
 func (c *Client) Owned(ctx context.Context, queue, owner string, limit int) (tasks []seri.Info, more bool, err error) {
-	queues := []keys.Queue{keys.Queue(queue)}
+	queues := c.partitions.Of(queue)
 	if queue == "" {
 		if queues, err = c.store.Queues(ctx); err != nil {
 			return nil, false, err
@@ -146,7 +147,10 @@ func (c *Client) Owned(ctx context.Context, queue, owner string, limit int) (tas
 		if err != nil {
 			return nil, false, err
 		}
-		tasks, more = append(tasks, some...), more || others
+		for _, info := range some {
+			tasks = append(tasks, c.shown(info))
+		}
+		more = more || others
 	}
 	slices.SortStableFunc(tasks, func(a, b seri.Info) int { return b.EnqueuedAt.Compare(a.EnqueuedAt) })
 	return tasks[:min(len(tasks), limit)], more || len(tasks) > limit, nil
@@ -154,11 +158,17 @@ func (c *Client) Owned(ctx context.Context, queue, owner string, limit int) (tas
 
 // Pause stops workers from taking tasks out of a queue; those that run go on. [seri.ErrNotFound] if there is no such queue.
 func (c *Client) Pause(ctx context.Context, queue string) error {
+	if partitions := c.partitions.Of(queue); len(partitions) > 1 {
+		return c.store.PauseAll(ctx, partitions)
+	}
 	return c.store.Pause(ctx, keys.Queue(queue))
 }
 
 // Resume ends a pause. [seri.ErrNotFound] if there is no such queue.
 func (c *Client) Resume(ctx context.Context, queue string) error {
+	if partitions := c.partitions.Of(queue); len(partitions) > 1 {
+		return c.store.ResumeAll(ctx, partitions)
+	}
 	return c.store.Resume(ctx, keys.Queue(queue))
 }
 
@@ -196,7 +206,9 @@ func (c *Client) Types(ctx context.Context) ([]TypeInfo, error) {
 				byName[t.Name] = info
 			}
 			info.Args, info.Result, info.Terms = t.Args, t.Result, t.Terms.Message()
-			info.Queues = append(info.Queues, t.Queues...)
+			for _, q := range t.Queues {
+				info.Queues = append(info.Queues, c.partitions.Find(keys.Queue(q)).Queue)
+			}
 			info.Workers++
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/seri-queue/seri"
-	"github.com/seri-queue/seri/internal/keys"
 )
 
 // Revoke withdraws a task and returns it as it is then. A task that waits is revoked at once. One that runs stays active:
@@ -12,9 +11,13 @@ import (
 // handler succeeds all the same, so has the task. Errors: [seri.ErrNotFound]; [seri.ErrNotRevocable], with the task, if it
 // has ended.
 func (c *Client) Revoke(ctx context.Context, queue, id string) (seri.Info, error) {
-	q := keys.Queue(queue)
+	q, err := c.locate(ctx, queue, id)
+	if err != nil {
+		return seri.Info{}, err
+	}
 	_, refused := c.store.Revoke(ctx, q, id)
 	info, err := c.store.Info(ctx, q, id)
+	info = c.shown(info)
 	if refused != nil {
 		return info, refused
 	}

@@ -23,7 +23,17 @@ func (c *Client) Wait(ctx context.Context, queue, id string) (seri.Info, error) 
 
 // Watch is [Client.Wait] with every later event of the task shown to see, in order; nil sees none.
 func (c *Client) Watch(ctx context.Context, queue, id string, see func(seri.Event)) (seri.Info, error) {
-	q := keys.Queue(queue)
+	q, err := c.locate(ctx, queue, id)
+	if err != nil {
+		return seri.Info{}, err
+	}
+	info, err := c.watch(ctx, q, id, see)
+	return c.shown(info), err
+}
+
+// watch is Watch in one partition, whose name the returned task has still.
+func (c *Client) watch(ctx context.Context, q keys.Queue, id string, see func(seri.Event)) (seri.Info, error) {
+	place := c.partitions.Find(q)
 	position, err := c.lastEntry(ctx, q) // before the task is read, so that nothing falls between
 	if err != nil {
 		return seri.Info{}, err
@@ -41,7 +51,7 @@ func (c *Client) Watch(ctx context.Context, queue, id string, see func(seri.Even
 		for _, entry := range entries {
 			position = entry.ID
 			text, _ := entry.Values["e"].(string)
-			events, err := wire.DecodeEvents(queue, text)
+			events, err := wire.DecodeEvents(place.Queue, text)
 			if err != nil {
 				return seri.Info{}, err
 			}
@@ -49,6 +59,7 @@ func (c *Client) Watch(ctx context.Context, queue, id string, see func(seri.Even
 				if e.Task != id || e.Seq <= info.Seq {
 					continue
 				}
+				e.Partition = place.Partition
 				if see != nil {
 					see(e)
 				}

@@ -8,10 +8,11 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/partition"
 )
 
 // fallback finds the handler of a type in an existing asynq handler; nil if there is none.
-func fallback(h asynq.Handler) func(typ string) *seri.Handler {
+func fallback(h asynq.Handler, table *partition.Table) func(typ string) *seri.Handler {
 	if h == nil {
 		return nil
 	}
@@ -22,7 +23,7 @@ func fallback(h asynq.Handler) func(typ string) *seri.Handler {
 				return nil
 			}
 		}
-		return &seri.Handler{Type: typ, Retry: asynqRetry, Run: func(ctx context.Context, payload []byte) ([]byte, error) {
+		handler := seri.Handler{Type: typ, Retry: asynqRetry, Run: func(ctx context.Context, payload []byte) ([]byte, error) {
 			execution, _ := seri.ExecutionFrom(ctx)
 			err := h.ProcessTask(ctx, asynq.NewTaskWithHeaders(typ, payload, execution.Headers))
 			switch {
@@ -33,6 +34,10 @@ func fallback(h asynq.Handler) func(typ string) *seri.Handler {
 			}
 			return nil, err
 		}}
+		if table != nil {
+			handler = undivided(table, handler)
+		}
+		return &handler
 	}
 }
 

@@ -9,9 +9,13 @@
 package worker
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -19,6 +23,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/engine"
+	"github.com/seri-queue/seri/internal/partition"
 	"github.com/seri-queue/seri/internal/store"
 )
 
@@ -29,6 +34,11 @@ type Config struct {
 	Queues map[string]int
 	// Strict serves a queue only while all of greater weight are empty. Default: false.
 	Strict bool
+	// Partitions divides queues that are too big for one node of a Redis Cluster: into how many partitions, at most 64, by
+	// name. A worker that serves a queue serves all of its partitions, which share the queue's weight. It must look
+	// wherever producers place tasks: [Worker.Run] returns a [*seri.PartitionsError] at once if there are more partitions
+	// on record than it would serve. Queues that it does not serve may be named. Default: none is divided.
+	Partitions map[string]int
 	// Slots is how many tasks run at once. Default: 10.
 	Slots int
 	// Lease is how long a task stays this worker's without a sign of life; signs are given each third of it.
@@ -57,26 +67,50 @@ type Config struct {
 
 // Worker runs tasks. Make it with [New].
 type Worker struct {
-	engine *engine.Engine
+	engine     *engine.Engine
+	rdb        redis.UniversalClient
+	partitions *partition.Table
+	queues     []string // as their producers name them
+	logger     *slog.Logger
 }
 
 // New returns a worker that runs the given handlers' types of task. rdb must be a [*redis.Client] or a
 // [*redis.ClusterClient] with MaxRetries: -1. The error lists every fault of the configuration.
 func New(rdb redis.UniversalClient, handlers []seri.Handler, config Config) (*Worker, error) {
-	e, err := engine.New(store.New(rdb, store.Config{MaxEvents: config.MaxEvents}), engine.Config{
+	if len(config.Queues) == 0 {
+		config.Queues = map[string]int{seri.DefaultQueue: 1}
+	}
+	w := &Worker{rdb: rdb, queues: slices.Sorted(maps.Keys(config.Queues)), logger: cmp.Or(config.Logger, slog.Default())}
+	var wrong, fault error
+	if w.partitions, config.Queues, wrong = divide(config); wrong == nil && w.partitions != nil {
+		handlers = slices.Clone(handlers)
+		for i, h := range handlers {
+			handlers[i] = undivided(w.partitions, h)
+		}
+	}
+	w.engine, fault = engine.New(store.New(rdb, store.Config{MaxEvents: config.MaxEvents}), engine.Config{
 		Queues: config.Queues, Strict: config.Strict, Slots: config.Slots, Lease: config.Lease, Grace: config.Grace,
-		StuckAfter: config.StuckAfter, Crashes: config.Crashes, Handlers: handlers, Fallback: fallback(config.Asynq), Logger: config.Logger,
+		StuckAfter: config.StuckAfter, Crashes: config.Crashes, Handlers: handlers, Fallback: fallback(config.Asynq, w.partitions), Logger: config.Logger,
 	})
-	if err != nil {
+	if err := errors.Join(wrong, fault); err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
-	return &Worker{engine: e}, nil
+	return w, nil
 }
 
 // Run takes tasks and runs them until ctx ends, and then stops as [Config.Grace] says. When it returns, every lease is
-// settled or handed back. It returns an error if the worker could not go on; [seri.ErrStuck] if handlers that ignore the
-// end of their context hold every slot, which only a new process can free.
-func (w *Worker) Run(ctx context.Context) error { return w.engine.Run(ctx) }
+// settled or handed back. It returns an error if the worker could not go on, or if it would leave partitions of a queue
+// unserved; [seri.ErrStuck] if handlers that ignore the end of their context hold every slot, which only a new process can
+// free.
+func (w *Worker) Run(ctx context.Context) error {
+	if err := w.agree(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // asked to stop before it began
+		}
+		return fmt.Errorf("worker: %w", err)
+	}
+	return w.engine.Run(ctx)
+}
 
 // Stuck returns how many slots are lost to handlers that ignore the end of their context. It is for health checks: a
 // worker that has lost many may as well be replaced.

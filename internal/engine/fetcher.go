@@ -187,6 +187,9 @@ func (f *fetcher) order() []keys.Queue {
 		}
 	}
 	queues = slices.Clone(queues)
+	if f.engine.Strict { // those of equal weight, such as the partitions of one queue, take turns
+		rand.Shuffle(len(queues), func(i, j int) { queues[i], queues[j] = queues[j], queues[i] })
+	}
 	slices.SortStableFunc(queues, func(a, b keys.Queue) int {
 		switch {
 		case rank[a] > rank[b]:

@@ -8,6 +8,7 @@ package keys
 import (
 	"crypto/md5"
 	"encoding/hex"
+	"strconv"
 	"strings"
 )
 
@@ -23,6 +24,9 @@ const (
 	// Types is a zset of worker ID by expiry (Unix seconds): who has published its task types.
 	Types = "seri:v1:{types}"
 )
+
+// Partitions is a hash of queue by number of partitions: into how many each divided queue is divided.
+const Partitions = "seri:v1:{partitions}"
 
 // Server returns the key of a worker process's asynq server info. id is "host:pid:id".
 func Server(id string) string { return "asynq:servers:{" + id + "}" }
@@ -131,6 +135,15 @@ func (q Queue) OwnerPrefix() string { return q.own("owner:") }
 
 // Schedule returns the key of the hash that holds a schedule's next tick.
 func (q Queue) Schedule(id string) string { return q.own("schedule:" + id) }
+
+// Partition returns partition i of q, a queue to Redis and to stock programs. Partition 0 is q itself, so that a queue keeps
+// what it has when it is divided.
+func (q Queue) Partition(i int) Queue {
+	if i == 0 {
+		return q
+	}
+	return Queue(string(q) + ":" + strconv.Itoa(i))
+}
 
 // OfTask splits the key of a task's hash into queue and ID; false for any other key.
 func OfTask(key string) (q Queue, id string, ok bool) {

@@ -56,6 +56,7 @@ var Registry = []Entry{
 	{"seri:v1:lock:{<name>}:guard", "hash", "lock", "none: must outlive every holder", false, "a value that lower tokens may not overwrite: token, value"},
 	{"seri:v1:{types}", "zset", "worker", "members expire by score", false, "worker IDs by expiry of what they have published, Unix seconds"},
 	{"seri:v1:{types}:<worker>", "string", "worker", "three heartbeats", true, "JSON: the task types that a worker runs, with their schemas and queues"},
+	{"seri:v1:{partitions}", "hash", "client, worker, cli", "none: an agreement", false, "divided queues by name: their numbers of partitions"},
 	{"seri:v1:idem:{<sha256>}", "string", "api", "24 h", true, "the answer given to an Idempotency-Key"},
 }
 

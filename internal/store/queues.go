@@ -32,6 +32,10 @@ type QueueInfo struct {
 	// Foreign names the live servers of stock asynq that consume the queue. While there is one, nothing is fenced on it.
 	// [Store.Queue] leaves it out: servers are looked for once for all queues, by [Store.Foreign].
 	Foreign []string
+
+	// Partitions are those of a queue that is divided, under their own names; above are their sums, and their greatest
+	// latency. nil: it is not divided.
+	Partitions []QueueInfo
 }
 
 // Queues returns the names of all queues, sorted.
@@ -143,6 +147,21 @@ var containers = map[seri.State]struct {
 // Page returns up to limit tasks of q in a state, beginning at offset, and the offset of the next page, or -1 on the
 // last one. Tasks that come and go between two calls shift the pages.
 func (s *Store) Page(ctx context.Context, q keys.Queue, state seri.State, offset, limit int) (tasks []seri.Info, next int, err error) {
+	found, next, err := s.Walk(ctx, q, state, offset, limit)
+	for _, f := range found {
+		tasks = append(tasks, f.Info)
+	}
+	return tasks, next, err
+}
+
+// Found is a task of a page.
+type Found struct {
+	seri.Info
+	Next int // the offset behind it
+}
+
+// Walk is [Store.Page] for a caller who may not take the whole page.
+func (s *Store) Walk(ctx context.Context, q keys.Queue, state seri.State, offset, limit int) (tasks []Found, next int, err error) {
 	c, ok := containers[state]
 	if !ok {
 		return nil, -1, fmt.Errorf("state %q: must be one of %v", state, seri.States)
@@ -155,16 +174,20 @@ func (s *Store) Page(ctx context.Context, q keys.Queue, state seri.State, offset
 		if len(ids) == 0 {
 			return tasks, -1, nil
 		}
-		offset += len(ids)
 		infos, err := s.Infos(ctx, q, ids...)
 		if err != nil {
 			return nil, -1, err
 		}
-		for _, info := range infos {
-			if info.State == state { // failed and revoked tasks share a set; and a task may have moved on
-				tasks = append(tasks, info)
+		for i, id := range ids {
+			if len(infos) == 0 || infos[0].ID != id {
+				continue // gone
 			}
+			if infos[0].State == state { // failed and revoked tasks share a set; and a task may have moved on
+				tasks = append(tasks, Found{infos[0], offset + i + 1})
+			}
+			infos = infos[1:]
 		}
+		offset += len(ids)
 	}
 	return tasks, offset, nil
 }

@@ -1,0 +1,72 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/partition"
+)
+
+// divide returns the table that config asks for, and the queues that the engine is to serve, with their weights.
+func divide(config Config) (*partition.Table, map[string]int, error) {
+	table, err := partition.New(config.Partitions)
+	if err != nil {
+		return nil, config.Queues, fmt.Errorf("option Partitions: %w", err)
+	}
+	var errs []error
+	for _, queue := range slices.Sorted(maps.Keys(config.Queues)) {
+		if config.Queues[queue] < 1 {
+			return table, config.Queues, nil // the engine says what is wrong
+		}
+		if place := table.Find(keys.Queue(queue)); place.Partition > 0 {
+			errs = append(errs, fmt.Errorf("option Queues names %q, a partition of %q: a worker serves all partitions of a queue", queue, place.Queue))
+		}
+	}
+	return table, table.Weights(config.Queues, config.Strict), errors.Join(errs...)
+}
+
+// undivided returns the handler as one that finds the queue's name in its [seri.Execution], not the partition's.
+func undivided(table *partition.Table, h seri.Handler) seri.Handler {
+	run := h.Run
+	if run == nil {
+		return h // the engine says what is wrong
+	}
+	h.Run = func(ctx context.Context, payload []byte) ([]byte, error) {
+		e, ok := seri.ExecutionFrom(ctx)
+		place := table.Find(keys.Queue(e.Queue))
+		if !ok || place.Partition == 0 {
+			return run(ctx, payload)
+		}
+		e.Queue = place.Queue
+		return run(seri.WithExecution(ctx, e, func(p seri.ProgressInfo) {
+			seri.Progress(ctx, p.Done, p.Total, p.Message)
+		}), payload)
+	}
+	return h
+}
+
+// agree returns when it is known that the worker looks wherever producers place tasks, or when ctx ends. It waits for a
+// Redis that does not answer, as the worker would.
+func (w *Worker) agree(ctx context.Context) error {
+	for {
+		err := w.partitions.Serve(ctx, partition.NewAgreement(w.rdb), w.queues)
+		if _, differs := errors.AsType[*seri.PartitionsError](err); err == nil || differs || ctx.Err() != nil {
+			return err
+		}
+		w.logger.WarnContext(ctx, "partitions not checked", "error", err, "retry_in", agreeEvery)
+		select {
+		case <-time.After(agreeEvery):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// agreeEvery is how long a worker waits that could not check its partitions.
+const agreeEvery = time.Second
+
