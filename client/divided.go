@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -146,6 +147,9 @@ func parseOffsets(cursor string, n int) ([]int, error) {
 		if offsets[i], err = strconv.Atoi(part); err != nil || offsets[i] < 0 {
 			return nil, badCursor(cursor)
 		}
+	}
+	if !slices.ContainsFunc(offsets, func(offset int) bool { return offset != atEnd }) {
+		return nil, badCursor(cursor) // then there was no next page
 	}
 	return offsets, nil
 }

@@ -51,22 +51,29 @@ func undivided(table *partition.Table, h seri.Handler) seri.Handler {
 	return h
 }
 
-// agree returns when it is known that the worker looks wherever producers place tasks, or when ctx ends. It waits for a
-// Redis that does not answer, as the worker would.
+// How long a worker waits for the answer to what the partitions on record are, and until it asks again.
+const (
+	agreeWithin = 2 * time.Second
+	agreeEvery  = time.Second
+)
+
+// agree returns when it is known that the worker looks wherever producers place tasks, or when ctx ends. If Redis does not
+// answer, a worker that declares partitions waits for it; one that declares none begins, as it does without Redis.
 func (w *Worker) agree(ctx context.Context) error {
 	for {
-		err := w.partitions.Serve(ctx, partition.NewAgreement(w.rdb), w.queues)
+		ask, cancel := context.WithTimeout(ctx, agreeWithin)
+		err := w.partitions.Serve(ask, partition.NewAgreement(w.rdb), w.queues)
+		cancel()
 		if _, differs := errors.AsType[*seri.PartitionsError](err); err == nil || differs || ctx.Err() != nil {
 			return err
 		}
-		w.logger.WarnContext(ctx, "partitions not checked", "error", err, "retry_in", agreeEvery)
+		w.logger.WarnContext(ctx, "partitions not checked", "error", err)
+		if w.partitions == nil {
+			return nil
+		}
 		select {
 		case <-time.After(agreeEvery):
 		case <-ctx.Done():
 		}
 	}
 }
-
-// agreeEvery is how long a worker waits that could not check its partitions.
-const agreeEvery = time.Second
-
