@@ -13,6 +13,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/client"
+	"github.com/seri-queue/seri/internal/partition"
 	"github.com/seri-queue/seri/internal/typeschema"
 )
 
@@ -41,6 +42,9 @@ type Config struct {
 	Types []client.TypeInfo
 	// AllowUnknownTypes accepts tasks of types that nobody has declared; their payloads are not checked.
 	AllowUnknownTypes bool
+
+	// Partitions are those that Tasks divides queues into, to tell where a task has been put. nil: none is divided.
+	Partitions *partition.Table
 
 	// Keys are the API keys without which nothing under /v1 is answered. Required unless Insecure is set.
 	Keys *Keys

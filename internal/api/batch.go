@@ -97,7 +97,7 @@ func (s *server) enqueueBatch(ctx context.Context, in *batchInput) (*batchOutput
 	for j, err := range s.config.Tasks.EnqueueBatch(ctx, messages) {
 		m, i := messages[j], places[j]
 		if err == nil {
-			t := acceptedTask(m, now)
+			t := s.acceptedTask(m, now)
 			items[i] = BatchItem{Status: http.StatusAccepted, Task: &t}
 			stored++
 			continue

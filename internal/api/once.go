@@ -89,7 +89,7 @@ func (s *server) replay(ctx context.Context, record IdempotencyRecord, body []by
 	}
 	m, _ := decodeTask(body, "body", record.At, terms) // without fault then, so without fault now
 	m.ID, m.Queue = record.ID, record.Queue
-	return accepted(acceptedTask(m, record.At), true), nil
+	return accepted(s.acceptedTask(m, record.At), true), nil
 }
 
 // enqueueClaimed enqueues a task under the identity that its key's record holds. claimed: by this very request.
@@ -98,7 +98,7 @@ func (s *server) enqueueClaimed(ctx context.Context, name string, record Idempot
 	switch {
 	case err == nil:
 		s.settle(ctx, name, record)
-		return accepted(acceptedTask(m, record.At), !claimed), nil
+		return accepted(s.acceptedTask(m, record.At), !claimed), nil
 	case isConflict(err) && !newObject(body, "body").has("id"):
 		// The ID is a random one that nobody outside of the record has seen, so the task is the key's own: a repeat
 		// was quicker than the request that claimed, or that one has died before it could settle.

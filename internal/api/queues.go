@@ -28,6 +28,8 @@ type Queue struct {
 	Repaired  int64   `json:"repaired" doc:"Faults of the queue's structure that were repaired, ever: traces of lost writes or foreign hands."`
 
 	ForeignServers []string `json:"foreign_servers,omitempty" doc:"Live servers of stock asynq that consume the queue, as host:pid:id. While there is one, nothing is fenced on the queue. Absent: none."`
+
+	Partitions []Queue `json:"partitions,omitempty" doc:"Those of a queue that is divided, under their own names. The queue's numbers are their sums, its latency the greatest."`
 }
 
 // Queues is the answer to GET /v1/queues.
@@ -49,7 +51,7 @@ type (
 	pageInput struct {
 		Queue  string `path:"queue" maxLength:"256" doc:"The queue's name." example:"default"`
 		State  string `query:"state" required:"true" enum:"scheduled,pending,active,retrying,succeeded,failed,revoked" doc:"Which tasks."`
-		Cursor string `query:"cursor" pattern:"^[0-9]{1,9}$" patternDescription:"what next was in an earlier page" doc:"Where to go on: next of the page before. Opaque."`
+		Cursor string `query:"cursor" pattern:"^([0-9]{1,9}|x)([.]([0-9]{1,9}|x)){0,63}$" patternDescription:"what next was in an earlier page" doc:"Where to go on: next of the page before. Opaque."`
 		Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"How many tasks at most."`
 	}
 	queueOutput  struct{ Body Queue }
@@ -62,13 +64,13 @@ func (s *server) addQueues(api huma.API) {
 	register(api, huma.Operation{
 		OperationID: "listQueues", Method: http.MethodGet, Path: "/v1/queues", Tags: tags,
 		Summary:     "List the queues",
-		Description: "Every queue that was ever used, with how many tasks it has in each state. The counts of one queue belong to one moment; those of different queues may not.",
+		Description: "Every queue that was ever used, with how many tasks it has in each state. The counts of one queue belong to one moment; those of different queues, and of the partitions of one that is divided, may not.",
 		Responses:   answers(200, "The queues", exampleQueues, 503),
 	}, s.queues)
 	register(api, huma.Operation{
 		OperationID: "listTasks", Method: http.MethodGet, Path: "/v1/queues/{queue}/tasks", Tags: tags,
 		Summary:     "List a queue's tasks",
-		Description: "The tasks of one state, page by page: those that wait with the next one first, those that have ended with the newest first. Tasks that come and go meanwhile may shift the pages.",
+		Description: "The tasks of one state, page by page: those that wait with the next one first, those that have ended with the newest first; of a queue that is divided, those of all partitions. Tasks that come and go meanwhile may shift the pages.",
 		Responses:   answers(200, "One page", examplePage, 404, 422, 503),
 	}, s.page)
 	register(api, huma.Operation{
@@ -142,9 +144,13 @@ func (s *server) queueError(ctx context.Context, doing, queue string, err error)
 }
 
 func newQueue(q client.QueueInfo) Queue {
-	return Queue{
+	queue := Queue{
 		Name: q.Name, Paused: q.Paused,
 		Scheduled: q.Scheduled, Pending: q.Pending, Active: q.Active, Retrying: q.Retrying, Succeeded: q.Succeeded, Archived: q.Archived,
 		Latency: q.Latency.Seconds(), Processed: q.Processed, Failed: q.Failed, Repaired: q.Repaired, ForeignServers: q.Foreign,
 	}
+	for _, p := range q.Partitions {
+		queue.Partitions = append(queue.Partitions, newQueue(p))
+	}
+	return queue
 }

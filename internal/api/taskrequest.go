@@ -17,22 +17,23 @@ import (
 // TaskRequest is the body that enqueues one task. The struct describes it for the documentation; [decodeTask] reads it
 // field by field, so that every fault can be told with its place.
 type TaskRequest struct {
-	Type       string            `json:"type" doc:"What to run. GET /v1/types lists what is known." example:"image.thumbnail" minLength:"1" maxLength:"256"`
-	Payload    json.RawMessage   `json:"payload" doc:"The arguments: any JSON up to 256 KiB that fits the type's schema. {} for a task without arguments."`
-	Queue      string            `json:"queue,omitempty" doc:"Where the task waits. Default: the queue of the type, mostly default." example:"default" maxLength:"256"`
-	ID         string            `json:"id,omitempty" doc:"Unique in its queue: a second task with the id is refused with 409 while the first one exists. Default: random." maxLength:"256"`
-	Owner      string            `json:"owner,omitempty" doc:"A label by which tasks can be watched." example:"user:42" maxLength:"256"`
-	ETA        *time.Time        `json:"eta,omitempty" doc:"Earliest start, RFC 3339. Not together with countdown. Default: now."`
-	Countdown  float64           `json:"countdown,omitempty" doc:"Seconds from now to the earliest start." minimum:"0"`
-	Expires    *time.Time        `json:"expires,omitempty" doc:"A task that has not started by then is revoked, RFC 3339. Default: never."`
-	Timeout    float64           `json:"timeout,omitempty" doc:"Seconds that one attempt may take, rounded up to whole ones. Default: that of the type, mostly 1800." exclusiveMinimum:"0"`
-	MaxRetries int               `json:"max_retries,omitempty" doc:"How often a failed attempt is repeated. Default: that of the type, mostly 25." minimum:"0" maximum:"2147483647"`
-	Retention  float64           `json:"retention,omitempty" doc:"Seconds for which the result is kept after success, rounded up to whole ones; 0 deletes the task at once. Default: that of the type, mostly 86400." minimum:"0"`
-	UniqueFor  float64           `json:"unique_for,omitempty" doc:"Seconds for which an equal task (type, payload, queue) is refused, unless this one has succeeded before. Default: that of the type, mostly 0: no such rule." minimum:"0"`
-	Headers    map[string]string `json:"headers,omitempty" doc:"For the handler, up to 16 KiB."`
+	Type         string            `json:"type" doc:"What to run. GET /v1/types lists what is known." example:"image.thumbnail" minLength:"1" maxLength:"256"`
+	Payload      json.RawMessage   `json:"payload" doc:"The arguments: any JSON up to 256 KiB that fits the type's schema. {} for a task without arguments."`
+	Queue        string            `json:"queue,omitempty" doc:"Where the task waits. Default: the queue of the type, mostly default." example:"default" maxLength:"256"`
+	ID           string            `json:"id,omitempty" doc:"Unique in its queue: a second task with the id is refused with 409 while the first one exists. Default: random." maxLength:"256"`
+	Owner        string            `json:"owner,omitempty" doc:"A label by which tasks can be watched." example:"user:42" maxLength:"256"`
+	PartitionKey string            `json:"partition_key,omitempty" doc:"In a queue that is divided: tasks with the same key go to the same partition. Default: the id decides, or, with unique_for, type and payload." example:"user:42" maxLength:"256"`
+	ETA          *time.Time        `json:"eta,omitempty" doc:"Earliest start, RFC 3339. Not together with countdown. Default: now."`
+	Countdown    float64           `json:"countdown,omitempty" doc:"Seconds from now to the earliest start." minimum:"0"`
+	Expires      *time.Time        `json:"expires,omitempty" doc:"A task that has not started by then is revoked, RFC 3339. Default: never."`
+	Timeout      float64           `json:"timeout,omitempty" doc:"Seconds that one attempt may take, rounded up to whole ones. Default: that of the type, mostly 1800." exclusiveMinimum:"0"`
+	MaxRetries   int               `json:"max_retries,omitempty" doc:"How often a failed attempt is repeated. Default: that of the type, mostly 25." minimum:"0" maximum:"2147483647"`
+	Retention    float64           `json:"retention,omitempty" doc:"Seconds for which the result is kept after success, rounded up to whole ones; 0 deletes the task at once. Default: that of the type, mostly 86400." minimum:"0"`
+	UniqueFor    float64           `json:"unique_for,omitempty" doc:"Seconds for which an equal task (type, payload, queue) is refused, unless this one has succeeded before. Default: that of the type, mostly 0: no such rule." minimum:"0"`
+	Headers      map[string]string `json:"headers,omitempty" doc:"For the handler, up to 16 KiB."`
 }
 
-var taskFields = []string{"type", "payload", "queue", "id", "owner", "eta", "countdown", "expires", "timeout", "max_retries", "retention", "unique_for", "headers"}
+var taskFields = []string{"type", "payload", "queue", "id", "owner", "partition_key", "eta", "countdown", "expires", "timeout", "max_retries", "retention", "unique_for", "headers"}
 
 // decodeTask reads one task from JSON that has passed [scan]. at is where it stands, such as "body.tasks[3]".
 // terms tells the terms of a type, for what the request leaves out. It returns every fault.
@@ -47,6 +48,7 @@ func decodeTask(raw json.RawMessage, at string, now time.Time, terms func(typ st
 	m := terms(typ)
 	m.Type, m.ID, m.Payload, m.Headers = typ, o.text("id"), o.payload(), o.texts("headers")
 	m.Owner, m.ETA, m.Expires = o.text("owner"), o.time("eta"), o.time("expires")
+	m.PartitionKey = o.text("partition_key")
 	if o.has("queue") {
 		m.Queue = o.text("queue")
 	}

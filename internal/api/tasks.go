@@ -94,7 +94,7 @@ func (s *server) enqueue(ctx context.Context, in *enqueueInput) (*enqueueOutput,
 	if err := s.config.Tasks.Enqueue(ctx, m); err != nil {
 		return nil, s.refused(ctx, m, err)
 	}
-	return accepted(acceptedTask(m, now), false), nil
+	return accepted(s.acceptedTask(m, now), false), nil
 }
 
 // decode reads and checks the body of one task. now is what a countdown begins at.
@@ -152,10 +152,11 @@ func accepted(t wire.Task, replayed bool) *enqueueOutput {
 
 // acceptedTask shows a message as the task that it has just become. Reading it back would cost a round trip to learn
 // only what may have happened since.
-func acceptedTask(m seri.Message, now time.Time) wire.Task {
+func (s *server) acceptedTask(m seri.Message, now time.Time) wire.Task {
 	info := seri.Info{
 		ID: m.ID, Type: m.Type, Queue: m.Queue, Owner: m.Owner, State: seri.Pending,
-		Payload: m.Payload, Headers: m.Headers,
+		Partition: s.config.Partitions.Find(s.config.Partitions.Place(&m)).Partition,
+		Payload:   m.Payload, Headers: m.Headers,
 		MaxRetries: m.MaxRetries, Timeout: wholeSeconds(m.Timeout), Deadline: m.Deadline, Expires: m.Expires, Retention: wholeSeconds(m.Retention),
 		EnqueuedAt: now.Truncate(time.Millisecond), Seq: 1,
 	}

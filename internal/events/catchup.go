@@ -76,6 +76,8 @@ func (s *Subscription) scope(at Cursor) []string {
 	switch {
 	case s.form == confined:
 		return []string{s.filter.Queue}
+	case s.form == divided:
+		return slices.Clone(s.within)
 	case s.form == single && s.queues != nil:
 		return slices.Clone(s.queues)
 	default:

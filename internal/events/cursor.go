@@ -119,7 +119,7 @@ func (c Cursor) Text(queue string) string {
 }
 
 // ParseCursor reads what [Cursor.Text] wrote for the same queue (empty: all queues). It also takes a cursor of several
-// queues for one of them. The error is fit to be shown to whoever sent the text.
+// queues for one of them, of which [Hub.Resume] uses that one. The error is fit to be shown to whoever sent the text.
 func ParseCursor(text, queue string) (Cursor, error) {
 	if len(text) > MaxCursorBytes {
 		return Cursor{}, fmt.Errorf("the cursor has %d bytes, at most %d are allowed", len(text), MaxCursorBytes)
@@ -150,9 +150,6 @@ func ParseCursor(text, queue string) (Cursor, error) {
 	}
 	if !slices.IsSortedFunc(c.places, func(a, b place) int { return cmp.Or(cmp.Compare(a.queue, b.queue), -1) }) {
 		return Cursor{}, errors.New("the cursor is malformed: its queues are not in order, or repeat")
-	}
-	if queue != "" {
-		c = c.only(func(q string) bool { return q == queue })
 	}
 	return c, nil
 }

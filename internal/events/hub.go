@@ -13,6 +13,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/partition"
 	"github.com/seri-queue/seri/internal/wire"
 )
 
@@ -29,6 +31,9 @@ var ErrStopped = errors.New("the event hub has stopped")
 // ErrTooManyQueues refuses a subscription over more queues than a cursor can name.
 var ErrTooManyQueues = fmt.Errorf("there are more than %d queues: subscribe to one of them, or to a task", MaxCursorQueues)
 
+// ErrPartition refuses a subscription to a partition of a queue.
+var ErrPartition = errors.New("it names a partition: subscribe to its queue")
+
 // Config tunes a [Hub]. The zero value is ready to use.
 type Config struct {
 	// Buffer bounds the bytes that wait for one subscriber. They are shared with other subscribers of the same events.
@@ -37,6 +42,8 @@ type Config struct {
 	// Snapshots is how many snapshots are read at once; further ones wait. Default: 16, so that the subscribers who
 	// come back together after an outage do not fall upon Redis.
 	Snapshots int
+	// Partitions says which queues are divided: their events are those of their partitions. nil: none is.
+	Partitions *partition.Table
 	// Logger receives the hub's log. Default: [slog.Default].
 	Logger *slog.Logger
 }
@@ -235,15 +242,16 @@ func (h *Hub) publish(queue string, entries []entry) {
 		for j := range decoded[i] {
 			at := Position{e.id, j}
 			h.reach(queue, at)
-			h.hand(at, &decoded[i][j])
+			h.hand(queue, at, &decoded[i][j])
 		}
 	}
 }
 
-// decode returns an entry's events. An entry that is not ours is reported and passed over: there is nothing to be shown
+// decode returns the events of an entry of a queue or, if that is divided, of one of its partitions. An entry that is not ours is reported and passed over: there is nothing to be shown
 // of it, and the queue's other events must go on.
 func (h *Hub) decode(queue string, e entry) []seri.Event {
-	decoded, err := wire.DecodeEvents(queue, e.text)
+	place := h.cfg.Partitions.Find(keys.Queue(queue))
+	decoded, err := wire.DecodeEvents(place.Queue, e.text)
 	if err == nil && len(decoded) > MaxIndex {
 		err = fmt.Errorf("%d events in one entry", len(decoded))
 	}
@@ -251,11 +259,14 @@ func (h *Hub) decode(queue string, e entry) []seri.Event {
 		h.cfg.Logger.Error("passed over an entry of an event stream", "queue", queue, "entry", e.id.String(), "error", err)
 		return nil
 	}
+	for i := range decoded {
+		decoded[i].Partition = place.Partition
+	}
 	return decoded
 }
 
-// hand gives one event to all subscriptions that match. The lock is held.
-func (h *Hub) hand(at Position, e *seri.Event) {
+// hand gives one event of a queue's stream to all subscriptions that match. The lock is held.
+func (h *Hub) hand(queue string, at Position, e *seri.Event) {
 	var it *item // made when the first subscription matches
 	for _, in := range h.index.concerned(e) {
 		if in == nil {
@@ -267,9 +278,9 @@ func (h *Hub) hand(at Position, e *seri.Event) {
 				continue
 			}
 			if it == nil {
-				it = &item{queue: e.Queue, at: at, event: *e}
+				it = &item{queue: queue, at: at, event: *e}
 				if err := it.encode(); err != nil {
-					h.cfg.Logger.Error("passed over an event", "queue", e.Queue, "position", at.String(), "error", err)
+					h.cfg.Logger.Error("passed over an event", "queue", queue, "position", at.String(), "error", err)
 					return
 				}
 			}
@@ -307,7 +318,7 @@ func (h *Hub) lose(queue string, next Position, before *Position) {
 	h.losses++
 	it := &item{queue: queue, at: next, loss: &loss{after, before}}
 	for s := range h.index.each {
-		if s.filter.Queue != "" && s.filter.Queue != queue {
+		if len(s.within) > 0 && !slices.Contains(s.within, queue) {
 			continue
 		}
 		if !s.buf.push(it) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/keys"
 )
 
 // known is what a snapshot has shown: of these tasks, events up to these numbers need not be handed out, as long as
@@ -16,6 +17,9 @@ type known struct {
 }
 
 type taskKey struct{ queue, id string }
+
+// streamOf names the stream that has a task's events: that of its queue, or of the partition that has it.
+func streamOf(t *seri.Info) string { return string(keys.Queue(t.Queue).Partition(t.Partition)) }
 
 // shows reports whether the snapshot has shown an event already.
 func (k *known) shows(queue string, at Position, e *seri.Event) bool {
@@ -61,17 +65,18 @@ func (s *Subscription) show(ctx context.Context, tasks []seri.Info, truncated bo
 	k := &known{seqs: make(map[taskKey]uint64, len(tasks))}
 	seen := make(map[string]bool)
 	for _, t := range tasks {
-		if t.Seq == 0 || !s.covers(t.Queue) {
+		stream := streamOf(&t)
+		if t.Seq == 0 || !s.covers(stream) {
 			continue
 		}
-		k.seqs[taskKey{t.Queue, t.ID}] = t.Seq
-		if !seen[t.Queue] {
-			seen[t.Queue] = true
-			v, err := s.hub.streams.Look(ctx, t.Queue, EntryID{})
+		k.seqs[taskKey{stream, t.ID}] = t.Seq
+		if !seen[stream] {
+			seen[stream] = true
+			v, err := s.hub.streams.Look(ctx, stream, EntryID{})
 			if err != nil {
 				return err
 			}
-			k.until = k.until.With(t.Queue, endOf(v.last))
+			k.until = k.until.With(stream, endOf(v.last))
 		}
 	}
 	s.known = k.unless(s.cursor)

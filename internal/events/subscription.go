@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/keys"
 )
 
 // framesAtOnce bounds what [Subscription.Next] returns of the events that wait.
@@ -28,6 +29,8 @@ const (
 	spanning
 	// single: to one task, in the queues in which it was found. Few watch the same task, so nothing is shared.
 	single
+	// divided: confined to one queue by its filter, which has several partitions: the cursor names them. Nothing is shared.
+	divided
 )
 
 // Subscription is one reader's view of the events. Its methods must be called by one goroutine at a time.
@@ -35,6 +38,7 @@ type Subscription struct {
 	hub    *Hub
 	filter Filter
 	form   form
+	within []string // the streams to which the filter's queue confines it: of the queue, or its partitions; none: no queue does
 
 	// The hub's, under its lock.
 	slot   int
@@ -82,6 +86,9 @@ func (h *Hub) Resume(ctx context.Context, f Filter, after Cursor) (*Subscription
 		return nil, err
 	}
 	s.cursor = after
+	if s.form == confined || s.form == divided { // it may be a cursor of more queues than this one
+		s.cursor = after.only(s.covers)
+	}
 	if s.form == single && len(after.places) > 0 {
 		s.queues = after.queues()
 	}
@@ -93,9 +100,19 @@ func (h *Hub) subscription(ctx context.Context, f Filter) (*Subscription, error)
 	if err := h.await(ctx); err != nil {
 		return nil, err
 	}
+	if h.cfg.Partitions.Find(keys.Queue(f.Queue)).Partition > 0 {
+		return nil, ErrPartition
+	}
 	h.hurry()
 	s := &Subscription{hub: h, filter: f, form: spanning}
+	for _, q := range h.cfg.Partitions.Of(f.Queue) {
+		if f.Queue != "" {
+			s.within = append(s.within, string(q))
+		}
+	}
 	switch {
+	case len(s.within) > 1:
+		s.form = divided
 	case f.Queue != "":
 		s.form = confined
 	case f.Task != "":
@@ -114,6 +131,8 @@ func (s *Subscription) begin(ctx context.Context, at Cursor) error {
 			return ErrTooManyQueues
 		}
 		s.cursor = at
+	case divided:
+		s.cursor = at.only(s.covers)
 	case single: // as soon as its queue is known
 	}
 	tasks, truncated, err := s.readSnapshot(ctx)
@@ -125,7 +144,7 @@ func (s *Subscription) begin(ctx context.Context, at Cursor) error {
 	}
 	if s.form == single {
 		for _, t := range tasks {
-			s.cursor = s.cursor.With(t.Queue, at.At(t.Queue))
+			s.cursor = s.cursor.With(streamOf(&t), at.At(streamOf(&t)))
 		}
 		s.queues = s.cursor.queues()
 	}
@@ -185,7 +204,12 @@ func (s *Subscription) setAlarm(wait time.Duration) <-chan time.Time {
 
 // Cursor returns the text of the position at which the subscription can be resumed: that of the last frame, or a later
 // one if all that followed was about something else.
-func (s *Subscription) Cursor() string { return s.cursor.Text(s.filter.Queue) }
+func (s *Subscription) Cursor() string {
+	if s.form == divided {
+		return s.cursor.String()
+	}
+	return s.cursor.Text(s.filter.Queue)
+}
 
 // Close ends the subscription. It may be closed twice.
 func (s *Subscription) Close() { s.hub.leave(s) }
@@ -240,7 +264,7 @@ func (s *Subscription) receive(ctx context.Context, it *item) error {
 	switch s.form {
 	case confined:
 		s.cursor, frame = it.here, it.confined
-	case single:
+	case single, divided:
 		s.cursor = s.cursor.With(it.queue, it.at)
 	case spanning:
 		if s.level = s.level || it.reached.covers(s.cursor); s.level {
@@ -274,6 +298,8 @@ func (s *Subscription) covers(queue string) bool {
 	switch {
 	case s.form == confined:
 		return queue == s.filter.Queue
+	case s.form == divided:
+		return slices.Contains(s.within, queue)
 	case s.form == single && s.queues != nil:
 		return slices.Contains(s.queues, queue)
 	default:

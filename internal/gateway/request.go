@@ -101,6 +101,8 @@ func (g *Gateway) subscribe(w http.ResponseWriter, r *http.Request, lastEventID 
 		g.cfg.Problem(w, r, http.StatusNotFound, fmt.Sprintf("There is no task %q, or no longer.", asked.filter.Task), nil)
 	case errors.Is(err, events.ErrTooManyQueues):
 		g.cfg.Problem(w, r, http.StatusUnprocessableEntity, "", faults{"query.queue": "is missing: " + err.Error()})
+	case errors.Is(err, events.ErrPartition):
+		g.cfg.Problem(w, r, http.StatusUnprocessableEntity, "", faults{"query.queue": "is not usable: " + err.Error()})
 	case r.Context().Err() != nil: // the client has gone
 	default:
 		g.cfg.Logger.WarnContext(r.Context(), "could not begin a stream", "error", err)

@@ -29,7 +29,8 @@ import (
 // API serves HTTP: tasks in, events out.
 type API struct {
 	Common
-	Serve `embed:""`
+	Serve  `embed:""`
+	Divide `embed:""`
 
 	APIKeys     string `env:"SERI_API_KEYS" placeholder:"ID:SHA256,…" help:"API keys, as hashes; \"seri key\" makes one. Without any, the api does not start."`
 	APIKeysFile string `env:"SERI_API_KEYS_FILE" placeholder:"FILE" help:"File with API keys, one a line."`
@@ -52,6 +53,7 @@ func (a *API) Check() error {
 	var f faults
 	a.Common.check(&f)
 	a.Serve.check(&f)
+	f.add("partitions", a.Partitions.wrong)
 	f.add("insecure-dev", a.InsecureDev.wrong)
 	f.limit("http-drain", a.HTTPDrain, 0, 0)
 	keys, err := a.keys()
@@ -130,7 +132,9 @@ func (a *API) Run(ctx context.Context, _, log io.Writer) error {
 		return err
 	}
 	config := api.Config{Keys: keys, Insecure: a.InsecureDev.On, Types: types, Web: page(nil)}
-	parts, err := a.Serve.parts(listener, rdb, config, a.MaxEvents.N, a.HTTPDrain.Duration, logger)
+	queues := client.New(rdb, client.Config{Partitions: a.Partitions.ByQueue, MaxEvents: a.MaxEvents.N})
+	config.Partitions = a.Partitions.table()
+	parts, err := a.Serve.parts(ctx, listener, rdb, queues, config, a.HTTPDrain.Duration, logger)
 	if err != nil {
 		listener.Close()
 		return err
@@ -163,9 +167,11 @@ func (s *Serve) listen(ctx context.Context) (net.Listener, error) {
 
 // parts returns what serves HTTP on the listener, from the bottom up. config holds what is not among the settings; drain
 // is how long everything goes on when the end has come, but for /readyz.
-func (s *Serve) parts(listener net.Listener, rdb redis.UniversalClient, config api.Config, maxEvents int, drain time.Duration, logger *slog.Logger) ([]run.Part, error) {
-	queues := client.New(rdb, client.Config{MaxEvents: maxEvents})
-	hub, err := events.New(rdb, snapshots{queues}, events.Config{Logger: logger})
+func (s *Serve) parts(ctx context.Context, listener net.Listener, rdb redis.UniversalClient, queues *client.Client, config api.Config, drain time.Duration, logger *slog.Logger) ([]run.Part, error) {
+	if err := queues.Declare(ctx); err != nil {
+		return nil, err
+	}
+	hub, err := events.New(rdb, snapshots{queues}, events.Config{Partitions: config.Partitions, Logger: logger})
 	if err != nil {
 		return nil, err
 	}

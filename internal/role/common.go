@@ -26,6 +26,11 @@ type Evicting struct {
 	AllowEviction Switch `env:"SERI_ALLOW_EVICTION" help:"Start although Redis deletes keys of its choice when it is full (maxmemory-policy is not noeviction). Tasks may vanish without a trace: for development."`
 }
 
+// Divide is the setting of how queues are divided, the same for all who enqueue, run or show tasks.
+type Divide struct {
+	Partitions Partitions `env:"SERI_PARTITIONS" placeholder:"QUEUE=NUMBER,…" help:"Queues that are divided, with their numbers of partitions, to use several nodes of a Redis Cluster. The same for api and worker."`
+}
+
 // Log are the settings of a role's log.
 type Log struct {
 	LogLevel  string `env:"SERI_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`

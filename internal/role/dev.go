@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/seri-queue/seri/beat"
+	"github.com/seri-queue/seri/client"
 	"github.com/seri-queue/seri/internal/api"
 	"github.com/seri-queue/seri/internal/devstore"
 	"github.com/seri-queue/seri/internal/redisurl"
@@ -26,6 +27,7 @@ type Dev struct {
 	LogFormat string `env:"SERI_LOG_FORMAT" default:"text" placeholder:"FORMAT" help:"json or text."`
 	Evicting  `embed:""`
 	Serve     `embed:""`
+	Divide    `embed:""`
 	Work      `embed:""`
 	Tasks     `embed:""`
 	Beating   `embed:""`
@@ -47,6 +49,7 @@ func (d *Dev) Check() error {
 	}
 	d.Serve.check(&f)
 	d.Work.check(&f)
+	f.add("partitions", d.Partitions.wrong)
 	d.Beating.check(&f)
 	d.Tasks.check(&f)
 	if _, _, err := net.SplitHostPort(d.HTTPAddr); err == nil && !isLoopback(d.HTTPAddr) {
@@ -111,14 +114,16 @@ func (d *Dev) Run(ctx context.Context, out, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	serving, err := d.Serve.parts(listener, rdb, api.Config{Insecure: true, Types: types, Web: page(files)}, d.MaxEvents.N, 0, logger)
+	queues := client.New(rdb, client.Config{Partitions: d.Partitions.ByQueue, MaxEvents: d.MaxEvents.N})
+	config := api.Config{Partitions: d.Partitions.table(), Insecure: true, Types: types, Web: page(files)}
+	serving, err := d.Serve.parts(ctx, listener, rdb, queues, config, 0, logger)
 	if err != nil {
 		return err
 	}
 	parts = append(parts, serving...)
 	parts = append(parts,
 		run.Part{Name: "worker", Run: func(ctx context.Context) error {
-			return d.Work.run(ctx, rdb, handlers, worker.Config{MaxEvents: d.MaxEvents.N, Logger: logger})
+			return d.Work.run(ctx, rdb, handlers, worker.Config{Partitions: d.Partitions.ByQueue, MaxEvents: d.MaxEvents.N, Logger: logger})
 		}},
 		run.Part{Name: "beat", Run: beating.Run},
 	)

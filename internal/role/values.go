@@ -1,6 +1,7 @@
 package role
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/seri-queue/seri/internal/partition"
 )
 
 // The types of settings below keep what is wrong with a value instead of refusing it, so that a program that is
@@ -73,6 +76,48 @@ func (w *Weights) UnmarshalText(text []byte) error {
 	}
 	w.wrong = strings.Join(wrong, "; ")
 	return nil
+}
+
+// Partitions is a setting that divides queues: images=8,mail=4.
+type Partitions struct {
+	ByQueue map[string]int
+	wrong   string
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (p *Partitions) UnmarshalText(text []byte) error {
+	p.ByQueue, p.wrong = make(map[string]int), ""
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil
+	}
+	var wrong []string
+	for item := range strings.SplitSeq(string(text), ",") {
+		name, n, divided := strings.TrimSpace(item), 0, false
+		if i := strings.LastIndex(name, "="); i >= 0 { // a queue's name may itself contain an equals sign
+			var err error
+			n, err = strconv.Atoi(name[i+1:])
+			name, divided = name[:i], err == nil
+		}
+		if !divided {
+			wrong = append(wrong, fmt.Sprintf("has %q, must be queues with their numbers of partitions, such as images=8,mail=4", item))
+			continue
+		}
+		if _, twice := p.ByQueue[name]; twice {
+			wrong = append(wrong, fmt.Sprintf("names the queue %q twice", name))
+		}
+		p.ByQueue[name] = n
+	}
+	if _, err := partition.New(p.ByQueue); err != nil {
+		wrong = append(wrong, "is wrong: "+strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	p.wrong = strings.Join(wrong, "; ")
+	return nil
+}
+
+// table returns the table that the setting, which has been checked, asks for.
+func (p Partitions) table() *partition.Table {
+	table, _ := partition.New(p.ByQueue) // checked when it was read
+	return table
 }
 
 // Switch is a setting that is on or off. As a flag it needs no value.

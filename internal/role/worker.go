@@ -17,8 +17,9 @@ import (
 // Worker runs tasks.
 type Worker struct {
 	Common
-	Work  `embed:""`
-	Tasks `embed:""`
+	Work   `embed:""`
+	Divide `embed:""`
+	Tasks  `embed:""`
 }
 
 // Work are the settings of how a worker works.
@@ -44,6 +45,7 @@ func (w *Worker) Check() error {
 	var f faults
 	w.Common.check(&f)
 	w.Work.check(&f)
+	f.add("partitions", w.Partitions.wrong)
 	w.Tasks.check(&f)
 	return f.err()
 }
@@ -77,7 +79,7 @@ func (w *Worker) Run(ctx context.Context, _, log io.Writer) error {
 		return err
 	}
 	defer tellStop(ctx, logger)()
-	return w.Work.run(ctx, rdb, handlers, worker.Config{MaxEvents: w.MaxEvents.N, Logger: logger})
+	return w.Work.run(ctx, rdb, handlers, worker.Config{Partitions: w.Partitions.ByQueue, MaxEvents: w.MaxEvents.N, Logger: logger})
 }
 
 func (t *Tasks) check(f *faults) {

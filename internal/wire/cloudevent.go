@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/keys"
 )
 
 // CloudEvent is the envelope in which events reach subscribers, over SSE and WebSocket alike.
@@ -13,7 +14,7 @@ import (
 // Source: CloudEvents 1.0.2, JSON event format; "sequence" is its sequence extension.
 type CloudEvent struct {
 	SpecVersion     string          `json:"specversion"` // "1.0"
-	ID              string          `json:"id"`          // "<queue>/<entry>:<index>"; for a frame about a whole subscription, unique by its cursor
+	ID              string          `json:"id"`          // "<queue>/<entry>:<index>", of a divided queue with the partition's name; for a frame about a whole subscription, unique by its cursor
 	Source          string          `json:"source"`      // "/v1/queues/<queue>" or "/v1/events"
 	Type            string          `json:"type"`        // "dev.seri.task.started", "dev.seri.snapshot", …
 	Subject         string          `json:"subject,omitempty"`
@@ -35,6 +36,7 @@ type TaskEvent struct {
 	Task      string             `json:"task"`
 	Type      string             `json:"type"`
 	Queue     string             `json:"queue"`
+	Partition int                `json:"partition,omitempty"` // of a queue that is divided
 	Owner     string             `json:"owner,omitempty"`
 	State     seri.State         `json:"state"`
 	Seq       uint64             `json:"seq"`
@@ -64,7 +66,7 @@ type Gap struct {
 // NewCloudEvent wraps one task event. position is its "<entry>:<index>" in the queue's stream.
 func NewCloudEvent(e seri.Event, position, cursor string) (CloudEvent, error) {
 	data := TaskEvent{
-		Task: e.Task, Type: e.Type, Queue: e.Queue, Owner: e.Owner, State: e.State(), Seq: e.Seq,
+		Task: e.Task, Type: e.Type, Queue: e.Queue, Partition: e.Partition, Owner: e.Owner, State: e.State(), Seq: e.Seq,
 		Attempt: e.Data.Attempt, Worker: e.Data.Worker, Progress: e.Data.Progress, DueAt: optional(e.Data.Due),
 		Error: e.Data.Error, Reason: e.Data.Reason, Result: e.Data.Result, Truncated: e.Data.Truncated,
 	}
@@ -74,7 +76,7 @@ func NewCloudEvent(e seri.Event, position, cursor string) (CloudEvent, error) {
 	}
 	return CloudEvent{
 		SpecVersion:     "1.0",
-		ID:              e.Queue + "/" + position,
+		ID:              string(keys.Queue(e.Queue).Partition(e.Partition)) + "/" + position,
 		Source:          "/v1/queues/" + e.Queue,
 		Type:            "dev.seri.task." + string(e.Kind),
 		Subject:         e.Task,

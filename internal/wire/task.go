@@ -9,12 +9,13 @@ import (
 
 // Task is the JSON that the API, the snapshots and the CLI show of a task.
 type Task struct {
-	ID     string      `json:"id" doc:"Unique in its queue."`
-	Type   string      `json:"type" example:"image.thumbnail"`
-	Queue  string      `json:"queue" example:"default"`
-	Owner  string      `json:"owner,omitempty" doc:"The label by which tasks can be watched." example:"user:42"`
-	State  seri.State  `json:"state" enum:"scheduled,pending,active,retrying,succeeded,failed,revoked"`
-	Reason seri.Reason `json:"reason,omitempty" enum:"exhausted,permanent,poison,archived,revoked,expired,no_worker,crashed,aggregating" doc:"Why the task has ended or waits, where the state alone does not say."`
+	ID        string      `json:"id" doc:"Unique in its queue."`
+	Type      string      `json:"type" example:"image.thumbnail"`
+	Queue     string      `json:"queue" example:"default"`
+	Partition int         `json:"partition,omitempty" doc:"Number of the partition that has the task, of a queue that is divided; absent: 0, or the queue is not divided." example:"3"`
+	Owner     string      `json:"owner,omitempty" doc:"The label by which tasks can be watched." example:"user:42"`
+	State     seri.State  `json:"state" enum:"scheduled,pending,active,retrying,succeeded,failed,revoked"`
+	Reason    seri.Reason `json:"reason,omitempty" enum:"exhausted,permanent,poison,archived,revoked,expired,no_worker,crashed,aggregating" doc:"Why the task has ended or waits, where the state alone does not say."`
 
 	Payload       json.RawMessage   `json:"payload,omitempty" doc:"The arguments."`
 	PayloadBase64 []byte            `json:"payload_base64,omitempty" doc:"The arguments of a task whose payload is not JSON."`
@@ -43,7 +44,7 @@ type Task struct {
 // NewTask returns the JSON view of info.
 func NewTask(info seri.Info) Task {
 	t := Task{
-		ID: info.ID, Type: info.Type, Queue: info.Queue, Owner: info.Owner, State: info.State, Reason: info.Reason,
+		ID: info.ID, Type: info.Type, Queue: info.Queue, Partition: info.Partition, Owner: info.Owner, State: info.State, Reason: info.Reason,
 		Headers: info.Headers,
 		Attempt: info.Attempt, MaxRetries: info.MaxRetries, Crashes: info.Crashes,
 		Timeout: info.Timeout.Seconds(), Retention: info.Retention.Seconds(),
