@@ -36,9 +36,10 @@ type commands struct {
 	Pause   pauseCommand   `cmd:"" group:"Tasks" help:"Keep workers from taking tasks out of a queue."`
 	Resume  resumeCommand  `cmd:"" group:"Tasks" help:"End a pause."`
 
-	Keys    keysCommand    `cmd:"" group:"Operation" help:"Show every kind of Redis key that Seri uses, or audit a live Redis."`
-	Key     keyCommand     `cmd:"" group:"Operation" help:"Make an API key."`
-	Version versionCommand `cmd:"" group:"Operation" help:"Print the version."`
+	Keys       keysCommand       `cmd:"" group:"Operation" help:"Show every kind of Redis key that Seri uses, or audit a live Redis."`
+	Partitions partitionsCommand `cmd:"" group:"Operation" help:"Show how queues are divided, or change it."`
+	Key        keyCommand        `cmd:"" group:"Operation" help:"Make an API key."`
+	Version    versionCommand    `cmd:"" group:"Operation" help:"Print the version."`
 }
 
 const description = "Seri runs tasks in the background and shows them live."

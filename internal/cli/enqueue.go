@@ -21,15 +21,16 @@ type enqueueCommand struct {
 	Type string `arg:"" help:"What to run; \"seri inspect\" lists what workers can."`
 	JSON string `arg:"" name:"json" optional:"" default:"{}" help:"The arguments as JSON, @FILE, or - for the standard input."`
 
-	Queue      string            `help:"Where the task waits. Default: the queue of the type." placeholder:"NAME"`
-	ID         string            `help:"Unique in its queue; the same again is refused while the task exists. Default: random." placeholder:"ID"`
-	Owner      string            `help:"A label by which tasks can be watched, such as user:42." placeholder:"LABEL"`
-	Delay      time.Duration     `help:"How long to wait before the task may start." placeholder:"DURATION"`
-	MaxRetries *int              `help:"How often a failed attempt is repeated. Default: that of the type." placeholder:"TIMES"`
-	Timeout    time.Duration     `help:"How long one attempt may take. Default: that of the type." placeholder:"DURATION"`
-	Retention  *time.Duration    `help:"How long the result is kept; 0s deletes the task as soon as it succeeds. Default: that of the type." placeholder:"DURATION"`
-	UniqueFor  time.Duration     `help:"For how long an equal task is refused." placeholder:"DURATION"`
-	Header     map[string]string `help:"A header for the handler; may be repeated." placeholder:"NAME=VALUE" mapsep:"none"`
+	Queue        string            `help:"Where the task waits. Default: the queue of the type." placeholder:"NAME"`
+	ID           string            `help:"Unique in its queue; the same again is refused while the task exists. Default: random." placeholder:"ID"`
+	Owner        string            `help:"A label by which tasks can be watched, such as user:42." placeholder:"LABEL"`
+	PartitionKey string            `help:"In a queue that is divided: tasks with the same key go to the same partition, such as user:42." placeholder:"KEY"`
+	Delay        time.Duration     `help:"How long to wait before the task may start." placeholder:"DURATION"`
+	MaxRetries   *int              `help:"How often a failed attempt is repeated. Default: that of the type." placeholder:"TIMES"`
+	Timeout      time.Duration     `help:"How long one attempt may take. Default: that of the type." placeholder:"DURATION"`
+	Retention    *time.Duration    `help:"How long the result is kept; 0s deletes the task as soon as it succeeds. Default: that of the type." placeholder:"DURATION"`
+	UniqueFor    time.Duration     `help:"For how long an equal task is refused." placeholder:"DURATION"`
+	Header       map[string]string `help:"A header for the handler; may be repeated." placeholder:"NAME=VALUE" mapsep:"none"`
 
 	Wait     bool `help:"Wait for the end and print the result. Ctrl-C ends the waiting, not the task."`
 	Progress bool `help:"Wait, and show how far the task is."`
@@ -155,6 +156,9 @@ func (c *enqueueCommand) request(payload json.RawMessage) map[string]any {
 	body := map[string]any{"type": c.Type, "payload": payload, "id": c.ID, "queue": c.queue()}
 	if c.Owner != "" {
 		body["owner"] = c.Owner
+	}
+	if c.PartitionKey != "" {
+		body["partition_key"] = c.PartitionKey
 	}
 	if c.Delay != 0 {
 		body["countdown"] = c.Delay.Seconds()

@@ -90,7 +90,7 @@ func queueTable(queues []api.Queue) *term.Table {
 		Header: []string{"queue", "", "scheduled", "pending", "active", "retrying", "succeeded", "archived", "latency", "processed", "failed", "repaired"},
 		Right:  []bool{false, false, true, true, true, true, true, true, true, true, true, true},
 	}
-	for _, q := range queues {
+	row := func(name string, q api.Queue) {
 		paused, latency := "", "-"
 		if q.Paused {
 			paused = "paused"
@@ -98,9 +98,15 @@ func queueTable(queues []api.Queue) *term.Table {
 		if q.Latency > 0 {
 			latency = span(seconds(q.Latency))
 		}
-		t.Add(term.Line(q.Name), paused, strconv.Itoa(q.Scheduled), strconv.Itoa(q.Pending), strconv.Itoa(q.Active),
+		t.Add(name, paused, strconv.Itoa(q.Scheduled), strconv.Itoa(q.Pending), strconv.Itoa(q.Active),
 			strconv.Itoa(q.Retrying), strconv.Itoa(q.Succeeded), strconv.Itoa(q.Archived), latency,
 			strconv.FormatInt(q.Processed, 10), strconv.FormatInt(q.Failed, 10), strconv.FormatInt(q.Repaired, 10))
+	}
+	for _, q := range queues {
+		row(term.Line(q.Name), q)
+		for i, p := range q.Partitions {
+			row(fmt.Sprintf("  :%d", i), p)
+		}
 	}
 	return t
 }
@@ -192,6 +198,9 @@ func details(t wire.Task, now time.Time) []detail {
 	add("task", term.Line(t.ID))
 	add("type", term.Line(t.Type))
 	add("queue", term.Line(t.Queue))
+	if t.Partition > 0 {
+		add("partition", strconv.Itoa(t.Partition))
+	}
 	add("owner", term.Line(t.Owner))
 	add("state", state)
 	add("attempt", fmt.Sprintf("%d of at most %d", t.Attempt, t.MaxRetries+1))

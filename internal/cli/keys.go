@@ -21,9 +21,14 @@ import (
 )
 
 type keysCommand struct {
-	Markdown bool   `xor:"what" help:"Print the registry as docs/keys.md."`
-	Audit    bool   `xor:"what" help:"List the keys of a live Redis that are not as the registry says; exit code 1 if there are any."`
-	RedisURL string `name:"redis-url" env:"SERI_REDIS_URL" placeholder:"URL" help:"The Redis to audit. Default: that of a running \"seri dev\"."`
+	Markdown bool `xor:"what" help:"Print the registry as docs/keys.md."`
+	Audit    bool `xor:"what" help:"List the keys of a live Redis that are not as the registry says; exit code 1 if there are any."`
+	redisConnection
+}
+
+// redisConnection is what a command needs that talks to Redis itself.
+type redisConnection struct {
+	RedisURL string `name:"redis-url" env:"SERI_REDIS_URL" placeholder:"URL" help:"Where Redis is. Default: that of a running \"seri dev\"."`
 	Dir      string `env:"SERI_DEV_DIR" default:"./.seri" placeholder:"DIR" help:"Where \"seri dev\" keeps its data."`
 }
 
@@ -102,7 +107,7 @@ func (c *keysCommand) audit(ctx context.Context, out io.Writer) error {
 }
 
 // connect opens the Redis that was named, or that of a running `seri dev`.
-func (c *keysCommand) connect(ctx context.Context) (redis.UniversalClient, error) {
+func (c *redisConnection) connect(ctx context.Context) (redis.UniversalClient, error) {
 	url, hint := c.RedisURL, "; is SERI_REDIS_URL right?"
 	if url == "" {
 		var err error
@@ -134,6 +139,6 @@ func devURL(dir string) (string, error) {
 	if fields := strings.Fields(string(content)); len(fields) == 2 {
 		return fields[1], nil
 	}
-	return "", fmt.Errorf("no Redis to audit: SERI_REDIS_URL is not set, and no `seri dev` keeps its data in %s "+
+	return "", fmt.Errorf("no Redis is known: SERI_REDIS_URL is not set, and no `seri dev` keeps its data in %s "+
 		"(one with a store inside its process says at its start where that is)", dir)
 }

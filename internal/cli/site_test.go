@@ -32,9 +32,16 @@ type site struct {
 // newSite runs both until the test ends.
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{t: t, rdb: redistest.New(t), release: make(chan struct{})}
-	s.serve()
-	w, err := worker.New(s.rdb, s.handlers(), worker.Config{Grace: time.Second, Logger: slog.New(slog.DiscardHandler)})
+	return newSiteOn(t, redistest.New(t), worker.Config{})
+}
+
+// newSiteOn is newSite on a given Redis, with a worker that is configured so.
+func newSiteOn(t *testing.T, rdb redis.UniversalClient, config worker.Config, api ...string) *site {
+	t.Helper()
+	s := &site{t: t, rdb: rdb, release: make(chan struct{})}
+	s.serve(api...)
+	config.Grace, config.Logger = time.Second, slog.New(slog.DiscardHandler)
+	w, err := worker.New(s.rdb, s.handlers(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,14 +58,15 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// serve runs `seri api` on a free port.
-func (s *site) serve() {
+// serve runs `seri api` on a free port, with more flags if given.
+func (s *site) serve(flags ...string) {
 	s.t.Helper()
 	log := &addressLog{found: make(chan string, 1)}
 	ctx, stop := context.WithCancel(context.WithoutCancel(s.t.Context()))
 	done := make(chan int, 1)
 	go func() {
-		done <- cli.Main(ctx, []string{"api", "--insecure-dev", "--http-addr=127.0.0.1:0", "--http-grace=1s", "--redis-url", redistest.URL(s.rdb)},
+		args := []string{"api", "--insecure-dev", "--http-addr=127.0.0.1:0", "--http-grace=1s", "--redis-url", redistest.URL(s.rdb)}
+		done <- cli.Main(ctx, append(args, flags...),
 			cli.Streams{In: strings.NewReader(""), Out: &log.out, Err: log})
 	}()
 	s.t.Cleanup(func() {
