@@ -66,8 +66,8 @@ func New(rdb redis.UniversalClient, config Config) *Client {
 }
 
 // Enqueue stores one task; when it returns nil, Redis has it. Errors: what [seri.Message.Validate] finds,
-// [seri.ErrConflict], [seri.ErrDuplicate], a [*seri.PartitionsError], or Redis' own. After an error of the network the task may have been stored:
-// enqueue it again under the same ID, which is harmless.
+// [seri.ErrConflict], [seri.ErrDuplicate], a [*seri.PartitionsError], or Redis' own. After an error of the network the task
+// may have been stored: enqueue it again under the same ID, which is harmless.
 func (c *Client) Enqueue(ctx context.Context, m seri.Message) error {
 	if err := m.Validate(); err != nil {
 		return err
@@ -107,12 +107,20 @@ func (c *Client) EnqueueBatch(ctx context.Context, tasks []seri.Message) []error
 		return errs
 	}
 	var calls sync.WaitGroup
+	free := make(chan struct{}, batchCalls)
 	for q, indexes := range byQueue { // side by side: they may lie on different nodes
-		calls.Go(func() { c.enqueueChunks(ctx, q, tasks, indexes, errs) })
+		free <- struct{}{}
+		calls.Go(func() {
+			defer func() { <-free }()
+			c.enqueueChunks(ctx, q, tasks, indexes, errs)
+		})
 	}
 	calls.Wait()
 	return errs
 }
+
+// batchCalls bounds the calls that one batch has on the way, so that its queues do not take all connections for themselves.
+const batchCalls = 8
 
 // enqueueChunks stores those of tasks that indexes name, all of one queue, and leaves the answers in errs at their places.
 func (c *Client) enqueueChunks(ctx context.Context, q keys.Queue, tasks []seri.Message, indexes []int, errs []error) {

@@ -93,3 +93,31 @@ func openRedis() (rdb redis.UniversalClient, closeRedis func()) {
 		_ = os.RemoveAll(dir)
 	}
 }
+
+// A queue that is too big for one node of a Redis Cluster is divided; it stays one queue to its users.
+func ExampleConfig_partitions() {
+	rdb, closeRedis := openRedis()
+	defer closeRedis()
+	ctx := context.Background()
+	queue := client.New(rdb, client.Config{Partitions: map[string]int{"images": 8}}) // and the same in worker.Config
+	if err := queue.Declare(ctx); err != nil {
+		panic(err) // another program divides the queue otherwise
+	}
+
+	for i := range 3 {
+		m, err := seri.NewMessage("image:scale", []byte(strconv.Itoa(i)), seri.Queue("images"), seri.PartitionKey("user:42"))
+		if err != nil {
+			panic(err)
+		}
+		if err := queue.Enqueue(ctx, m); err != nil {
+			panic(err)
+		}
+	}
+
+	info, err := queue.Queue(ctx, "images")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(info.Name, info.Pending, info.Partitions[6].Name, info.Partitions[6].Pending)
+	// Output: images 3 images:6 3
+}
