@@ -2,12 +2,12 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 
@@ -90,26 +90,22 @@ func spread(ctx context.Context, rdb redis.UniversalClient, queue string, n int)
 	if !ok {
 		return strconv.Itoa(n), nil
 	}
-	slots, err := cluster.ClusterSlots(ctx).Result()
-	if err != nil {
-		return "", fmt.Errorf("read the slots of the cluster: %w", err)
-	}
-	nodes := make(map[string]int)
-	for _, s := range slots {
-		if len(s.Nodes) > 0 {
-			nodes[s.Nodes[0].ID] += 0 // one without a partition counts, too
-		}
+	var mu sync.Mutex
+	nodes := make(map[string]int) // one without a partition is in it, too
+	if err := cluster.ForEachMaster(ctx, func(_ context.Context, node *redis.Client) error {
+		mu.Lock()
+		defer mu.Unlock()
+		nodes[node.Options().Addr] = 0
+		return nil
+	}); err != nil {
+		return "", fmt.Errorf("read the nodes of the cluster: %w", err)
 	}
 	for i := range n {
-		slot, err := rdb.ClusterKeySlot(ctx, keys.Queue(queue).Partition(i).Pending()).Result()
+		node, err := cluster.MasterForKey(ctx, keys.Queue(queue).Partition(i).Pending())
 		if err != nil {
-			return "", fmt.Errorf("read the slot of a key: %w", err)
+			return "", fmt.Errorf("read the nodes of the cluster: %w", err)
 		}
-		at := slices.IndexFunc(slots, func(s redis.ClusterSlot) bool { return int64(s.Start) <= slot && slot <= int64(s.End) })
-		if at < 0 || len(slots[at].Nodes) == 0 {
-			return "", errors.New("the cluster has slots without a node")
-		}
-		nodes[slots[at].Nodes[0].ID]++
+		nodes[node.Options().Addr]++
 	}
 	counts := slices.Sorted(maps.Values(nodes))
 	slices.Reverse(counts)
