@@ -136,7 +136,7 @@ func TestStockInspectorFindsAQueueInTheCluster(t *testing.T) {
 // An operator who runs a task that has ended means it, whatever it ended of.
 func TestStockInspectorRunsWhatHasEnded(t *testing.T) {
 	for name, e := range gallery {
-		if !e.seri.Terminal() || e.reason == seri.ReasonExpired { // see TestATaskThatHasExpiredExpiresAgain
+		if !e.seri.Terminal() {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
@@ -158,24 +158,6 @@ func TestStockInspectorRunsWhatHasEnded(t *testing.T) {
 			})
 		})
 	}
-}
-
-// What it was for is past: an expiry outlives the end of its task.
-func TestATaskThatHasExpiredExpiresAgain(t *testing.T) {
-	each(t, func(s *stage) {
-		expire(s, "t1")
-
-		s.check(s.inspector.RunTask(s.queue, "t1"))
-
-		if b := s.dequeue(); b.Popped != 1 || len(b.Leases) != 0 {
-			s.t.Errorf("batch %+v", b)
-		}
-		if info := s.info("t1"); info.State != seri.Revoked || info.Reason != seri.ReasonExpired {
-			s.t.Errorf("info %+v", info)
-		}
-		s.sound()
-		s.kinds("t1")
-	})
 }
 
 func TestStockInspectorRunsATaskAndSeriStartsIt(t *testing.T) {

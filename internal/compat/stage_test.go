@@ -164,7 +164,9 @@ func (s *stage) sound() *asynq.QueueInfo {
 	if info.MemoryUsage < 0 || info.Size != info.Pending+info.Active+info.Scheduled+info.Retry+info.Archived+info.Completed+info.Aggregating {
 		s.t.Errorf("asynq sees %+v", info)
 	}
-	if swept, err := s.Sweep(s.ctx(), s.q, time.Minute); err != nil || swept != (store.Swept{}) {
+	swept, err := s.Sweep(s.ctx(), s.q, time.Minute)
+	swept.StaleTimes = 0 // the exact times of tasks that asynq has moved, which count for nothing by then
+	if err != nil || swept != (store.Swept{}) {
 		s.t.Errorf("sweep found %+v, %v", swept, err)
 	}
 	return info

@@ -102,9 +102,14 @@ for _, id in ipairs(ids) do
         call('HSET', task, 'retried', digits(record[8]))
       end
     end
+    local expired = record[4] and number(record[4]) <= now_ms
+    if expired and record[7] == 'expired' then -- whoever runs an expired task again means it
+      call('HDEL', task, 'expires')
+      expired = false
+    end
     if record[5] then
       settle_revoked(task, id, seq, head, 'revoked')
-    elseif record[4] and number(record[4]) <= now_ms then
+    elseif expired then
       settle_revoked(task, id, seq, head, 'expired')
     elseif types and not types[type_of(msg)] then
       park(task, id, seq, head, record[7])
