@@ -2,11 +2,11 @@ package e2e_test
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"testing"
 	"time"
 
+	"github.com/seri-queue/seri/internal/proctest"
 	"github.com/seri-queue/seri/internal/role"
 )
 
@@ -30,9 +30,6 @@ func play(name string) {
 		fmt.Fprintf(os.Stderr, "there is no role %q\n", name)
 		os.Exit(2)
 	}
-	go func() { // the other end is the test's: whatever ends the test ends us
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(3)
-	}()
+	go proctest.ExitWithParent(3, nil)
 	role.Main(name, "A role, played by a test.", r)
 }

@@ -1,15 +1,14 @@
 package e2e_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seri-queue/seri/internal/proctest"
 )
 
 // command says what to start.
@@ -20,90 +19,45 @@ type command struct {
 	dir  string   // to start it in; empty: a new one
 }
 
-// process is a child that plays a role.
+// process is a child that plays a role, in a test.
 type process struct {
+	*proctest.Process
 	t      *testing.T
 	name   string
-	cmd    *exec.Cmd
-	exited chan struct{} // closed when it is gone and all that it wrote is there
-
-	mu    sync.Mutex
-	lines []string
-	rest  []byte        // an unfinished line
-	grown chan struct{} // closed and replaced with every line
+	exited <-chan struct{}
 }
 
 // start starts a process that ends with the test at the latest. What it wrote is shown if the test has failed.
 func start(t *testing.T, c command) *process {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	if c.dir == "" {
 		c.dir = t.TempDir()
 	}
-	p := &process{t: t, name: c.role, cmd: exec.Command(self, c.args...), exited: make(chan struct{}), grown: make(chan struct{})}
-	p.cmd.Dir = c.dir
-	for _, variable := range os.Environ() {
-		if !strings.HasPrefix(variable, "SERI_") {
-			p.cmd.Env = append(p.cmd.Env, variable)
-		}
-	}
-	// By default the race detector keeps a process for a second after its end.
-	p.cmd.Env = append(append(p.cmd.Env, c.env...), roleVariable+"="+c.role, "GORACE=atexit_sleep_ms=0")
-	p.cmd.Stdout, p.cmd.Stderr = p, p
-	if _, err := p.cmd.StdinPipe(); err != nil { // held open for as long as this process lives; see play
+	child, err := proctest.Start(proctest.Command{Args: c.args, Env: append(c.env[:len(c.env):len(c.env)], roleVariable+"="+c.role), Dir: c.dir})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = p.cmd.Wait() // how it ended is in its ProcessState
-		close(p.exited)
-	}()
+	p := &process{Process: child, t: t, name: c.role, exited: child.Exited}
 	t.Cleanup(p.end)
 	return p
 }
 
 // end kills the process if it still runs, and tells what it wrote if that may be of interest.
 func (p *process) end() {
-	_ = p.cmd.Process.Kill() // also a frozen one; one that is gone is an error of no interest
-	<-p.exited
+	p.Kill()
 	output := p.output()
 	if strings.Contains(output, "DATA RACE") {
 		p.t.Errorf("%s has a data race", p.name)
 	}
 	if p.t.Failed() {
-		p.t.Logf("%s (process %d, %v) wrote:\n%s", p.name, p.pid(), p.cmd.ProcessState, output)
+		p.t.Logf("%s (process %d, %v) wrote:\n%s", p.name, p.pid(), p.State(), output)
 	}
 }
 
-// Write implements [io.Writer] for the child's outputs.
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.rest = append(p.rest, b...)
-	for {
-		line, rest, found := bytes.Cut(p.rest, []byte("\n"))
-		if !found {
-			return len(b), nil
-		}
-		p.lines, p.rest = append(p.lines, string(line)), bytes.Clone(rest)
-		close(p.grown)
-		p.grown = make(chan struct{})
-	}
-}
-
-func (p *process) pid() int { return p.cmd.Process.Pid }
+func (p *process) pid() int { return p.PID() }
 
 // output returns all that the process has written.
-func (p *process) output() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return strings.Join(p.lines, "\n")
-}
+func (p *process) output() string { return p.Output() }
 
 // await returns the first line that contains one of texts, as soon as the process has written it.
 func (p *process) await(texts ...string) string {
@@ -111,15 +65,13 @@ func (p *process) await(texts ...string) string {
 	expired := time.After(patience)
 	gone := false
 	for {
-		p.mu.Lock()
-		line, found := find(p.lines, texts)
-		grown := p.grown
-		p.mu.Unlock()
+		lines, grown := p.Lines()
+		line, found := find(lines, texts)
 		switch {
 		case found:
 			return line
 		case gone:
-			p.t.Fatalf("%s ended (%v) without having written %q", p.name, p.cmd.ProcessState, texts)
+			p.t.Fatalf("%s ended (%v) without having written %q", p.name, p.State(), texts)
 		}
 		select {
 		case <-grown:
@@ -158,7 +110,7 @@ func attribute(t *testing.T, line, name string) string {
 
 func (p *process) signal(s syscall.Signal) {
 	p.t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
+	if err := p.Signal(s); err != nil {
 		p.t.Fatalf("send %v to %s: %v", s, p.name, err)
 	}
 }
@@ -171,7 +123,7 @@ func (p *process) wait() *os.ProcessState {
 	case <-time.After(patience):
 		p.t.Fatalf("%s does not end", p.name)
 	}
-	return p.cmd.ProcessState
+	return p.State()
 }
 
 // stop asks the process to end, and returns how long it took. It must end with 0.

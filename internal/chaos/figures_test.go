@@ -1,0 +1,152 @@
+package chaos_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// figures are what was counted and measured, in one scenario or in all.
+type figures struct {
+	mu sync.Mutex
+
+	Scenario   string
+	Seed       uint64
+	Seconds    float64
+	Faults     map[string]int
+	Tasks      int // that have ended
+	Events     int
+	Keys       int
+	Fenced     int // outcomes of zombies that Redis refused
+	Crashes    int
+	Poison     int
+	Ticks      int
+	Missed     int // ticks that no beat was there for
+	Refused    int // enqueues, for want of memory
+	Unknown    int // enqueues without an answer
+	Operations int // of locks and unique enqueues
+	Unchecked  int // histories that porcupine had no time for
+	Reconnects int // of watchers
+	Gaps       int // that watchers were told of
+	Looks      int // at the structure while everything ran
+	Failovers  int
+	PowerCuts  int
+	Lost       int     // acknowledged tasks that a failover or a power cut has lost
+	LossMillis []int64 // for each of these that lost a task: the time from the oldest loss to the cut
+	Drain      float64 // seconds from heal until no task was left
+	FullDrain  float64 // tasks a second that ended while memory was full
+	Recovery   []int64 // µs from a worker's death to the next start of each of its tasks
+	Violations []string
+
+	windows map[*window]int64 // when the oldest acknowledged task was lost
+}
+
+// loss notes that a task that was acknowledged at a time was lost in a window.
+func (f *figures) loss(w *window, at int64) {
+	f.Lost++
+	if f.windows == nil {
+		f.windows = make(map[*window]int64)
+	}
+	if oldest, ok := f.windows[w]; !ok || at < oldest {
+		f.windows[w] = at
+	}
+}
+
+// settle computes what the windows tell.
+func (f *figures) settle() {
+	for w, oldest := range f.windows {
+		f.LossMillis = append(f.LossMillis, max(0, (w.cut-oldest)/1000))
+	}
+	slices.Sort(f.LossMillis)
+	for kind, n := range f.Faults {
+		switch {
+		case strings.HasPrefix(kind, "failover-"):
+			f.Failovers += n
+		case kind == "power-cut":
+			f.PowerCuts += n
+		}
+	}
+}
+
+// total adds up the figures of several scenarios.
+func total(all []*figures) *figures {
+	sum := &figures{Scenario: "all", Faults: make(map[string]int)}
+	for _, f := range all {
+		sum.Seed = f.Seed
+		sum.Seconds += f.Seconds
+		for kind, n := range f.Faults {
+			sum.Faults[kind] += n
+		}
+		for _, add := range []struct{ to, n *int }{
+			{&sum.Tasks, &f.Tasks}, {&sum.Events, &f.Events}, {&sum.Keys, &f.Keys}, {&sum.Fenced, &f.Fenced}, {&sum.Crashes, &f.Crashes},
+			{&sum.Poison, &f.Poison}, {&sum.Ticks, &f.Ticks}, {&sum.Missed, &f.Missed}, {&sum.Refused, &f.Refused}, {&sum.Unknown, &f.Unknown},
+			{&sum.Operations, &f.Operations}, {&sum.Unchecked, &f.Unchecked}, {&sum.Reconnects, &f.Reconnects}, {&sum.Gaps, &f.Gaps},
+			{&sum.Looks, &f.Looks}, {&sum.Failovers, &f.Failovers}, {&sum.PowerCuts, &f.PowerCuts}, {&sum.Lost, &f.Lost},
+		} {
+			*add.to += *add.n
+		}
+		sum.LossMillis = append(sum.LossMillis, f.LossMillis...)
+		sum.Recovery = append(sum.Recovery, f.Recovery...)
+		sum.Drain = max(sum.Drain, f.Drain)
+		sum.FullDrain = max(sum.FullDrain, f.FullDrain)
+		sum.Violations = append(sum.Violations, f.Violations...)
+	}
+	slices.Sort(sum.LossMillis)
+	slices.Sort(sum.Recovery)
+	return sum
+}
+
+func (f *figures) faults() (n int) {
+	for _, count := range f.Faults {
+		n += count
+	}
+	return n
+}
+
+// String returns the figures for a person.
+func (f *figures) String() string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("%s, seed %d: %.0f s", f.Scenario, f.Seed, f.Seconds)
+	line("  %d tasks, %d events, %d keys left; %d enqueues unanswered, %d refused for want of memory", f.Tasks, f.Events, f.Keys, f.Unknown, f.Refused)
+	var kinds []string
+	for _, kind := range slices.Sorted(maps.Keys(f.Faults)) {
+		kinds = append(kinds, fmt.Sprintf("%s %d", kind, f.Faults[kind]))
+	}
+	line("  %d faults: %s", f.faults(), strings.Join(kinds, ", "))
+	line("  %d outcomes of zombies refused; %d leases taken back, %d tasks poison", f.Fenced, f.Crashes, f.Poison)
+	line("  %d ticks, %d missed; %d operations of locks and uniqueness (%d histories not decided in time)", f.Ticks, f.Missed, f.Operations, f.Unchecked)
+	line("  watchers: %d reconnects, %d gaps told; %d looks at the structure", f.Reconnects, f.Gaps, f.Looks)
+	if f.Failovers+f.PowerCuts > 0 {
+		line("  %d failovers and %d power cuts lost %d acknowledged tasks; windows in ms: %v", f.Failovers, f.PowerCuts, f.Lost, f.LossMillis)
+	}
+	if len(f.Recovery) > 0 {
+		line("  recovery after a worker's death, n=%d: p50 %v, p99 %v (lease %v)", len(f.Recovery), f.recovery(50), f.recovery(99), leaseLength)
+	}
+	if f.FullDrain > 0 {
+		line("  with a full memory %.0f tasks a second ended", f.FullDrain)
+	}
+	line("  drained in %.1f s; %d violations", f.Drain, len(f.Violations))
+	return b.String()
+}
+
+// recovery returns a percentile of the recovery times.
+func (f *figures) recovery(percent int) time.Duration {
+	if len(f.Recovery) == 0 {
+		return 0
+	}
+	return (time.Duration(f.Recovery[(len(f.Recovery)-1)*percent/100]) * time.Microsecond).Round(time.Millisecond)
+}
+
+func (f *figures) write(path string) error {
+	b, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(b, '\n'), 0o644)
+}

@@ -1,0 +1,151 @@
+package chaos_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// scenario says what runs for how long, and what goes wrong.
+type scenario struct {
+	name     string
+	redis    string   // "": one server; replica: with one replica; sentinel: three servers and three Sentinels; cluster: three and three
+	settings []string // of Redis, besides those of every scenario
+	length   time.Duration
+
+	workers, slots int
+	producers      int
+	rate           int // tasks a second, of all producers
+	mix            string
+	beats          int
+	lockers        int
+	watchers       int
+	poison         int // tasks that end their worker's process
+
+	tracks []track
+	act    func(ctx context.Context, r *rig) error // besides the tracks
+
+	quiet  bool // nothing happens that could cost a lease
+	clocks bool // clocks are moved
+	probed bool // the structure is looked at while everything runs
+	floors floors
+}
+
+// floors are the least that must have happened: a run in which nothing went wrong shows nothing.
+type floors struct {
+	tasks, faults, fenced, ticks, operations, reconnects int
+}
+
+func (f floors) check(got *figures) (faults []string) {
+	for _, c := range []struct {
+		what       string
+		got, floor int
+	}{
+		{"tasks", got.Tasks, f.tasks}, {"faults", got.faults(), f.faults}, {"zombies refused", got.Fenced, f.fenced},
+		{"ticks", got.Ticks, f.ticks}, {"operations of locks", got.Operations, f.operations}, {"reconnects", got.Reconnects, f.reconnects},
+	} {
+		if c.got < c.floor {
+			faults = append(faults, fmt.Sprintf("vacuous: %d %s, want at least %d", c.got, c.what, c.floor))
+		}
+	}
+	return faults
+}
+
+// drainPatience is how long tasks may take to end once all is well again: ten leases, and the back-off of at most 4 s
+// after a second crash.
+const drainPatience = 10*leaseLength + 4*time.Second
+
+// run carries a scenario out and returns its figures, with what is wrong in Violations.
+func (s scenario) run(t *testing.T, seed uint64) *figures {
+	t.Helper()
+	begun := time.Now()
+	r := newRig(t, s, seed)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if s.probed {
+		r.startProbe()
+	}
+	poisoned := make(chan struct{})
+	go func() {
+		r.givePoison(ctx, s.poison, s.length, seed)
+		close(poisoned)
+	}()
+	var wrong []string
+	fail := func(what string, err error) {
+		if err != nil {
+			wrong = append(wrong, what+": "+err.Error())
+		}
+	}
+	if s.act != nil {
+		fail("I12", s.act(ctx, r))
+	}
+	r.nemesis.run(ctx, seed, s.tracks, s.length)
+	<-poisoned
+
+	wrong = append(wrong, r.probe.stop()...)
+	if !s.quiet {
+		fail("I12: heal", r.heal())
+	}
+	f := &figures{Scenario: s.name, Seed: seed, Faults: r.nemesis.counts}
+	took, err := r.drain(drainPatience)
+	fail(fmt.Sprintf("I12: tasks are left %v after all is well again", drainPatience), err)
+	f.Drain = took.Seconds()
+	fail("I8", r.settleWatchers(ctx))
+	r.fleet.end()
+	for _, err := range r.nemesis.errs {
+		fail("nemesis", err)
+	}
+	h, err := r.collect(context.WithoutCancel(ctx), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.probe != nil {
+		f.Looks = r.probe.looks
+	}
+	f.Violations = append(wrong, h.check()...)
+	f.Recovery = h.recoveries()
+	f.settle()
+	f.Seconds = time.Since(begun).Seconds()
+	return f
+}
+
+// settleWatchers lets the watchers come to the end of their streams, and stops them.
+func (r *rig) settleWatchers(ctx context.Context) error {
+	defer r.stopWatchers()
+	rdb := r.client()
+	defer rdb.Close()
+	for _, w := range r.watchers {
+		last, err := lastPosition(ctx, rdb, w.queue.Events())
+		if err != nil {
+			return err
+		}
+		if err := w.catchUp(last, 20*time.Second); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lastPosition returns the position of the last event of a stream.
+func lastPosition(ctx context.Context, rdb redis.UniversalClient, stream string) (string, error) {
+	entries, err := rdb.XRevRangeN(ctx, stream, "+", "-", 1).Result()
+	if err != nil || len(entries) == 0 {
+		return "", err
+	}
+	text, _ := entries[0].Values["e"].(string)
+	return fmt.Sprintf("%s:%d", entries[0].ID, eventsIn(text)-1), nil
+}
+
+// chosenSeed returns the seed that was asked for, or a new one.
+func chosenSeed(t *testing.T) uint64 {
+	n := *seed
+	if n == 0 {
+		n = rand.Uint64N(1 << 32)
+	}
+	t.Logf("seed %d (to repeat the plan of faults: -seed=%d)", n, n)
+	return n
+}

@@ -1,0 +1,136 @@
+package chaos_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/seri-queue/seri/internal/devstore/redisproc"
+	"github.com/seri-queue/seri/internal/keys"
+)
+
+// watcher follows one queue over Server-Sent Events as a browser would: it reconnects at its cursor whenever its
+// connection ends, and now and then it ends that itself.
+type watcher struct {
+	queue keys.Queue
+	url   string
+
+	mu         sync.Mutex
+	cursor     string
+	seen       []string // positions of events, in the order in which they came
+	gaps       int
+	snapshots  int
+	reconnects int
+
+	cancel  context.CancelFunc
+	stopped sync.WaitGroup
+}
+
+// beginning is a cursor before the first event of any stream.
+const beginning = "0-1:0"
+
+// addWatchers starts an api and watchers of it, half of them for each queue.
+func (r *rig) addWatchers(n int) error {
+	addr := fmt.Sprintf("127.0.0.1:%d", redisproc.FreePort())
+	if err := r.addMember(part{Role: "api", Args: []string{"--insecure-dev", "--http-addr", addr, "--http-drain", "0s"}}); err != nil {
+		return err
+	}
+	for i := range n {
+		q := r.queues[i%len(r.queues)]
+		w := &watcher{queue: q, url: "http://" + addr + "/v1/events?" + url.Values{"queue": {string(q)}}.Encode(), cursor: beginning}
+		ctx, cancel := context.WithCancel(context.Background())
+		w.cancel = cancel
+		w.stopped.Go(func() { w.run(ctx, rand.New(rand.NewPCG(uint64(i), 1))) })
+		r.watchers = append(r.watchers, w)
+	}
+	r.t.Cleanup(r.stopWatchers)
+	return nil
+}
+
+func (r *rig) stopWatchers() {
+	for _, w := range r.watchers {
+		w.cancel()
+		w.stopped.Wait()
+	}
+}
+
+func (w *watcher) run(ctx context.Context, random *rand.Rand) {
+	for ctx.Err() == nil {
+		call, cancel := context.WithTimeout(ctx, between(random, 300*time.Millisecond, 5*time.Second))
+		w.connect(call)
+		cancel()
+		w.mu.Lock()
+		w.reconnects++
+		w.mu.Unlock()
+		rest(ctx, between(random, time.Millisecond, 100*time.Millisecond))
+	}
+}
+
+// connect reads from the cursor on until the connection ends.
+func (w *watcher) connect(ctx context.Context) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url, nil)
+	if err != nil {
+		return
+	}
+	w.mu.Lock()
+	request.Header.Set("Last-Event-ID", w.cursor)
+	w.mu.Unlock()
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return
+	}
+	var id, kind string
+	lines := bufio.NewScanner(response.Body)
+	lines.Buffer(nil, 16<<20) // a snapshot may be long
+	for lines.Scan() {
+		switch field, value, _ := strings.Cut(lines.Text(), ":"); field {
+		case "id":
+			id = strings.TrimSpace(value)
+		case "event":
+			kind = strings.TrimSpace(value)
+		case "": // the end of a frame, or a comment
+			if lines.Text() == "" && id != "" {
+				w.take(id, kind)
+			}
+			if lines.Text() == "" {
+				id, kind = "", ""
+			}
+		}
+	}
+}
+
+func (w *watcher) take(id, kind string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cursor = id
+	switch {
+	case strings.HasPrefix(kind, "dev.seri.task."):
+		w.seen = append(w.seen, id)
+	case kind == "dev.seri.gap":
+		w.gaps++
+	case kind == "dev.seri.snapshot":
+		w.snapshots++
+	}
+}
+
+// catchUp waits until the watcher has come to the position.
+func (w *watcher) catchUp(last string, patience time.Duration) error {
+	return within(patience, func(context.Context) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if n := len(w.seen); n == 0 || w.seen[n-1] != last {
+			return fmt.Errorf("the watcher of %s is at %s, the stream at %s", w.queue, w.cursor, last)
+		}
+		return nil
+	})
+}
