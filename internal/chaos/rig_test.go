@@ -140,6 +140,9 @@ func (r *rig) addMember(p part) error {
 		}
 		p.Redis = "redis://" + x.addr() + "/0?dial_timeout=1s&read_timeout=2s&write_timeout=2s"
 	}
+	if p.Role == "api" {
+		p.Args = append(p.Args, "--redis-url", p.Redis)
+	}
 	_, err := r.fleet.add(r.dir, p, x)
 	return err
 }
