@@ -67,7 +67,8 @@ func New(rdb redis.UniversalClient, config Config) *Client {
 
 // Enqueue stores one task; when it returns nil, Redis has it. Errors: what [seri.Message.Validate] finds,
 // [seri.ErrConflict], [seri.ErrDuplicate], a [*seri.PartitionsError], or Redis' own. After an error of the network the task
-// may have been stored: enqueue it again under the same ID, which is harmless.
+// may have been stored: enqueue it again under the same ID, which is harmless as long as a task that has succeeded is kept
+// (Retention). One that is not kept may have run and be gone by then, and would run again.
 func (c *Client) Enqueue(ctx context.Context, m seri.Message) error {
 	if err := m.Validate(); err != nil {
 		return err
@@ -152,17 +153,30 @@ func (c *Client) batcher(q keys.Queue) *batcher {
 }
 
 // enqueue stores tasks of one queue, once more if the reply of the first try was lost: a conflict with the very task
-// that was sent then means that it has been stored.
+// that was sent then means that it has been stored. A task that is not kept is not sent again: if it was stored, it may
+// have succeeded and be gone by now, and would run once more.
 func (c *Client) enqueue(ctx context.Context, q keys.Queue, tasks []seri.Message) ([]error, error) {
 	errs, err := c.store.Enqueue(ctx, q, tasks)
 	if err == nil || !lostReply(err) || ctx.Err() != nil {
 		return errs, err
 	}
-	if errs, err = c.store.Enqueue(ctx, q, tasks); err != nil {
+	errs = make([]error, len(tasks))
+	var again []seri.Message
+	var places []int
+	for i, t := range tasks {
+		if errs[i] = err; t.Retention > 0 {
+			again, places = append(again, t), append(places, i)
+		}
+	}
+	if len(again) == 0 {
 		return nil, err
 	}
-	for i, answer := range errs {
-		if answer == nil {
+	answers, err := c.store.Enqueue(ctx, q, again)
+	if err != nil {
+		return nil, err
+	}
+	for j, i := range places {
+		if errs[i] = answers[j]; errs[i] == nil {
 			continue
 		}
 		same, err := c.store.Stored(ctx, q, tasks[i])

@@ -126,6 +126,32 @@ func TestALostReplyIsNoConflict(t *testing.T) {
 	})
 }
 
+// Sent again, it would run again if it has succeeded meanwhile: nothing is left of it that could tell.
+func TestATaskThatIsNotKeptIsNotSentTwice(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
+		q, ctx := redistest.Queue(t), within(t, 20*time.Second)
+		c := client.New(rdb, client.Config{})
+		lost := &net.OpError{Op: "read", Err: io.ErrUnexpectedEOF}
+		counter := &scripts{lose: func(call int64) error {
+			if call == 1 {
+				return lost
+			}
+			return nil
+		}}
+		rdb.AddHook(counter)
+
+		errs := c.EnqueueBatch(ctx, []seri.Message{newMessage(t, q, seri.Retention(0)), newMessage(t, q)})
+
+		if !errors.Is(errs[0], lost) || errs[1] != nil {
+			t.Errorf("answers: %v; want the first not to be known", errs)
+		}
+		if info, err := c.Queue(ctx, q); err != nil || info.Pending != 2 || counter.calls.Load() != 2 {
+			t.Errorf("%d tasks are pending after %d calls, %v; want 2 and 2", info.Pending, counter.calls.Load(), err)
+		}
+	})
+}
+
 func TestAnErrorThatIsNoLostReplyIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.New(t)
