@@ -170,7 +170,8 @@ func (h *history) recoveries() (took []int64) {
 			}
 			for _, before := range slices.Backward(s.events[:i-1]) {
 				if before.Kind == seri.EventStarted {
-					if death := h.deaths[before.pid]; death > before.Time.UnixMicro() {
+					// A worker that was frozen before it was killed may have lost its task earlier.
+					if death := h.deaths[before.pid]; before.Time.UnixMicro() < death && death < s.events[i-1].Time.UnixMicro() {
 						took = append(took, e.Time.UnixMicro()-death)
 					}
 					break

@@ -92,6 +92,7 @@ func (n *nemesis) run(ctx context.Context, seed uint64, tracks []track, length t
 		})
 	}
 	running.Wait()
+	rest(ctx, time.Until(begun.Add(length)))
 }
 
 func (n *nemesis) strike(ctx context.Context, s stroke) {

@@ -35,6 +35,7 @@ type rig struct {
 	watchers []*watcher
 	notes    *ledger // of the harness itself, which is a producer, too
 	probe    *probe
+	figures  *figures
 
 	nodes     []*node
 	link      *proxy     // between the replica and its primary, if there is one
@@ -55,7 +56,7 @@ func newRig(t testing.TB, s scenario, seed uint64) *rig {
 	t.Helper()
 	r := &rig{
 		t: t, scenario: s, dir: scratch(t, s.name), lease: leaseLength, queues: []keys.Queue{"alpha", "beta"},
-		tampered: make(map[string]bool), deaths: make(map[int]int64),
+		tampered: make(map[string]bool), deaths: make(map[int]int64), figures: new(figures),
 	}
 	r.nemesis = nemesis{rig: r, logf: t.Logf, counts: make(map[string]int)}
 	must := func(err error) {

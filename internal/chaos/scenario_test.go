@@ -27,7 +27,7 @@ type scenario struct {
 	poison         int // tasks that end their worker's process
 
 	tracks []track
-	act    func(ctx context.Context, r *rig) error // besides the tracks
+	act    func(ctx context.Context, r *rig) error // beside the tracks
 
 	quiet  bool // nothing happens that could cost a lease
 	clocks bool // clocks are moved
@@ -80,17 +80,24 @@ func (s scenario) run(t *testing.T, seed uint64) *figures {
 			wrong = append(wrong, what+": "+err.Error())
 		}
 	}
-	if s.act != nil {
-		fail("I12", s.act(ctx, r))
-	}
+	acted := make(chan error, 1)
+	go func() {
+		if s.act == nil {
+			acted <- nil
+			return
+		}
+		acted <- s.act(ctx, r)
+	}()
 	r.nemesis.run(ctx, seed, s.tracks, s.length)
+	fail(s.name, <-acted)
 	<-poisoned
 
 	wrong = append(wrong, r.probe.stop()...)
 	if !s.quiet {
 		fail("I12: heal", r.heal())
 	}
-	f := &figures{Scenario: s.name, Seed: seed, Faults: r.nemesis.counts}
+	f := r.figures
+	f.Scenario, f.Seed, f.Faults = s.name, seed, r.nemesis.counts
 	took, err := r.drain(drainPatience)
 	fail(fmt.Sprintf("I12: tasks are left %v after all is well again", drainPatience), err)
 	f.Drain = took.Seconds()

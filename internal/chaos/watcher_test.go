@@ -33,7 +33,7 @@ type watcher struct {
 }
 
 // beginning is a cursor before the first event of any stream.
-const beginning = "0-1:0"
+const beginning = "0-0:0"
 
 // addWatchers starts an api and watchers of it, half of them for each queue.
 func (r *rig) addWatchers(n int) error {
