@@ -7,6 +7,9 @@ TIMEOUT  ?= 10m
 # The benchmarks to run, as a regular expression, and how often each: benchstat wants 10.
 BENCH    ?= .
 COUNT    ?= 1
+# What chaos is made of: 0 for a new plan of faults, or the seed that an earlier run has printed. And how long a soak lasts.
+SEED     ?= 0
+FOR      ?= 1h
 
 TOOL := $(GO) tool -modfile=tools.mod
 STEP := @printf '\n== %s\n'
@@ -15,7 +18,7 @@ STEP := @printf '\n== %s\n'
 
 .PHONY: help
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## Api, worker and beat in one process, on a store that needs no installation; http://127.0.0.1:8080
@@ -27,6 +30,7 @@ test: ## All that must be right: installs what is missing, then format, vet, lin
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory race
+	@$(MAKE) --no-print-directory chaos-smoke
 	@$(MAKE) --no-print-directory build
 	$(STEP) 'all is well'
 
@@ -53,6 +57,25 @@ lint: ## Format, vet, modernisers, staticcheck
 race: ## Tests with the race detector
 	$(STEP) 'go test -race'
 	@$(GO) test -race -timeout $(TIMEOUT) $(PACKAGES)
+
+CHAOS := $(GO) test -count 1 -v -run '^TestChaos$$' ./internal/chaos -seed $(SEED)
+
+.PHONY: chaos-smoke
+chaos-smoke: ## 90 s of chaos: processes, the network and Redis fail, and nothing may come of it; part of make test
+	$(STEP) 'chaos, 90 s'
+	@$(CHAOS) -timeout 10m -suite smoke
+
+.PHONY: chaos
+chaos: ## All of the chaos suite, 12 minutes: make chaos SEED=7 repeats the plan of faults of seed 7
+	@$(CHAOS) -timeout 30m -suite full -report $(CURDIR)/chaos.json
+
+.PHONY: soak
+soak: ## Chaos for as long as one likes: make soak FOR=8h
+	@$(CHAOS) -timeout 0 -suite soak -for $(FOR)
+
+.PHONY: mutants
+mutants: ## Removes twelve safeguards, one at a time, each of which the chaos suite must notice
+	@$(GO) test -count 1 -v -timeout 60m -run '^TestEveryMutantIsFoundOut$$' ./internal/chaos -suite mutants -seed $(SEED)
 
 .PHONY: build
 build: ## All commands, into ./bin

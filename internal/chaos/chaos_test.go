@@ -72,6 +72,11 @@ func small() []scenario {
 			s.tracks = []track{{[]string{"lose-task", "lose-lease", "strand-task", "add-ghost", "lose-fence"}, 300 * time.Millisecond}}
 			s.floors = floors{tasks: 300, faults: 8}
 		}),
+		with("clocks", func(s *scenario) {
+			s.clocks, s.beats, s.length = true, 2, 20*time.Second
+			s.tracks = []track{{[]string{"clock-jump"}, 2 * time.Second}, {[]string{"worker-freeze-at-commit", "worker-kill"}, 2 * time.Second}}
+			s.floors = floors{tasks: 300, faults: 5}
+		}),
 		with("failover-replica", func(s *scenario) {
 			s.redis, s.probed, s.length = "replica", false, 12*time.Second
 			s.tracks = []track{{[]string{"failover-replica"}, 2500 * time.Millisecond}}
@@ -145,7 +150,7 @@ func whole() []scenario {
 			s.floors = floors{tasks: 3000, faults: 20}
 		}),
 	}
-	return append(all, pick("zombies", "late", "beats", "full-memory", "meddling")...)
+	return append(all, pick("zombies", "late", "beats", "full-memory", "meddling", "clocks")...)
 }
 
 // soak is a run of everything for as long as one likes.

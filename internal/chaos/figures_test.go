@@ -37,30 +37,32 @@ type figures struct {
 	Failovers  int
 	PowerCuts  int
 	Lost       int     // acknowledged tasks that a failover or a power cut has lost
-	LossMillis []int64 // for each of these that lost a task: the time from the oldest loss to the cut
+	LossMillis []int64 // for each of these that lost a task: from when to when what was acknowledged is lost
 	Drain      float64 // seconds from heal until no task was left
 	FullDrain  float64 // tasks a second that ended while memory was full
 	Recovery   []int64 // µs from a worker's death to the next start of each of its tasks
 	Violations []string
 
-	windows map[*window]int64 // when the oldest acknowledged task was lost
+	windows map[*window][2]int64 // when the oldest and the newest task that is lost were acknowledged
 }
 
 // loss notes that a task that was acknowledged at a time was lost in a window.
 func (f *figures) loss(w *window, at int64) {
 	f.Lost++
 	if f.windows == nil {
-		f.windows = make(map[*window]int64)
+		f.windows = make(map[*window][2]int64)
 	}
-	if oldest, ok := f.windows[w]; !ok || at < oldest {
-		f.windows[w] = at
+	span, known := f.windows[w]
+	if !known {
+		span = [2]int64{at, at}
 	}
+	f.windows[w] = [2]int64{min(span[0], at), max(span[1], at)}
 }
 
 // settle computes what the windows tell.
 func (f *figures) settle() {
-	for w, oldest := range f.windows {
-		f.LossMillis = append(f.LossMillis, max(0, (w.cut-oldest)/1000))
+	for _, span := range f.windows {
+		f.LossMillis = append(f.LossMillis, (span[1]-span[0])/1000)
 	}
 	slices.Sort(f.LossMillis)
 	for kind, n := range f.Faults {
@@ -91,7 +93,9 @@ func total(all []*figures) *figures {
 			*add.to += *add.n
 		}
 		sum.LossMillis = append(sum.LossMillis, f.LossMillis...)
-		sum.Recovery = append(sum.Recovery, f.Recovery...)
+		if f.Scenario == "everything" || f.Scenario == "soak" { // in the others no slot may be free
+			sum.Recovery = append(sum.Recovery, f.Recovery...)
+		}
 		sum.Drain = max(sum.Drain, f.Drain)
 		sum.FullDrain = max(sum.FullDrain, f.FullDrain)
 		sum.Violations = append(sum.Violations, f.Violations...)

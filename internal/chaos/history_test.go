@@ -105,15 +105,7 @@ func (r *rig) collect(ctx context.Context, f *figures) (*history, error) {
 }
 
 // losing reports whether what was acknowledged at a time may have been lost.
-func (h *history) losing(at int64) bool {
-	const slack = 1_000_000 // an answer is noted a little after Redis gave it
-	for _, w := range h.windows {
-		if w.lost > 0 && w.lost*1000-1000 <= at && at <= w.to+slack {
-			return true
-		}
-	}
-	return false
-}
+func (h *history) losing(at int64) bool { return h.lossAt(at) != nil }
 
 func (h *history) add(_ string, n note) {
 	switch n.kind {

@@ -31,14 +31,16 @@ func checkNothingIsMissing(h *history) (faults []string) {
 	return faults
 }
 
-// lossAt returns the window in which what was acknowledged at a time may have been lost; nil if there is none.
-func (h *history) lossAt(at int64) *window {
+// lossAt returns the window in which what was acknowledged at a time may have been lost, the latest of several; nil if there
+// is none.
+func (h *history) lossAt(at int64) (latest *window) {
+	const slack = 1_000_000 // an answer is noted a little after Redis gave it
 	for i, w := range h.windows {
-		if w.lost > 0 && w.lost*1000-1000 <= at && at <= w.to+1_000_000 {
-			return &h.windows[i]
+		if w.lost > 0 && w.lost*1000-1000 <= at && at <= w.to+slack && (latest == nil || w.lost > latest.lost) {
+			latest = &h.windows[i]
 		}
 	}
-	return nil
+	return latest
 }
 
 // checkOneEnding is I2: a task succeeds at most once in the surviving history, and is told so at most once.

@@ -22,7 +22,8 @@ func drainWithFullMemory(ctx context.Context, r *rig) error {
 	queue := client.New(rdb, client.Config{MaxEvents: maxEvents})
 	random := rand.New(rand.NewPCG(1, 1))
 	for _, q := range r.queues {
-		if err := queue.Pause(ctx, string(q)); err != nil {
+		// A queue is there when its first task is.
+		if err := within(5*time.Second, func(ctx context.Context) error { return queue.Pause(ctx, string(q)) }); err != nil {
 			return err
 		}
 	}

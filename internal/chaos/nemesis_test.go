@@ -156,6 +156,8 @@ var faults = map[string]func(ctx context.Context, r *rig, random *rand.Rand, w *
 	"clients-pause":  pauseClients,
 	"storm":          storm,
 
+	"clock-jump": jumpClock,
+
 	"power-cut":         cutPower,
 	"failover-replica":  failOver,
 	"failover-sentinel": failOverBySentinel,

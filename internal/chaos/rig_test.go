@@ -41,6 +41,7 @@ type rig struct {
 	link      *proxy     // between the replica and its primary, if there is one
 	sentinels *sentinels // nil: none
 	cluster   *clusterOf // nil: none
+	clock     *clock     // of the only server; nil: the machine's
 
 	mu       sync.Mutex
 	leading  int             // of nodes
@@ -320,8 +321,16 @@ func (r *rig) startRedis() error {
 	case "sentinel":
 		return r.startSentinel()
 	}
-	n, err := startNode(r.dir, append(persistent[:len(persistent):len(persistent)], r.scenario.settings...)...)
+	n, err := newNode(r.dir, persistent...)
 	if err != nil {
+		return err
+	}
+	if r.scenario.clocks {
+		if r.clock, n.cfg.Binary, err = newClock(r.dir, n.cfg.Binary); err != nil {
+			return err
+		}
+	}
+	if err := n.start(); err != nil {
 		return err
 	}
 	r.nodes = append(r.nodes, n)

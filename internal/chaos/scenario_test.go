@@ -12,10 +12,9 @@ import (
 
 // scenario says what runs for how long, and what goes wrong.
 type scenario struct {
-	name     string
-	redis    string   // "": one server; replica: with one replica; sentinel: three servers and three Sentinels; cluster: three and three
-	settings []string // of Redis, besides those of every scenario
-	length   time.Duration
+	name   string
+	redis  string // "": one server; replica: with one replica; sentinel: three servers and three Sentinels; cluster: three and three
+	length time.Duration
 
 	workers, slots int
 	producers      int
@@ -62,6 +61,11 @@ const drainPatience = 10*leaseLength + 4*time.Second
 // run carries a scenario out and returns its figures, with what is wrong in Violations.
 func (s scenario) run(t *testing.T, seed uint64) *figures {
 	t.Helper()
+	patience := drainPatience
+	if s.clocks {
+		requireClock(t)
+		patience += clockAhead
+	}
 	begun := time.Now()
 	r := newRig(t, s, seed)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -98,8 +102,8 @@ func (s scenario) run(t *testing.T, seed uint64) *figures {
 	}
 	f := r.figures
 	f.Scenario, f.Seed, f.Faults = s.name, seed, r.nemesis.counts
-	took, err := r.drain(drainPatience)
-	fail(fmt.Sprintf("I12: tasks are left %v after all is well again", drainPatience), err)
+	took, err := r.drain(patience)
+	fail(fmt.Sprintf("I12: tasks are left %v after all is well again", patience), err)
 	f.Drain = took.Seconds()
 	fail("I8", r.settleWatchers(ctx))
 	r.fleet.end()
