@@ -11,7 +11,7 @@ import (
 func everything(pace float64) []track {
 	at := func(d time.Duration) time.Duration { return time.Duration(float64(d) / pace) }
 	return []track{
-		{[]string{"worker-kill", "worker-kill", "worker-kill-at-commit"}, at(900 * time.Millisecond)},
+		{[]string{"worker-kill", "worker-kill", "worker-kill-at-commit", "worker-kill-at-change"}, at(900 * time.Millisecond)},
 		{[]string{"worker-freeze", "worker-freeze-at-commit", "worker-freeze-at-commit"}, at(700 * time.Millisecond)},
 		{[]string{"net-slow", "net-jitter", "net-cut", "net-reset", "net-partition", "net-half-open", "net-slice", "net-lose-replies", "net-late", "reply-lost"}, at(1800 * time.Millisecond)},
 		{[]string{"beat-kill", "beat-freeze", "beat-late"}, at(5 * time.Second)},
@@ -23,7 +23,7 @@ func everything(pace float64) []track {
 // small are scenarios of a few seconds, about one thing each. They make up the smoke together with a run of everything;
 // mutants are held against them, and each can be run by its name.
 func small() []scenario {
-	fleet := scenario{length: 8 * time.Second, workers: 3, slots: 8, producers: 1, rate: 200, mix: "busy", probed: true}
+	fleet := scenario{length: 8 * time.Second, workers: 3, slots: 8, producers: 1, rate: 100, mix: "busy", probed: true}
 	with := func(name string, change func(*scenario)) scenario {
 		s := fleet
 		s.name = name
@@ -33,11 +33,12 @@ func small() []scenario {
 	return []scenario{
 		with("calm", func(s *scenario) {
 			s.quiet, s.mix, s.beats, s.watchers, s.lockers = true, "", 2, 2, 1
-			s.floors = floors{tasks: 500, ticks: 5, operations: 20}
+			s.floors = floors{tasks: 300, ticks: 5, operations: 20}
 		}),
 		with("zombies", func(s *scenario) {
-			s.tracks = []track{{[]string{"worker-freeze-at-commit", "worker-freeze-at-commit", "worker-freeze"}, 250 * time.Millisecond}}
-			s.floors = floors{tasks: 300, faults: 5, fenced: 3}
+			freezes := track{[]string{"worker-freeze-at-commit", "worker-freeze-at-commit", "worker-freeze"}, 300 * time.Millisecond}
+			s.workers, s.tracks = 4, []track{freezes, freezes, freezes}
+			s.floors = floors{tasks: 200, faults: 4, fenced: 2}
 		}),
 		with("late", func(s *scenario) {
 			s.tracks = []track{
@@ -48,10 +49,11 @@ func small() []scenario {
 		}),
 		with("deaths", func(s *scenario) {
 			s.tracks = []track{
-				{[]string{"worker-kill", "worker-kill-at-commit"}, 500 * time.Millisecond},
-				{[]string{"net-slow"}, 400 * time.Millisecond}, {[]string{"net-slow"}, 400 * time.Millisecond},
+				{[]string{"worker-kill", "worker-kill-at-commit"}, time.Second},
+				{[]string{"worker-kill-at-change"}, 400 * time.Millisecond}, {[]string{"worker-kill-at-change"}, 400 * time.Millisecond},
+				{[]string{"net-slow"}, 2 * time.Second},
 			}
-			s.floors = floors{tasks: 300, faults: 5}
+			s.floors = floors{tasks: 200, faults: 5}
 		}),
 		with("beats", func(s *scenario) {
 			s.length, s.beats, s.rate, s.mix = 14*time.Second, 3, 50, ""
@@ -61,7 +63,7 @@ func small() []scenario {
 		with("watchers", func(s *scenario) {
 			s.watchers, s.mix = 4, ""
 			s.tracks = []track{{[]string{"clients-kill"}, 500 * time.Millisecond}, {[]string{"api-kill"}, 4 * time.Second}}
-			s.floors = floors{tasks: 300, faults: 5, reconnects: 4}
+			s.floors = floors{tasks: 200, faults: 5, reconnects: 4}
 		}),
 		with("full-memory", func(s *scenario) {
 			s.quiet, s.rate, s.act = true, 20, drainWithFullMemory
@@ -70,23 +72,23 @@ func small() []scenario {
 		with("meddling", func(s *scenario) {
 			s.probed = false
 			s.tracks = []track{{[]string{"lose-task", "lose-lease", "strand-task", "add-ghost", "lose-fence"}, 300 * time.Millisecond}}
-			s.floors = floors{tasks: 300, faults: 8}
+			s.floors = floors{tasks: 200, faults: 8}
 		}),
 		with("clocks", func(s *scenario) {
 			s.clocks, s.beats, s.length = true, 2, 20*time.Second
 			s.tracks = []track{{[]string{"clock-jump"}, 2 * time.Second}, {[]string{"worker-freeze-at-commit", "worker-kill"}, 2 * time.Second}}
-			s.floors = floors{tasks: 300, faults: 5}
+			s.floors = floors{tasks: 200, faults: 5}
 		}),
 		with("failover-replica", func(s *scenario) {
 			s.redis, s.probed, s.length = "replica", false, 12*time.Second
 			s.tracks = []track{{[]string{"failover-replica"}, 2500 * time.Millisecond}}
 			s.beats = 2
-			s.floors = floors{tasks: 300, faults: 2}
+			s.floors = floors{tasks: 200, faults: 2}
 		}),
 		with("power-cut", func(s *scenario) {
 			s.probed = false
 			s.tracks = []track{{[]string{"power-cut"}, 2 * time.Second}}
-			s.floors = floors{tasks: 300, faults: 2}
+			s.floors = floors{tasks: 200, faults: 2}
 		}),
 	}
 }

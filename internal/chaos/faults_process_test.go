@@ -40,6 +40,25 @@ func killWorkerAtCommit(ctx context.Context, r *rig, random *rand.Rand, _ *windo
 	return 0, nil
 }
 
+// killWorkerAfterChange is F1 just after any other change that a worker makes.
+func killWorkerAfterChange(ctx context.Context, r *rig, random *rand.Rand, _ *window) (int, error) {
+	m := pickOne(random, r.fleet.role("worker"))
+	m.busy.Lock()
+	defer m.busy.Unlock()
+	p := m.current()
+	scripts := []string{"forward", "forward", "recover", "dequeue", "retry"}
+	script := pickOne(random, scripts)
+	m.arm(script, killAfter)
+	select {
+	case <-p.Exited:
+		return 1, nil
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+	}
+	m.arm(script, "")
+	return 0, nil
+}
+
 // loseReply is F8 in its purest form: the call has run, and its answer is lost.
 func loseReplyOfWorker(_ context.Context, r *rig, random *rand.Rand, _ *window) (int, error) {
 	m := pickOne(random, r.fleet.role("worker"))

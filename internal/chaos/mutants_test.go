@@ -46,9 +46,10 @@ var mutants = []mutant{
 		{"internal/store/forward.lua", "append_events(stream, maxlen)", "if pieces > 0 then\n  events[pieces + 1] = '}]'\n  call('RPUSH', stream .. ':later', table.concat(events))\nend"},
 		{"internal/store/forward.go", "	values, ok := reply.([]any)", "	for {\n		text, err := s.rdb.LPop(ctx, q.Events()+\":later\").Result()\n		if err != nil {\n			break\n		}\n		s.rdb.Do(ctx, \"XADD\", q.Events(), \"*\", \"e\", text)\n	}\n	values, ok := reply.([]any)"},
 	}, "deaths", []string{"I6", "I7", "I9"}},
+	// With as much time between as a recoverer needs that takes many tasks back, one by one.
 	{"M6", "the second look of recover: expired leases are listed first, and taken by another call", []edit{
 		{"internal/store/recover.lua", "ipairs(call('ZRANGEBYSCORE', lease, '-inf', string.format('%.6f', now_us / 1000000), 'LIMIT', 0, ARGV[3]))", "ipairs({unpack(ARGV, 7)})"},
-		{"internal/store/recover.go", "	reply, err := s.run(ctx, recoverExpired, q, names,\n", "	now, err := s.rdb.Time(ctx).Result()\n	if err != nil {\n		return Recovered{}, err\n	}\n	listed, err := s.rdb.Do(ctx, \"ZRANGEBYSCORE\", q.Lease(), \"-inf\", float64(now.UnixMicro())/1e6).Slice()\n	if err != nil {\n		return Recovered{}, err\n	}\n	reply, err := s.run(ctx, recoverExpired, q, names, append([]any{\n"},
+		{"internal/store/recover.go", "	reply, err := s.run(ctx, recoverExpired, q, names,\n", "	now, err := s.rdb.Time(ctx).Result()\n	if err != nil {\n		return Recovered{}, err\n	}\n	listed, err := s.rdb.Do(ctx, \"ZRANGEBYSCORE\", q.Lease(), \"-inf\", float64(now.UnixMicro())/1e6).Slice()\n	if err != nil {\n		return Recovered{}, err\n	}\n	time.Sleep(20 * time.Millisecond)\n	reply, err := s.run(ctx, recoverExpired, q, names, append([]any{\n"},
 		{"internal/store/recover.go", "policy.Backoff.Milliseconds(), rand.Float64())", "policy.Backoff.Milliseconds(), rand.Float64()}, listed...)...)"},
 	}, "deaths", []string{"I4"}},
 	{"M7", "the check of the lease in extend", []edit{

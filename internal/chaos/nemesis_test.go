@@ -125,6 +125,7 @@ func (n *nemesis) fail(err error) {
 var faults = map[string]func(ctx context.Context, r *rig, random *rand.Rand, w *window) (int, error){
 	"worker-kill":             killWorker,
 	"worker-kill-at-commit":   killWorkerAtCommit,
+	"worker-kill-at-change":   killWorkerAfterChange,
 	"worker-freeze":           freezeWorker,
 	"worker-freeze-at-commit": freezeWorkerAtCommit,
 	"reply-lost":              loseReplyOfWorker,
