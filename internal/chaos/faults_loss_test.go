@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -52,7 +53,7 @@ func failOver(ctx context.Context, r *rig, random *rand.Rand, w *window) (int, e
 	if w.lost, err = lastWrite(ctx, rdb, r.streams()); err != nil {
 		return 0, err
 	}
-	if err := rdb.SlaveOf(ctx, "no", "one").Err(); err != nil {
+	if err := rdb.ReplicaOf(ctx, "no", "one").Err(); err != nil {
 		return 0, err
 	}
 	r.promote(next, old)
@@ -204,15 +205,20 @@ func (c *clusterOf) ownerOf(ctx context.Context, rdb *redis.ClusterClient, key s
 	var last error
 	for _, addr := range c.addrs {
 		one := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, DialTimeout: time.Second, ReadTimeout: time.Second})
-		slots, err := one.ClusterSlots(ctx).Result()
+		shards, err := one.ClusterShards(ctx).Result()
 		one.Close()
 		if err != nil {
 			last = err
 			continue
 		}
-		for _, s := range slots {
-			if int64(s.Start) <= slot && slot <= int64(s.End) && len(s.Nodes) > 0 {
-				return s.Nodes[0].Addr, nil
+		for _, s := range shards {
+			if !slices.ContainsFunc(s.Slots, func(r redis.SlotRange) bool { return r.Start <= slot && slot <= r.End }) {
+				continue
+			}
+			for _, n := range s.Nodes {
+				if n.Role == "master" && n.Health == "online" {
+					return fmt.Sprintf("%s:%d", n.IP, n.Port), nil
+				}
 			}
 		}
 	}
@@ -224,21 +230,34 @@ func (c *clusterOf) whole(ctx context.Context, rdb *redis.ClusterClient, primari
 	for _, addr := range c.addrs {
 		one := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, DialTimeout: time.Second, ReadTimeout: time.Second})
 		info, err := one.ClusterInfo(ctx).Result()
-		slots, errSlots := one.ClusterSlots(ctx).Result()
+		shards, errShards := one.ClusterShards(ctx).Result()
 		replication, errRole := one.Info(ctx, "replication").Result()
 		one.Close()
 		switch {
-		case err != nil, errSlots != nil, errRole != nil:
-			return fmt.Errorf("ask %s: %w, %w, %w", addr, err, errSlots, errRole)
+		case err != nil, errShards != nil, errRole != nil:
+			return fmt.Errorf("ask %s: %w, %w, %w", addr, err, errShards, errRole)
 		case !strings.Contains(info, "cluster_state:ok"):
 			return fmt.Errorf("%s: %s", addr, info)
 		case strings.Contains(replication, "role:slave") && !strings.Contains(replication, "master_link_status:up"):
 			return fmt.Errorf("%s does not follow its primary", addr)
 		}
-		for _, s := range slots {
-			if len(s.Nodes) < 2 {
-				return fmt.Errorf("the slots from %d have no replica", s.Start)
+		serving := 0
+		for _, s := range shards {
+			online := 0
+			for _, n := range s.Nodes {
+				if n.Health == "online" {
+					online++
+				}
 			}
+			if len(s.Slots) > 0 {
+				serving++
+			}
+			if len(s.Slots) > 0 && online < 2 {
+				return fmt.Errorf("a shard has no replica: %+v", s)
+			}
+		}
+		if serving != primaries {
+			return fmt.Errorf("%d shards serve slots, want %d", serving, primaries)
 		}
 	}
 	return nil

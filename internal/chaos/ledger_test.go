@@ -128,3 +128,5 @@ func readLedger(path string, each func(note)) error {
 	}
 	return lines.Err()
 }
+
+func digits(n uint64) string { return strconv.FormatUint(n, 10) }

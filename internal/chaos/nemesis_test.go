@@ -1,7 +1,6 @@
 package chaos_test
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"hash/fnv"
@@ -51,8 +50,7 @@ func (t track) distance(random *rand.Rand) time.Duration {
 
 // nemesis carries plans out.
 type nemesis struct {
-	rig  *rig
-	logf func(format string, args ...any)
+	rig *rig
 
 	mu      sync.Mutex
 	counts  map[string]int
@@ -169,18 +167,6 @@ var faults = map[string]func(ctx context.Context, r *rig, random *rand.Rand, w *
 	"strand-task": strikeData(strandTask),
 	"add-ghost":   strikeData(addGhost),
 	"lose-fence":  strikeData(loseFence),
-}
-
-// total returns the number of faults, and the kinds in order.
-func (n *nemesis) total() (sum int, kinds []string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for kind, count := range n.counts {
-		sum += count
-		kinds = append(kinds, kind)
-	}
-	slices.SortFunc(kinds, func(a, b string) int { return cmp.Compare(a, b) })
-	return sum, kinds
 }
 
 func between(random *rand.Rand, least, most time.Duration) time.Duration {

@@ -11,12 +11,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/client"
 	"github.com/seri-queue/seri/internal/devstore/redisproc"
 	"github.com/seri-queue/seri/internal/keys"
@@ -59,7 +59,7 @@ func newRig(t testing.TB, s scenario, seed uint64) *rig {
 		t: t, scenario: s, dir: scratch(t, s.name), lease: leaseLength, queues: []keys.Queue{"alpha", "beta"},
 		tampered: make(map[string]bool), deaths: make(map[int]int64), figures: new(figures),
 	}
-	r.nemesis = nemesis{rig: r, logf: t.Logf, counts: make(map[string]int)}
+	r.nemesis = nemesis{rig: r, counts: make(map[string]int)}
 	must := func(err error) {
 		if err != nil {
 			t.Helper()
@@ -262,7 +262,7 @@ func (r *rig) heal() error {
 			m.proxy.heal()
 		}
 		p := m.current()
-		_ = p.Signal(18) // SIGCONT
+		_ = p.Signal(syscall.SIGCONT)
 		for _, script := range []string{"complete", "dequeue", "retry", "extend", "recover"} {
 			_ = p.Tell(script + " ")
 		}
@@ -478,6 +478,3 @@ func (r *rig) startCluster() error {
 	defer rdb.Close()
 	return within(30*time.Second, func(ctx context.Context) error { return r.cluster.whole(ctx, rdb, primaries) })
 }
-
-// terminal reports whether a kind of event ends a task.
-func terminal(k seri.EventKind) bool { return k.Terminal() }

@@ -23,6 +23,7 @@ package model
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Protocol says which safeguards there are, and how far to search. The zero value has no safeguards.
@@ -50,17 +51,12 @@ type (
 		until  int8 // end of the lease
 		holder int8 // which lease it is, counted over all; what the checks know and the protocol does not
 		ended  int8 // how many attempts have succeeded
-		by     int8 // which lease the last of them was of
 	}
 	// lease is what a worker was given: it may have run out long ago, and the worker may not know.
 	lease struct {
 		token, nonce int8
-		epoch        int8 // of Redis when it was given
-		sent         bool // its completion is on its way
+		sent         bool // its completion is on its way, or was
 		known        int8 // what its worker was told: 0 nothing, 1 accepted, 2 refused
-		lost         bool // the grant itself was lost in a failover
-		next         int8 // the lease that was given out after this one in the same history; 0: none
-		late         bool // it was accepted although another had the task by then
 	}
 	// message is a completion or an extension under way; the zero value is no message.
 	message struct {
@@ -125,11 +121,12 @@ type Counterexample struct {
 }
 
 func (c *Counterexample) String() string {
-	text := c.What + ":"
+	var text strings.Builder
+	text.WriteString(c.What + ":")
 	for i, s := range c.Steps {
-		text += fmt.Sprintf("\n  %d. %s", i+1, s)
+		fmt.Fprintf(&text, "\n  %d. %s", i+1, s)
 	}
-	return text
+	return text.String()
 }
 
 // Search looks at every state that p can reach. It returns the number of states, and the shortest way to a fault.

@@ -34,10 +34,7 @@ func (p Protocol) grant(w world, take func(string, world)) {
 		// What time it is in tokens: between two steps of the clock there is room for every lease.
 		token = max(token, to.now*mostLeases+1)
 	}
-	if before := to.primary.holder; before > 0 {
-		to.leases[before-1].next = number
-	}
-	to.leases[number-1] = lease{token: token, nonce: number, epoch: to.epoch}
+	to.leases[number-1] = lease{token: token, nonce: number}
 	to.handed = number
 	to.primary.state, to.primary.token, to.primary.nonce = active, token, number
 	to.primary.until, to.primary.holder = to.now+1, number
@@ -128,7 +125,6 @@ func (p Protocol) handle(w world, m message) world {
 	if r.holder != m.lease { // another has the task
 		w.violation = lateAcceptance
 	}
-	r.by = m.lease
 	w.leases[m.lease-1].known = 1
 	return w
 }

@@ -1,0 +1,205 @@
+package chaos_test
+
+import (
+	"io"
+	"math"
+	"net"
+	"slices"
+	"testing"
+	"time"
+)
+
+// What the suite is made of is tested with the ordinary tests.
+
+func TestASeedGivesOnePlan(t *testing.T) {
+	t.Parallel()
+	tr := track{[]string{"a", "b", "c"}, 100 * time.Millisecond}
+	one, again, other := tr.plan(7, 0, time.Minute), tr.plan(7, 0, time.Minute), tr.plan(8, 0, time.Minute)
+	if !slices.Equal(one, again) {
+		t.Error("the same seed gives two plans")
+	}
+	if slices.Equal(one, other) {
+		t.Error("two seeds give one plan")
+	}
+	uses := map[string]int{}
+	for i, s := range one {
+		uses[s.fault]++
+		if i > 0 && s.at <= one[i-1].at {
+			t.Errorf("stroke %d is at %v, after one at %v", i, s.at, one[i-1].at)
+		}
+	}
+	if len(one) < 400 || uses["a"] < len(one)/4 || uses["b"] < len(one)/4 || uses["c"] < len(one)/4 {
+		t.Errorf("%d strokes in a minute, by fault %v", len(one), uses)
+	}
+}
+
+func TestEveryFaultOfAScenarioExists(t *testing.T) {
+	t.Parallel()
+	for name, scenarios := range suites() {
+		for _, s := range scenarios() {
+			for _, tr := range s.tracks {
+				for _, f := range tr.faults {
+					if faults[f] == nil {
+						t.Errorf("suite %s, scenario %s: there is no fault %q", name, s.name, f)
+					}
+				}
+			}
+		}
+	}
+	for _, m := range mutants {
+		if suites()[m.scenario] == nil {
+			t.Errorf("mutant %s: there is no scenario %q", m.name, m.scenario)
+		}
+	}
+}
+
+// far is a server that tells what it has received once its client is gone.
+func far(t *testing.T) (addr string, received <-chan string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	all := make(chan string, 1)
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		text, _ := io.ReadAll(conn)
+		all <- string(text)
+	}()
+	return listener.Addr().String(), all
+}
+
+func TestAProxyDeliversWhatItsSenderNoLongerWaitsFor(t *testing.T) {
+	t.Parallel()
+	addr, received := far(t)
+	p, err := newProxy(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.close)
+	const delay = 200 * time.Millisecond
+	p.set(weather{delay: delay, slice: true}, weather{})
+	conn, err := net.Dial("tcp", p.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	if _, err := conn.Write([]byte("late")); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+
+	got := <-received
+
+	if took := time.Since(begun); got != "late" || took < delay {
+		t.Errorf("%q was delivered after %v, want \"late\" after %v", got, took, delay)
+	}
+}
+
+func TestAProxySwallowsAndHeals(t *testing.T) {
+	t.Parallel()
+	addr, received := far(t)
+	p, err := newProxy(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.close)
+	p.set(weather{swallow: true}, weather{})
+	conn, err := net.Dial("tcp", p.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("never")); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+
+	if got := <-received; got != "" {
+		t.Errorf("%q came through", got)
+	}
+}
+
+func TestALedgerIsReadAsItWasWritten(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l, err := openLedger(ledgerPath(dir, "worker", 42))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.note(noteStart, "task-1", math.MaxUint64, "1")
+	l.note(noteUnknown, "task-2", 0, "an error\nof two lines")
+
+	var notes []note
+	err = readLedgers(dir, func(_ string, n note) { notes = append(notes, n) })
+
+	if err != nil || len(notes) != 2 {
+		t.Fatalf("read %+v, %v", notes, err)
+	}
+	now := time.Now().UnixMicro()
+	if n := notes[0]; n.pid != 42 || n.kind != noteStart || n.id != "task-1" || n.token != math.MaxUint64 || n.more != "1" || n.at > now || n.at < now-int64(time.Minute/time.Microsecond) {
+		t.Errorf("read %+v", n)
+	}
+	if n := notes[1]; n.kind != noteUnknown || n.more != "an error of two lines" {
+		t.Errorf("read %+v", n)
+	}
+}
+
+func TestARegisterRefusesALowerToken(t *testing.T) {
+	t.Parallel()
+	r, err := newRegister()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.close)
+	c := newRegisterClient(r.addr())
+
+	got := []bool{c.write("k", 5), c.write("k", 5), c.write("k", 7), c.write("k", 6), c.write("other", 1)}
+
+	if want := []bool{true, true, true, false, true}; !slices.Equal(got, want) {
+		t.Errorf("answers %v, want %v", got, want)
+	}
+}
+
+func TestHistoriesOfLocks(t *testing.T) {
+	t.Parallel()
+	try := func(from, to int64, answer string, token uint64) operation {
+		return operation{what: "try", answer: answer, token: token, from: from, to: to}
+	}
+	release := func(from, to int64, answer string, token uint64) operation {
+		return operation{what: "release", answer: answer, token: token, from: from, to: to}
+	}
+	for name, c := range map[string]struct {
+		ops []operation
+		ok  bool
+	}{
+		"one after another":                    {[]operation{try(1, 2, "ok", 5), release(3, 4, "ok", 5), try(5, 6, "ok", 6)}, true},
+		"two holders at once":                  {[]operation{try(1, 2, "ok", 5), try(3, 4, "ok", 6)}, false},
+		"a token that has gone back":           {[]operation{try(1, 2, "ok", 5), release(3, 4, "ok", 5), try(5, 6, "ok", 4)}, false},
+		"held by nobody":                       {[]operation{try(1, 2, "held", 0)}, false},
+		"held by one who was not told":         {[]operation{try(1, math.MaxInt64, "unknown", 0), try(3, 4, "held", 0)}, true},
+		"a release without an answer":          {[]operation{try(1, 2, "ok", 5), release(3, math.MaxInt64, "unknown", 5), try(5, 6, "held", 0), try(7, 8, "ok", 6)}, true},
+		"a release that was taken, and is not": {[]operation{try(1, 2, "ok", 5), release(3, 4, "ok", 5), try(5, 6, "held", 0)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := &history{figures: new(figures)}
+			for i, op := range c.ops {
+				h.calls = append(h.calls, note{at: op.from, kind: noteCall, id: "lock-1", token: uint64(i), more: op.what + " " + digits(op.token)})
+				if op.answer != "unknown" {
+					h.returns = append(h.returns, note{at: op.to, kind: noteReturn, id: "lock-1", token: uint64(i), more: op.answer + " " + digits(op.token)})
+				}
+			}
+			if found := checkLinearizable(h); (len(found) == 0) != c.ok {
+				t.Errorf("found %v", found)
+			}
+		})
+	}
+}
