@@ -95,7 +95,7 @@ func (l *locker) takeLock(name string, random *rand.Rand) {
 	if held == nil {
 		return
 	}
-	time.Sleep(between(random, 0, 10*time.Millisecond))
+	<-time.After(between(random, 0, 10*time.Millisecond))
 	l.operation(name, "release "+strconv.FormatUint(held.Token(), 10), func(ctx context.Context) (string, uint64) {
 		switch err := held.Release(ctx); {
 		case err == nil:

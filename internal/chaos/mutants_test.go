@@ -49,7 +49,7 @@ var mutants = []mutant{
 	// With as much time between as a recoverer needs that takes many tasks back, one by one.
 	{"M6", "the second look of recover: expired leases are listed first, and taken by another call", []edit{
 		{"internal/store/recover.lua", "ipairs(call('ZRANGEBYSCORE', lease, '-inf', string.format('%.6f', now_us / 1000000), 'LIMIT', 0, ARGV[3]))", "ipairs({unpack(ARGV, 7)})"},
-		{"internal/store/recover.go", "	reply, err := s.run(ctx, recoverExpired, q, names,\n", "	now, err := s.rdb.Time(ctx).Result()\n	if err != nil {\n		return Recovered{}, err\n	}\n	listed, err := s.rdb.Do(ctx, \"ZRANGEBYSCORE\", q.Lease(), \"-inf\", float64(now.UnixMicro())/1e6).Slice()\n	if err != nil {\n		return Recovered{}, err\n	}\n	time.Sleep(20 * time.Millisecond)\n	reply, err := s.run(ctx, recoverExpired, q, names, append([]any{\n"},
+		{"internal/store/recover.go", "	reply, err := s.run(ctx, recoverExpired, q, names,\n", "	now, err := s.rdb.Time(ctx).Result()\n	if err != nil {\n		return Recovered{}, err\n	}\n	listed, err := s.rdb.Do(ctx, \"ZRANGEBYSCORE\", q.Lease(), \"-inf\", float64(now.UnixMicro())/1e6).Slice()\n	if err != nil {\n		return Recovered{}, err\n	}\n	<-time.After(20 * time.Millisecond)\n	reply, err := s.run(ctx, recoverExpired, q, names, append([]any{\n"},
 		{"internal/store/recover.go", "policy.Backoff.Milliseconds(), rand.Float64())", "policy.Backoff.Milliseconds(), rand.Float64()}, listed...)...)"},
 	}, "deaths", []string{"I4"}},
 	{"M7", "the check of the lease in extend", []edit{

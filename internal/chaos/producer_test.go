@@ -115,7 +115,7 @@ func post(notes *ledger, queue *client.Client, m seri.Message) {
 	notes.note(noteTry, m.ID, 0, m.Type+" "+m.Queue)
 	kind, err := tryPost(queue, m)
 	if kind == noteUnknown && m.Retention > 0 {
-		time.Sleep(100 * time.Millisecond)
+		<-time.After(100 * time.Millisecond)
 		again, errAgain := tryPost(queue, m)
 		if again == noteStored || errors.Is(errAgain, seri.ErrConflict) {
 			kind, err = noteStored, nil

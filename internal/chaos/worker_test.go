@@ -207,7 +207,7 @@ func (h handlers) run(ctx context.Context, typ string, e seri.Execution, take ti
 		}
 		h.register.write(e.ID, e.Token)
 	case stubborn:
-		time.Sleep(take)
+		<-time.After(take)
 		h.register.write(e.ID, e.Token)
 	}
 	return nil
