@@ -117,7 +117,8 @@ func (c *completer) writeGroup(ctx context.Context, q keys.Queue, kind outcomeKi
 		if err == nil {
 			for i, answer := range answers {
 				fenced, ok := errors.AsType[*seri.FencedError](answer)
-				if ok && !(try > 1 && fenced.Seen == 0) {
+				// Taken for a yes only if the lease is alive even now: this call may have arrived much later than it was sent.
+				if ok && !(try > 1 && fenced.Seen == 0 && c.registry.provable(outcomes[i].attempt)) {
 					c.logger.WarnContext(ctx, "outcome refused: the lease was lost", "task_id", fenced.TaskID, "queue", q,
 						"type", outcomes[i].attempt.lease.Message.Type, "token", fenced.Held, "error", fenced)
 					continue

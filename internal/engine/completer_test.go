@@ -121,13 +121,15 @@ func TestCompleterWritesWhatIsWaitingBeforeItEnds(t *testing.T) {
 func TestACallWhoseReplyIsLost(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
-		again   error // the answer about the task to the second call
+		again   error         // the answer about the task to the second call
+		after   time.Duration // … and when it came
 		refused bool
 	}{
-		"is repeated, and answered as if it were the first":              {nil, false},
-		"is repeated, and a task that it deleted counts as written":      {&seri.FencedError{TaskID: "a", Held: 7}, false},
-		"is repeated, and a task that another holds counts as refused":   {&seri.FencedError{TaskID: "a", Held: 7, Seen: 8}, true},
-		"is repeated, and a task that was leased twice since is refused": {&seri.FencedError{TaskID: "a", Held: 7, Seen: 9}, true},
+		"is repeated, and answered as if it were the first":              {nil, 0, false},
+		"is repeated, and a task that it deleted counts as written":      {&seri.FencedError{TaskID: "a", Held: 7}, 0, false},
+		"is repeated, and a task that another holds counts as refused":   {&seri.FencedError{TaskID: "a", Held: 7, Seen: 8}, 0, true},
+		"is repeated, and a task that was leased twice since is refused": {&seri.FencedError{TaskID: "a", Held: 7, Seen: 9}, 0, true},
+		"is repeated, and a task that another may have ended is refused": {&seri.FencedError{TaskID: "a", Held: 7}, time.Hour, true},
 	}
 	for sentence, c := range cases {
 		t.Run(sentence, func(t *testing.T) {
@@ -138,6 +140,7 @@ func TestACallWhoseReplyIsLost(t *testing.T) {
 					if calls++; calls == 1 {
 						return nil, fmt.Errorf("complete queue: %w", io.EOF)
 					}
+					time.Sleep(c.after)
 					return []error{c.again}, nil
 				}}
 				completer, r, outcomes, log := newTestCompleter(s, 1)
