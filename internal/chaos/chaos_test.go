@@ -14,7 +14,7 @@ func everything(pace float64) []track {
 		{[]string{"worker-kill", "worker-kill", "worker-kill-at-commit", "worker-kill-at-change"}, at(900 * time.Millisecond)},
 		{[]string{"worker-freeze", "worker-freeze-at-commit", "worker-freeze-at-commit"}, at(700 * time.Millisecond)},
 		{[]string{"net-slow", "net-jitter", "net-cut", "net-reset", "net-partition", "net-half-open", "net-slice", "net-lose-replies", "net-late", "reply-lost"}, at(1800 * time.Millisecond)},
-		{[]string{"beat-kill", "beat-freeze", "beat-late"}, at(5 * time.Second)},
+		{[]string{"beat-kill", "beat-freeze", "beat-late", "tick-late"}, at(5 * time.Second)},
 		{[]string{"api-kill", "producer-kill"}, at(5 * time.Second)},
 		{[]string{"redis-kill", "redis-freeze", "memory-full", "script-flush", "function-flush", "clients-kill", "clients-pause", "redis-sleep", "script-busy", "storm", "fleet-restart"}, at(3500 * time.Millisecond)},
 	}
@@ -55,9 +55,14 @@ func small() []scenario {
 			}
 			s.floors = floors{tasks: 200, faults: 5}
 		}),
+		with("recovery", func(s *scenario) {
+			s.length, s.workers, s.rate, s.mix = 15*time.Second, 4, 60, ""
+			s.tracks = []track{{[]string{"worker-kill"}, 500 * time.Millisecond}}
+			s.floors = floors{tasks: 200, faults: 10}
+		}),
 		with("beats", func(s *scenario) {
 			s.length, s.beats, s.rate, s.mix = 14*time.Second, 3, 50, ""
-			s.tracks = []track{{[]string{"beat-late"}, 800 * time.Millisecond}, {[]string{"beat-kill", "beat-freeze"}, 3 * time.Second}}
+			s.tracks = []track{{[]string{"tick-late", "tick-late", "beat-late"}, 2 * time.Second}, {[]string{"beat-kill", "beat-freeze"}, 4 * time.Second}}
 			s.floors = floors{faults: 5, ticks: 8}
 		}),
 		with("watchers", func(s *scenario) {
@@ -152,7 +157,7 @@ func whole() []scenario {
 			s.floors = floors{tasks: 3000, faults: 20}
 		}),
 	}
-	return append(all, pick("zombies", "late", "beats", "full-memory", "meddling", "clocks")...)
+	return append(all, pick("recovery", "zombies", "late", "beats", "full-memory", "meddling", "clocks")...)
 }
 
 // soak is a run of everything for as long as one likes.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"regexp"
@@ -33,10 +34,11 @@ type failpoints struct {
 
 // What may be armed.
 const (
-	stopBefore = "stop"       // SIGSTOP before the call is sent: it is sent when somebody lets the process go on
-	killBefore = "kill"       // SIGKILL before the call is sent
-	killAfter  = "kill-after" // SIGKILL when the call was answered
-	loseReply  = "lose"       // the call runs and its answer is lost
+	stopBefore  = "stop"       // SIGSTOP before the call is sent: it is sent when somebody lets the process go on
+	killBefore  = "kill"       // SIGKILL before the call is sent
+	killAfter   = "kill-after" // SIGKILL when the call was answered
+	loseReply   = "lose"       // the call runs and its answer is lost
+	deliverLate = "late"       // the call seems to be lost, and arrives one to three leases later
 )
 
 func newFailpoints(l *ledger) *failpoints {
@@ -76,6 +78,13 @@ func (f *failpoints) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			signalSelf(syscall.SIGSTOP)
 		case killBefore:
 			signalSelf(syscall.SIGKILL)
+		case deliverLate:
+			go func() { // it is under way, whatever its caller does
+				<-time.After(leaseLength + rand.N(2*leaseLength))
+				_ = next(context.WithoutCancel(ctx), redis.NewCmd(ctx, cmd.Args()...)) // nobody waits for what it answers
+			}()
+			cmd.SetErr(errReplyLost)
+			return errReplyLost
 		}
 		asked := time.Now()
 		err := next(ctx, cmd)

@@ -59,12 +59,13 @@ func killWorkerAfterChange(ctx context.Context, r *rig, random *rand.Rand, _ *wi
 	return 0, nil
 }
 
-// loseReply is F8 in its purest form: the call has run, and its answer is lost.
+// loseReplyOfWorker is F8 in its purest form: the call has run, and its answer is lost; or it runs when nobody waits for it
+// any more.
 func loseReplyOfWorker(_ context.Context, r *rig, random *rand.Rand, _ *window) (int, error) {
 	m := pickOne(random, r.fleet.role("worker"))
 	m.busy.Lock()
 	defer m.busy.Unlock()
-	m.arm(pickOne(random, []string{"complete", "dequeue", "retry", "extend", "recover"}), loseReply)
+	m.arm(pickOne(random, []string{"complete", "dequeue", "retry", "extend", "recover"}), pickOne(random, []string{loseReply, deliverLate}))
 	return 1, nil
 }
 
@@ -130,6 +131,18 @@ func delayBeat(ctx context.Context, r *rig, random *rand.Rand, _ *window) (int, 
 	m.proxy.set(weather{delay: between(random, 2*beatLease, 4*beatLease)}, weather{})
 	rest(ctx, between(random, 1*time.Second, 2*time.Second))
 	m.proxy.heal()
+	return 1, nil
+}
+
+// delayFire is F3 at the worst moment: the leader's tick is under way, another beat leads and fires it, and then it arrives.
+func delayFire(ctx context.Context, r *rig, _ *rand.Rand, _ *window) (int, error) {
+	for _, m := range r.fleet.role("beat") {
+		m.arm("fire", deliverLate) // only the leader fires
+	}
+	rest(ctx, 1500*time.Millisecond)
+	for _, m := range r.fleet.role("beat") {
+		m.arm("fire", "")
+	}
 	return 1, nil
 }
 

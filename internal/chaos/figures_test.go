@@ -93,7 +93,7 @@ func total(all []*figures) *figures {
 			*add.to += *add.n
 		}
 		sum.LossMillis = append(sum.LossMillis, f.LossMillis...)
-		if f.Scenario == "everything" || f.Scenario == "soak" { // in the others no slot may be free
+		if f.Scenario == "recovery" { // in the others Redis may be away, or no slot free
 			sum.Recovery = append(sum.Recovery, f.Recovery...)
 		}
 		sum.Drain = max(sum.Drain, f.Drain)

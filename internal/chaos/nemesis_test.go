@@ -130,6 +130,7 @@ var faults = map[string]func(ctx context.Context, r *rig, random *rand.Rand, w *
 	"beat-kill":               killBeat,
 	"beat-freeze":             freezeBeat,
 	"beat-late":               delayBeat,
+	"tick-late":               delayFire,
 	"api-kill":                killAPI,
 	"producer-kill":           killProducer,
 	"fleet-restart":           restartFleet,

@@ -263,7 +263,7 @@ func (r *rig) heal() error {
 		}
 		p := m.current()
 		_ = p.Signal(syscall.SIGCONT)
-		for _, script := range []string{"complete", "dequeue", "retry", "extend", "recover"} {
+		for _, script := range []string{"complete", "dequeue", "retry", "extend", "recover", "forward", "fire"} {
 			_ = p.Tell(script + " ")
 		}
 	}
