@@ -56,7 +56,7 @@ func small() []scenario {
 			s.floors = floors{tasks: 200, faults: 5}
 		}),
 		with("recovery", func(s *scenario) {
-			s.length, s.workers, s.rate, s.mix = 15*time.Second, 4, 60, ""
+			s.length, s.workers, s.slots, s.rate = 15*time.Second, 4, 16, 120
 			s.tracks = []track{{[]string{"worker-kill"}, 500 * time.Millisecond}}
 			s.floors = floors{tasks: 200, faults: 10}
 		}),
@@ -128,7 +128,7 @@ func whole() []scenario {
 		return s
 	}
 	all := []scenario{
-		with("everything", 240*time.Second, func(s *scenario) {
+		with("everything", 220*time.Second, func(s *scenario) {
 			s.tracks, s.poison = everything(1.3), 12
 			s.floors = floors{tasks: 40_000, faults: 500, fenced: 100, ticks: 200, operations: 2000, reconnects: 200}
 		}),
@@ -146,7 +146,7 @@ func whole() []scenario {
 			}
 			s.floors = floors{tasks: 10_000, faults: 50}
 		}),
-		with("failover-sentinel", 70*time.Second, func(s *scenario) {
+		with("failover-sentinel", 60*time.Second, func(s *scenario) {
 			s.redis, s.probed, s.lockers = "sentinel", false, 0
 			s.tracks = []track{{[]string{"failover-sentinel"}, 7 * time.Second}, {[]string{"worker-kill", "worker-freeze-at-commit"}, time.Second}}
 			s.floors = floors{tasks: 5000, faults: 20}
