@@ -105,6 +105,37 @@ func TestEveryMutantIsFoundOut(t *testing.T) {
 	t.Logf("%d of %d mutants were found out", caught, len(mutants))
 }
 
+// change returns the files that the mutant changes, with their new content.
+func (m mutant) change(root string) (map[string]string, error) {
+	changed := make(map[string]string)
+	for _, e := range m.edits {
+		content, seen := changed[e.file]
+		if !seen {
+			b, err := os.ReadFile(filepath.Join(root, e.file))
+			if err != nil {
+				return nil, err
+			}
+			content = string(b)
+		}
+		if n := strings.Count(content, e.old); n != 1 {
+			return nil, fmt.Errorf("%s has %d places that read %q, want 1: the code has changed, and mutant %s has to change with it",
+				e.file, n, e.old, m.name)
+		}
+		changed[e.file] = strings.Replace(content, e.old, e.new, 1)
+	}
+	return changed, nil
+}
+
+// This one runs with the ordinary tests: whoever changes the code learns of it at once.
+func TestEveryMutantFitsTheCode(t *testing.T) {
+	t.Parallel()
+	for _, m := range mutants {
+		if _, err := m.change("../.."); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // build compiles this suite with the mutant in place of what it changes.
 func (m mutant) build(t *testing.T) string {
 	t.Helper()
@@ -113,20 +144,9 @@ func (m mutant) build(t *testing.T) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	changed := make(map[string]string) // content by file
-	for _, e := range m.edits {
-		content, seen := changed[e.file]
-		if !seen {
-			b, err := os.ReadFile(filepath.Join(root, e.file))
-			if err != nil {
-				t.Fatal(err)
-			}
-			content = string(b)
-		}
-		if n := strings.Count(content, e.old); n != 1 {
-			t.Fatalf("%s has %d places that read %q, want 1: the code has changed, and the mutant has to change with it", e.file, n, e.old)
-		}
-		changed[e.file] = strings.Replace(content, e.old, e.new, 1)
+	changed, err := m.change(root)
+	if err != nil {
+		t.Fatal(err)
 	}
 	overlay := struct{ Replace map[string]string }{make(map[string]string)}
 	for file, content := range changed {
