@@ -79,6 +79,11 @@ func small() []scenario {
 			s.tracks = []track{{[]string{"lose-task", "lose-lease", "strand-task", "add-ghost", "lose-fence"}, 300 * time.Millisecond}}
 			s.floors = floors{tasks: 200, faults: 8}
 		}),
+		with("beside-asynq", func(s *scenario) {
+			s.rate, s.act = 50, besideStockAsynq
+			s.tracks = []track{{[]string{"worker-kill", "worker-freeze-at-commit"}, 2 * time.Second}}
+			s.floors = floors{tasks: stockTasks, faults: 2}
+		}),
 		with("clocks", func(s *scenario) {
 			s.clocks, s.beats, s.length = true, 2, 20*time.Second
 			s.tracks = []track{{[]string{"clock-jump"}, 2 * time.Second}, {[]string{"worker-freeze-at-commit", "worker-kill"}, 2 * time.Second}}
@@ -157,7 +162,7 @@ func whole() []scenario {
 			s.floors = floors{tasks: 3000, faults: 20}
 		}),
 	}
-	return append(all, pick("recovery", "zombies", "late", "beats", "full-memory", "meddling", "clocks")...)
+	return append(all, pick("recovery", "zombies", "late", "beats", "full-memory", "meddling", "beside-asynq", "clocks")...)
 }
 
 // soak is a run of everything for as long as one likes.
