@@ -1,6 +1,7 @@
 package chaos_test
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -165,13 +166,20 @@ func whole() []scenario {
 	return append(all, pick("recovery", "zombies", "late", "beats", "full-memory", "meddling", "beside-asynq", "clocks")...)
 }
 
-// soak is a run of everything for as long as one likes.
-func soak() []scenario {
-	s := whole()[0]
-	s.name, s.length = "soak", *length
-	s.poison = int(length.Minutes()) + 1
-	s.floors = floors{tasks: int(length.Seconds()) * 100, faults: int(length.Seconds())}
-	return []scenario{s}
+// lap is how long one lap of a soak lasts: all that happened in it is kept in memory until it has been checked.
+const lap = 5 * time.Minute
+
+// soak is everything, lap after lap, each with a plan of its own, for as long as one likes.
+func soak() (laps []scenario) {
+	for left, n := *length, 0; left > 0; left, n = left-lap, n+1 {
+		s := whole()[0]
+		s.name, s.lap, s.length = fmt.Sprintf("soak-%d", n+1), uint64(n), min(left, lap)
+		s.poison = int(s.length.Seconds()) / 20
+		seconds := int(s.length.Seconds())
+		s.floors = floors{tasks: seconds * 50, faults: seconds / 2}
+		laps = append(laps, s)
+	}
+	return laps
 }
 
 // suites are what -suite may name: the three, and each small scenario by itself.
@@ -203,7 +211,7 @@ func TestChaos(t *testing.T) {
 	var all []*figures
 	for _, s := range chosen() {
 		t.Run(s.name, func(t *testing.T) {
-			f := s.run(t, seed)
+			f := s.run(t, seed+s.lap)
 			f.Violations = append(f.Violations, s.floors.check(f)...)
 			all = append(all, f)
 			t.Log("\n" + f.String())

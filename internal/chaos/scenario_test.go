@@ -15,6 +15,7 @@ type scenario struct {
 	name   string
 	redis  string // "": one server; replica: with one replica; sentinel: three servers and three Sentinels; cluster: three and three
 	length time.Duration
+	lap    uint64 // of a soak: added to the seed
 
 	workers, slots int
 	producers      int
