@@ -16,16 +16,17 @@ type field struct {
 	mask     func(*cron.SpecSchedule) *uint64
 	min, max int
 	names    string
+	special  func(string, *specialDays) (taken bool) // what robfig's parser does not know
 }
 
 func cronFields() []field {
 	return []field{
-		{"second", cron.Second, func(s *cron.SpecSchedule) *uint64 { return &s.Second }, 0, 59, ""},
-		{"minute", cron.Minute, func(s *cron.SpecSchedule) *uint64 { return &s.Minute }, 0, 59, ""},
-		{"hour", cron.Hour, func(s *cron.SpecSchedule) *uint64 { return &s.Hour }, 0, 23, ""},
-		{"day of month", cron.Dom, func(s *cron.SpecSchedule) *uint64 { return &s.Dom }, 1, 31, ""},
-		{"month", cron.Month, func(s *cron.SpecSchedule) *uint64 { return &s.Month }, 1, 12, " or jan-dec"},
-		{"day of week", cron.Dow, func(s *cron.SpecSchedule) *uint64 { return &s.Dow }, 0, 7, " (Sunday is 0 and 7) or sun-sat"},
+		{"second", cron.Second, func(s *cron.SpecSchedule) *uint64 { return &s.Second }, 0, 59, "", nil},
+		{"minute", cron.Minute, func(s *cron.SpecSchedule) *uint64 { return &s.Minute }, 0, 59, "", nil},
+		{"hour", cron.Hour, func(s *cron.SpecSchedule) *uint64 { return &s.Hour }, 0, 23, "", nil},
+		{"day of month", cron.Dom, func(s *cron.SpecSchedule) *uint64 { return &s.Dom }, 1, 31, ", L (the last), L-3, LW, 15W", specialDay},
+		{"month", cron.Month, func(s *cron.SpecSchedule) *uint64 { return &s.Month }, 1, 12, " or jan-dec", nil},
+		{"day of week", cron.Dow, func(s *cron.SpecSchedule) *uint64 { return &s.Dow }, 0, 7, " (Sunday is 0 and 7) or sun-sat, fri#2 (the second), friL (the last)", specialWeekday},
 	}
 }
 
@@ -36,14 +37,14 @@ const star = 1 << 63
 // whether its hour is neither a wildcard nor has a step.
 //
 // The fields are handed to robfig's parser one by one, so that an error can say which of them it is about.
-func parseCron(text string) (readings calendar, fixed bool, fault *SpecError) {
+func parseCron(text string, day DayRule) (readings calendar, fixed bool, fault *SpecError) {
 	masks := &cron.SpecSchedule{}
 	if strings.HasPrefix(text, "@") {
 		parsed, err := guarded(cron.Descriptor, text)
 		if err != nil {
 			return calendar{}, false, &SpecError{
 				Problem: "is not a known macro",
-				Advice:  "use @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually or @every 90s",
+				Advice:  "use @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually, @every 90s, @at or @solar",
 			}
 		}
 		masks = parsed
@@ -60,7 +61,7 @@ func parseCron(text string) (readings calendar, fixed bool, fault *SpecError) {
 			}
 		}
 		for i, f := range cronFields() {
-			mask, fault := f.parse(texts[i])
+			mask, fault := f.parse(texts[i], &readings.special)
 			if fault != nil {
 				return calendar{}, false, fault
 			}
@@ -68,16 +69,14 @@ func parseCron(text string) (readings calendar, fixed bool, fault *SpecError) {
 		}
 		fixed = masks.Hour&star == 0 && !strings.Contains(texts[2], "/")
 	}
-	readings = calendar{
-		seconds: masks.Second &^ star, minutes: masks.Minute &^ star, hours: masks.Hour &^ star,
-		days: masks.Dom &^ star, months: masks.Month &^ star, weekdays: masks.Dow &^ star,
-		eitherDay: masks.Dom&star == 0 && masks.Dow&star == 0,
-	}
-	return readings, fixed, neverTicks(readings)
+	readings.seconds, readings.minutes, readings.hours = masks.Second&^star, masks.Minute&^star, masks.Hour&^star
+	readings.days, readings.months, readings.weekdays = masks.Dom&^star, masks.Month&^star, masks.Dow&^star
+	readings.eitherDay = masks.Dom&star == 0 && masks.Dow&star == 0 && day != DayAnd
+	return readings, fixed, tooRare(readings)
 }
 
-// parse returns the bits of the values that text names, plus the star.
-func (f field) parse(text string) (uint64, *SpecError) {
+// parse returns the bits of the values that text names, plus the star, and adds to special what has no bit.
+func (f field) parse(text string, special *specialDays) (uint64, *SpecError) {
 	fault := func(format string, args ...any) *SpecError {
 		return &SpecError{
 			Field:   f.name,
@@ -85,8 +84,11 @@ func (f field) parse(text string) (uint64, *SpecError) {
 			Advice:  fmt.Sprintf("use %d-%d%s, ranges (1-5), lists (1,3,5), steps (*/2, 1-5/2) or *", f.min, f.max, f.names),
 		}
 	}
-	items := strings.Split(text, ",")
-	for i, item := range items {
+	var items []string
+	for item := range strings.SplitSeq(text, ",") {
+		if f.special != nil && f.special(strings.ToLower(item), special) {
+			continue
+		}
 		values, step, stepped := strings.Cut(item, "/")
 		switch {
 		case item == "":
@@ -100,8 +102,12 @@ func (f field) parse(text string) (uint64, *SpecError) {
 			return 0, fault("has a step of %d, which is longer than the whole range, so it would only ever match its start", n)
 		}
 		if f.option == cron.Dow {
-			items[i] = sundayIsZero(item)
+			item = sundayIsZero(item)
 		}
+		items = append(items, item)
+	}
+	if len(items) == 0 {
+		return 0, nil // special days only
 	}
 	parsed, err := guarded(f.option, strings.Join(items, ","))
 	if err != nil {
@@ -179,10 +185,66 @@ func shortened(err error) string {
 	return text
 }
 
-// neverTicks finds the specs that name readings which no calendar has, such as 30 February.
-func neverTicks(c calendar) *SpecError {
-	if c.eitherDay {
-		return nil // a day of the week comes in every month
+// specialDay reads an item of the day of month in Quartz' way: L, L-3, LW, 15W.
+func specialDay(item string, special *specialDays) bool {
+	number := func(text string, least, most int) (int, bool) {
+		n, err := strconv.ParseUint(text, 10, 8)
+		return int(n), err == nil && least <= int(n) && int(n) <= most
+	}
+	if item == "l" {
+		special.fromEnd |= 1
+		return true
+	}
+	if item == "lw" {
+		special.lastWeekday = true
+		return true
+	}
+	if text, ok := strings.CutPrefix(item, "l-"); ok {
+		n, ok := number(text, 1, 30)
+		if ok {
+			special.fromEnd |= 1 << n
+		}
+		return ok
+	}
+	if text, ok := strings.CutSuffix(item, "w"); ok {
+		n, ok := number(text, 1, 31)
+		if ok {
+			special.near |= 1 << n
+		}
+		return ok
+	}
+	return false
+}
+
+// specialWeekday reads an item of the day of week in Quartz' way, but with our numbers: fri#2, 5#2, friL, 5L.
+func specialWeekday(item string, special *specialDays) bool {
+	if text, ok := strings.CutSuffix(item, "l"); ok {
+		d, ok := weekday(text)
+		if ok {
+			special.last |= 1 << (d % 7)
+		}
+		return ok
+	}
+	text, nth, ok := strings.Cut(item, "#")
+	if !ok || len(nth) != 1 || nth < "1" || nth > "5" {
+		return false
+	}
+	d, ok := weekday(text)
+	if ok {
+		special.nth[nth[0]-'0'] |= 1 << (d % 7)
+	}
+	return ok
+}
+
+// rarest is the longest that a cron expression may go without a tick, in months.
+const rarest = 5 * 12
+
+// tooRare finds the specs that name readings which no calendar has, such as 30 February, or hardly ever has.
+func tooRare(c calendar) *SpecError {
+	const every = 0x7f
+	plain := c.special == specialDays{}
+	if c.eitherDay && plain || c.days&(1<<29-1) != 0 && c.weekdays == every {
+		return nil // a day of the week comes in every month, and so do the days up to the 28th
 	}
 	longest := 0
 	for month, n := range [...]int{1: 31, 2: 29, 3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31} {
@@ -190,10 +252,19 @@ func neverTicks(c calendar) *SpecError {
 			longest = max(longest, n)
 		}
 	}
-	if first := bits.TrailingZeros64(c.days); first > longest {
+	if first := bits.TrailingZeros64(c.days); plain && first > longest {
 		return &SpecError{
 			Problem: fmt.Sprintf("never ticks: it asks for day %d, and the longest of its months has %d days", first, longest),
 			Advice:  "name a day that exists",
+		}
+	}
+	switch months, from := c.longestWait(); {
+	case months == 99*12:
+		return &SpecError{Problem: "never ticks: no month has such a day", Advice: "name a day that exists"}
+	case months > rarest:
+		return &SpecError{
+			Problem: fmt.Sprintf("can go %d years without a tick, as from %s on", months/12, from.Format("January 2006")),
+			Advice:  "name days that come within five years",
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"cmp"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -38,30 +39,36 @@ func (f *Fault) Error() string {
 
 func (f *Fault) Unwrap() error { return f.Err }
 
-// Load reads a file of schedules, in the order of the file, the disabled ones too. docs/schedules.md describes the
-// format. The error joins a [*Fault] for everything that is wrong, in the order of the lines; then no schedule is
-// returned. Text that is not YAML at all is reported up to its first fault.
+// File is what a file of schedules says.
+type File struct {
+	// Revision orders the versions of a file: beats do not go back to a lower one. 0: not given.
+	Revision  uint64
+	Schedules []Schedule // in the order of the file, the disabled ones too
+}
+
+// Load reads a file of schedules; see [Read].
+func Load(r io.Reader) ([]Schedule, error) {
+	f, err := Read(r)
+	return f.Schedules, err
+}
+
+// Read reads a file of schedules. docs/schedules.md describes the format. The error joins a [*Fault] for everything that
+// is wrong, in the order of the lines; then no schedule is returned. Text that is not YAML at all is reported up to its
+// first fault.
 //
 // An empty file is a fault: it is more likely half a deployment than the wish to have no schedules, which is written
 // as "schedules: []".
-func Load(r io.Reader) ([]Schedule, error) {
+func Read(r io.Reader) (File, error) {
 	document, err := parseYAML(r)
 	if err != nil {
-		return nil, fmt.Errorf("read schedules: %w", err)
+		return File{}, fmt.Errorf("read schedules: %w", err)
 	}
-	l := loader{zones: make(map[string]*time.Location)}
-	schedules := l.file(document)
-	if len(l.faults) > 0 {
-		slices.SortFunc(l.faults, func(a, b *Fault) int {
-			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Error(), b.Error()))
-		})
-		errs := make([]error, len(l.faults))
-		for i, f := range l.faults {
-			errs[i] = f
-		}
-		return nil, errors.Join(errs...)
+	l := newLoader()
+	f := l.file(document)
+	if err := l.err(); err != nil {
+		return File{}, err
 	}
-	return schedules, nil
+	return f, nil
 }
 
 // parseYAML returns the root of the only document in r. An empty one yields an empty mapping.
@@ -90,21 +97,43 @@ type loader struct {
 	about  string                    // the schedule being read, for its faults
 }
 
+func newLoader() *loader { return &loader{zones: make(map[string]*time.Location)} }
+
+// err joins the faults in the order of their lines; nil if there are none.
+func (l *loader) err() error {
+	slices.SortFunc(l.faults, func(a, b *Fault) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Error(), b.Error()))
+	})
+	errs := make([]error, len(l.faults))
+	for i, f := range l.faults {
+		errs[i] = f
+	}
+	return errors.Join(errs...)
+}
+
 func (l *loader) fault(n *yaml.Node, format string, args ...any) {
 	l.faults = append(l.faults, &Fault{Line: n.Line, Schedule: l.about, Err: fmt.Errorf(format, args...)})
 }
 
-func (l *loader) file(root *yaml.Node) []Schedule {
-	list, ok := l.mapping(root, "the file", "schedules")["schedules"]
+func (l *loader) file(root *yaml.Node) (f File) {
+	fields := l.mapping(root, "the file", "revision", "schedules")
+	if n := fields["revision"]; n != nil {
+		text, _ := l.text("revision", n)
+		var err error
+		if f.Revision, err = strconv.ParseUint(text, 10, 53); err != nil || f.Revision == 0 {
+			l.fault(n, "revision is %q, must be a whole number from 1 on", text)
+		}
+	}
+	list, ok := fields["schedules"]
 	if !ok {
 		if len(l.faults) == 0 {
 			l.fault(root, "the file has no field schedules; to have no schedules, write schedules: []")
 		}
-		return nil
+		return File{}
 	}
 	if list.Kind != yaml.SequenceNode {
 		l.fault(list, "schedules is %s, must be a list", kindOf(list))
-		return nil
+		return File{}
 	}
 	schedules := make([]Schedule, 0, len(list.Content))
 	lines := make(map[string]int, len(list.Content))
@@ -119,7 +148,8 @@ func (l *loader) file(root *yaml.Node) []Schedule {
 		schedules = append(schedules, s)
 	}
 	l.about = ""
-	return schedules
+	f.Schedules = schedules
+	return f
 }
 
 func (l *loader) schedule(n *yaml.Node) (s Schedule) {
@@ -127,8 +157,9 @@ func (l *loader) schedule(n *yaml.Node) (s Schedule) {
 	if id := valueOf(n, "id"); id != nil {
 		s.ID = l.id(id)
 	}
-	fields := l.mapping(n, "a schedule", "id", "cron", "every", "timezone", "task", "payload", "queue", "max_retries",
-		"timeout", "retention", "expires_after", "owner", "headers", "enabled")
+	fields := l.mapping(n, "a schedule", "id", "cron", "every", "at", "solar", "rrule", "timezone", "day", "dst", "fold", "task",
+		"payload", "payload_base64", "queue", "max_retries", "timeout", "retention", "expires_after", "owner", "headers", "enabled",
+		"catchup", "deadline", "catchup_limit", "overlap", "jitter", "start", "end", "limit", "pause_after")
 	if fields == nil {
 		return s
 	}
@@ -139,20 +170,63 @@ func (l *loader) schedule(n *yaml.Node) (s Schedule) {
 	s.Spec = l.spec(n, fields)
 	s.Enabled = l.enabled(fields["enabled"])
 	if d := fields["expires_after"]; d != nil {
-		s.ExpiresAfter = l.duration("expires_after", d, time.Nanosecond)
+		if s.ExpiresWithNext = d.Value == untilNext; !s.ExpiresWithNext {
+			s.ExpiresAfter = l.duration("expires_after", d, time.Nanosecond)
+		}
 	}
+	s.Policy = l.policy(fields, s.Spec)
 	typ, payload, options := l.task(n, fields)
 	if len(l.faults) > faults {
 		return s // what is wrong already would only be told again
 	}
 	var err error
 	if s.Task, err = seri.NewMessage(typ, payload, options...); err == nil {
+		s.Task.ID = ""
 		_, err = s.Message(time.Unix(0, 0))
 	}
 	if err != nil {
 		l.fault(n, "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	return s
+}
+
+// untilNext is what expires_after says for: until the next tick.
+const untilNext = "next"
+
+// policy reads what is to happen when something stands in the way of a tick.
+func (l *loader) policy(fields map[string]*yaml.Node, spec Spec) (p Policy) {
+	faults := len(l.faults)
+	for name, value := range fields {
+		switch name {
+		case "catchup":
+			text, _ := l.text(name, value)
+			p.Catchup = Catchup(text)
+		case "overlap":
+			text, _ := l.text(name, value)
+			p.Overlap = Overlap(text)
+		case "deadline":
+			p.Deadline = l.duration(name, value, time.Nanosecond)
+		case "jitter":
+			p.Jitter = l.duration(name, value, 0)
+		case "catchup_limit":
+			p.CatchupLimit = l.positive(name, value)
+		case "limit":
+			p.Limit = l.positive(name, value)
+		case "pause_after":
+			p.PauseAfter = l.positive(name, value)
+		case "start":
+			p.Start = l.time(name, value, spec.Zone())
+		case "end":
+			p.End = l.time(name, value, spec.Zone())
+		}
+	}
+	if len(l.faults) > faults {
+		return p
+	}
+	for _, f := range p.faults(spec) {
+		l.fault(fields[f.field], "%w", f.err)
+	}
+	return p
 }
 
 // id returns the ID, and uses it for the faults to come even if it is not a valid one.
@@ -162,14 +236,13 @@ func (l *loader) id(n *yaml.Node) string {
 		return ""
 	}
 	l.about = id
-	switch {
-	case len(id) > MaxIDBytes:
-		l.about = id[:16] + "…"
-		l.fault(n, "the id has %d bytes, the limit is %d", len(id), MaxIDBytes)
-		return ""
-	case strings.ContainsFunc(id, func(r rune) bool { return !strings.ContainsRune(idCharacters, r) }):
-		l.about = strconv.Quote(id)
-		l.fault(n, "the id may contain letters, digits, dots, underscores and hyphens only")
+	if err := checkID(id); err != nil {
+		if len(id) > MaxIDBytes {
+			l.about = id[:16] + "…"
+		} else {
+			l.about = strconv.Quote(id)
+		}
+		l.fault(n, "%w", err)
 		return ""
 	}
 	return id
@@ -178,34 +251,87 @@ func (l *loader) id(n *yaml.Node) string {
 const idCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 func (l *loader) spec(n *yaml.Node, fields map[string]*yaml.Node) Spec {
-	expression, every, zone := fields["cron"], fields["every"], time.UTC
-	if z := fields["timezone"]; z != nil {
-		if every != nil {
-			l.fault(z, "timezone has no meaning for every, which follows elapsed time; for a time of day, use cron")
-		} else if zone = l.zone(z); zone == nil {
-			zone = time.UTC // to find the faults of the spec as well
+	options := Options{Zone: time.UTC}
+	var kinds []string
+	for _, kind := range []string{"cron", "every", "at", "solar", "rrule"} {
+		if fields[kind] != nil {
+			kinds = append(kinds, kind)
 		}
 	}
-	at, prefix, name := expression, "", "cron"
-	switch {
-	case expression == nil && every == nil:
-		l.fault(n, "cron or every is missing: one of them says when")
-		return Spec{}
-	case expression != nil && every != nil:
-		l.fault(every, "cron and every exclude each other")
-		return Spec{}
-	case every != nil:
-		at, prefix, name = every, "@every ", "every"
+	kind := ""
+	if len(kinds) > 0 {
+		kind = kinds[0]
 	}
-	text, ok := l.text(name, at)
+	if z := fields["timezone"]; z != nil {
+		switch kind {
+		case "every":
+			l.fault(z, "timezone has no meaning for every, which follows elapsed time; for a time of day, use cron")
+		case "solar":
+			l.fault(z, "timezone has no meaning for solar: the sun does not look at clocks")
+		default:
+			if zone := l.zone(z); zone != nil { // otherwise go on, to find the faults of the spec as well
+				options.Zone = zone
+			}
+		}
+	}
+	for name, value := range map[string]*string{"day": (*string)(&options.Day), "dst": (*string)(&options.DST), "fold": (*string)(&options.Fold)} {
+		if fields[name] != nil {
+			*value, _ = l.text(name, fields[name])
+		}
+	}
+	switch {
+	case kind == "":
+		l.fault(n, "cron, every, at, solar or rrule is missing: one of them says when")
+		return Spec{}
+	case len(kinds) > 1:
+		l.fault(fields[kinds[1]], "%s exclude each other", strings.Join(kinds, " and "))
+		return Spec{}
+	}
+	text, ok := l.specText(kind, fields[kind])
 	if !ok {
 		return Spec{}
 	}
-	spec, err := Parse(prefix+text, zone)
+	spec, err := ParseWith(text, options)
 	if err != nil {
-		l.fault(at, "%w", err)
+		l.fault(fields[kind], "%w", err)
 	}
 	return spec
+}
+
+// specText returns a spec as [Parse] reads it.
+func (l *loader) specText(kind string, n *yaml.Node) (string, bool) {
+	if kind == "solar" {
+		fields := l.mapping(n, "solar", "event", "latitude", "longitude")
+		text := "@solar"
+		for _, name := range []string{"event", "latitude", "longitude"} {
+			if fields == nil {
+				return "", false
+			}
+			if fields[name] == nil {
+				l.fault(n, "solar has no %s; write {event: sunset, latitude: 52.52, longitude: 13.405}", name)
+				return "", false
+			}
+			part, ok := l.text(name, fields[name])
+			if !ok {
+				return "", false
+			}
+			text += " " + part
+		}
+		return text, true
+	}
+	text, ok := l.text(kind, n)
+	switch kind {
+	case "every":
+		text = "@every " + text
+	case "at":
+		text = "@at " + text
+	case "rrule":
+		if ok && !strings.Contains(text, "RRULE:") {
+			l.fault(n, "rrule has not both of DTSTART and RRULE; "+recurrenceAdvice)
+			return "", false
+		}
+	}
+	return text, ok
 }
 
 func (l *loader) zone(n *yaml.Node) *time.Location {
@@ -234,6 +360,16 @@ func (l *loader) task(n *yaml.Node, fields map[string]*yaml.Node) (typ string, p
 			typ, _ = l.text(name, value)
 		case "payload":
 			payload = l.payload(value)
+		case "payload_base64":
+			decoded, err := base64.StdEncoding.DecodeString(dealiased(value).Value)
+			switch {
+			case fields["payload"] != nil:
+				l.fault(value, "payload and payload_base64 exclude each other")
+			case err != nil:
+				l.fault(value, "payload_base64 is not base64: %v", err)
+			default:
+				payload = decoded
+			}
 		case "queue":
 			if queue, ok := l.text(name, value); ok {
 				options = append(options, seri.Queue(queue))

@@ -123,7 +123,7 @@ version: 2
 		`line 19: schedule #4: cron and every exclude each other`,
 		`line 20: schedule #4: task is empty; give it a value or leave it out`,
 		`line 21: schedule #5: a schedule is a number, must be a mapping of names to values`,
-		`line 22: field "version" is not known; the file can have schedules`,
+		`line 22: field "version" is not known; the file can have revision, schedules`,
 	}
 	got := strings.Split(err.Error(), "\n")
 	for i := range max(len(got), len(want)) {
@@ -166,7 +166,7 @@ func TestLoadRefusesAFile(t *testing.T) {
 		"with terms that no task can have": {
 			"schedules:\n- {id: a, every: 5s, task: t, queue: 'a{b}'}", `line 2: schedule a: task t: queue "a{b}" contains a brace`,
 		},
-		"with no time":                 {"schedules:\n- {id: a, task: t}", "line 2: schedule a: cron or every is missing"},
+		"with no time":                 {"schedules:\n- {id: a, task: t}", "line 2: schedule a: cron, every, at, solar or rrule is missing"},
 		"with a time zone in the spec": {"schedules:\n- {id: a, task: t, cron: 'TZ=UTC 0 0 * * *'}", "use the time zone field"},
 	}
 	for name, test := range tests {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seri-queue/seri/internal/schedule"
 )
 
 // The oracle walks through real time step by step and looks at the clock, with sets, a parser and a statement of the rule
@@ -16,6 +18,9 @@ import (
 // oracle remembers every reading it has seen.
 
 var seed = flag.Uint64("seed", 0, "seed of the random specs and samples; 0: a new one for each run")
+
+// whole is set by make oracle.
+var whole = flag.Bool("whole", false, "compare with the oracles in full: every jump, a million pairs")
 
 func random(t *testing.T) *rand.Rand {
 	s := *seed
@@ -30,14 +35,15 @@ func random(t *testing.T) *rand.Rand {
 type glance struct {
 	at                                               int64
 	second, minute, hour, dayOfMonth, month, weekday uint8
-	again                                            bool // an earlier instant has shown the same
+	date                                             time.Time // the day shown
+	again                                            bool      // an earlier instant has shown the same
 	skipped                                          bool
 }
 
 func look(shown time.Time, at int64) glance {
 	return glance{
 		at: at, second: uint8(shown.Second()), minute: uint8(shown.Minute()), hour: uint8(shown.Hour()),
-		dayOfMonth: uint8(shown.Day()), month: uint8(shown.Month()), weekday: uint8(shown.Weekday()),
+		dayOfMonth: uint8(shown.Day()), month: uint8(shown.Month()), weekday: uint8(shown.Weekday()), date: shown,
 	}
 }
 
@@ -70,9 +76,11 @@ type expression struct {
 	second, minute, hour, dayOfMonth, month, weekday [60]bool
 	anyDay, anyWeekday                               bool
 	fixed                                            bool
+	specialDay, specialWeekday                       []func(time.Time) bool
+	options                                          schedule.Options
 }
 
-func oracleParse(text string) *expression {
+func oracleParse(text string, options schedule.Options) *expression {
 	switch text {
 	case "@hourly":
 		text = "0 * * * *"
@@ -89,7 +97,11 @@ func oracleParse(text string) *expression {
 	if len(f) == 5 {
 		f = slices.Insert(f, 0, "0")
 	}
-	e := &expression{
+	e := &expression{options: options}
+	f[3], e.specialDay = oracleSpecial(f[3])
+	f[5], e.specialWeekday = oracleSpecial(f[5])
+	*e = expression{
+		specialDay: e.specialDay, specialWeekday: e.specialWeekday, options: options,
 		second: numbers(f[0], 0, 59), minute: numbers(f[1], 0, 59), hour: numbers(f[2], 0, 23),
 		dayOfMonth: numbers(f[3], 1, 31), month: numbers(f[4], 1, 12), weekday: numbers(f[5], 0, 7),
 		anyDay: f[3] == "*" || f[3] == "?", anyWeekday: f[5] == "*" || f[5] == "?",
@@ -101,7 +113,54 @@ func oracleParse(text string) *expression {
 	return e
 }
 
+// oracleSpecial takes the items with L, W and # out of a field.
+func oracleSpecial(text string) (rest string, special []func(time.Time) bool) {
+	var plain []string
+	for item := range strings.SplitSeq(text, ",") {
+		day, _ := strconv.Atoi(strings.Trim(item, "LW-"))
+		weekday := slices.Index(strings.Fields("sun mon tue wed thu fri sat"), strings.TrimRight(item, "L#12345"))
+		month := func(t time.Time, days int) bool { return t.AddDate(0, 0, days).Month() == t.Month() }
+		switch {
+		case item == "LW":
+			special = append(special, func(t time.Time) bool { // a workday with none after it in the month
+				for d := 1; month(t, d); d++ {
+					if w := t.AddDate(0, 0, d).Weekday(); w != time.Saturday && w != time.Sunday {
+						return false
+					}
+				}
+				return t.Weekday() != time.Saturday && t.Weekday() != time.Sunday
+			})
+		case item == "L" || strings.HasPrefix(item, "L-"):
+			special = append(special, func(t time.Time) bool { return month(t, day) && !month(t, day+1) })
+		case strings.HasSuffix(item, "W"):
+			special = append(special, func(t time.Time) bool {
+				for _, away := range []int{0, -1, 1, -2, 2} { // from the day named, the nearest workday of the month
+					named := time.Date(t.Year(), t.Month(), day, 12, 0, 0, 0, time.UTC)
+					w := named.AddDate(0, 0, away)
+					if named.Month() == t.Month() && w.Month() == t.Month() && w.Weekday() != time.Saturday && w.Weekday() != time.Sunday {
+						return w.Day() == t.Day()
+					}
+				}
+				return false
+			})
+		case strings.HasSuffix(item, "L"):
+			special = append(special, func(t time.Time) bool { return int(t.Weekday()) == weekday && !month(t, 7) })
+		case strings.Contains(item, "#"):
+			nth := int(item[len(item)-1] - '0')
+			special = append(special, func(t time.Time) bool {
+				return int(t.Weekday()) == weekday && month(t, -7*(nth-1)) && !month(t, -7*nth)
+			})
+		default:
+			plain = append(plain, item)
+		}
+	}
+	return strings.Join(plain, ","), special
+}
+
 func numbers(text string, lowest, highest int) (set [60]bool) {
+	if text == "" {
+		return set
+	}
 	number := func(s string) int {
 		for i, names := range []string{"jan feb mar apr may jun jul aug sep oct nov dec", "sun mon tue wed thu fri sat"} {
 			if at := slices.Index(strings.Fields(names), strings.ToLower(s)); at >= 0 {
@@ -142,7 +201,13 @@ func (e *expression) matches(g *glance) bool {
 		return false
 	}
 	day, weekday := e.dayOfMonth[g.dayOfMonth], e.weekday[g.weekday]
-	if e.anyDay || e.anyWeekday {
+	for _, special := range e.specialDay {
+		day = day || special(g.date)
+	}
+	for _, special := range e.specialWeekday {
+		weekday = weekday || special(g.date)
+	}
+	if e.anyDay || e.anyWeekday || e.options.Day == schedule.DayAnd {
 		return day && weekday
 	}
 	return day || weekday
@@ -151,7 +216,9 @@ func (e *expression) matches(g *glance) bool {
 func (e *expression) ticks(glances []glance) (ticks []int64) {
 	for i := range glances {
 		g := &glances[i]
-		if e.matches(g) && (e.fixed && !g.again || !e.fixed && !g.skipped) {
+		skip := !e.fixed || e.options.DST == schedule.DSTSkip
+		both := !e.fixed || e.options.Fold == schedule.FoldBoth
+		if !(g.again && !both) && !(g.skipped && skip) && e.matches(g) {
 			ticks = append(ticks, g.at)
 		}
 	}
@@ -173,6 +240,7 @@ func oracleSpecs() []string {
 		"0 0 1 * *", "0 2 8-14 3 0", "30 1 1-7 11 7", "0 0 29 2 *", "0 12 31 * *", "0 0 */2 * *", "15 2 * mar,oct,apr *", "0 0 * * 5-7",
 		"0 * * * *", "30 * * * *", "*/15 * * * *", "0 */2 * * *", "30 */3 * * *", "0 1/3 * * *", "45 0-6/2 * * *", "10 * * * 6",
 		"@hourly", "@daily", "@weekly", "@monthly", "@yearly", "1 0 ? * ?",
+		"0 2 L * *", "30 2 L-3,LW * *", "0 0 1W,15W,31W * *", "30 1 * * sunL,fri#2", "0 2 8-14 * sun#2",
 	}
 }
 
@@ -198,10 +266,10 @@ func jumps(z *time.Location, fromYear, toYear int) (instants []time.Time) {
 	return instants
 }
 
-// occasions returns the jumps of a zone from 2020 to 2030, and a few times to look at besides. Those in 2040 are there
+// occasions returns the jumps of a zone in some years, and a few times to look at besides. Those in 2040 are there
 // because time zone files list jumps up to 2037 at most, and give a rule for what comes after.
-func occasions(z *time.Location) []time.Time {
-	at := append(jumps(z, 2020, 2031), jumps(z, 2040, 2041)...)
+func occasions(z *time.Location, fromYear, toYear int) []time.Time {
+	at := append(jumps(z, fromYear, toYear), jumps(z, 2040, 2041)...)
 	if z.String() == "Pacific/Apia" {
 		at = append(at, jumps(z, 2011, 2012)...) // the day that was left out
 	}
@@ -209,6 +277,18 @@ func occasions(z *time.Location) []time.Time {
 		time.Date(2024, 2, 29, 0, 0, 0, 0, z), time.Date(2024, 12, 31, 12, 0, 0, 0, z), time.Date(2040, 12, 31, 12, 0, 0, 0, z))
 }
 
+// everyOption are the four ways to treat gaps and folds.
+func everyOption() (options []schedule.Options) {
+	for _, dst := range []schedule.DSTRule{schedule.DSTShift, schedule.DSTSkip} {
+		for _, fold := range []schedule.FoldRule{schedule.FoldFirst, schedule.FoldBoth} {
+			options = append(options, schedule.Options{DST: dst, Fold: fold})
+		}
+	}
+	return options
+}
+
+// In full (make oracle): all jumps from 2020 to 2035, three days about each, every spec, every option. Otherwise two days
+// about some of them, with one option.
 func TestEveryTickNearAJumpIsTheOraclesMinuteByMinute(t *testing.T) {
 	t.Parallel()
 	for _, name := range oracleZones() {
@@ -216,9 +296,18 @@ func TestEveryTickNearAJumpIsTheOraclesMinuteByMinute(t *testing.T) {
 			t.Parallel()
 			r := random(t)
 			z := zone(t, name)
+			at, reach, options := occasions(z, 2020, 2036), 72*time.Hour, everyOption()
+			if !*whole {
+				r.Shuffle(len(at), func(i, j int) { at[i], at[j] = at[j], at[i] })
+				at, reach = at[:min(8, len(at))], 48*time.Hour
+				options = []schedule.Options{options[r.IntN(len(options))]}
+			}
 
-			for _, jump := range occasions(z) {
-				compare(t, r, z, jump, 48*time.Hour, time.Minute, oracleSpecs())
+			for _, jump := range at {
+				compare(t, r, z, jump, reach, time.Minute, oracleSpecs(), options)
+			}
+			if *whole {
+				t.Logf("%d occasions, %d specs, %d options", len(at), len(oracleSpecs()), len(options))
 			}
 		})
 	}
@@ -234,10 +323,11 @@ func TestEveryTickNearAJumpIsTheOraclesSecondBySecond(t *testing.T) {
 			t.Parallel()
 			r := random(t)
 			z := zone(t, name)
-			at := occasions(z)
+			at := occasions(z, 2020, 2031)
 
 			for range 2 {
-				compare(t, r, z, at[r.IntN(len(at))], 70*time.Minute, time.Second, specs)
+				options := everyOption()[r.IntN(4)]
+				compare(t, r, z, at[r.IntN(len(at))], 70*time.Minute, time.Second, specs, []schedule.Options{options})
 			}
 		})
 	}
@@ -245,31 +335,46 @@ func TestEveryTickNearAJumpIsTheOraclesSecondBySecond(t *testing.T) {
 
 // compare runs Next and the oracle over the time around one instant: tick by tick through all of it, and from
 // random instants near the middle.
-func compare(t *testing.T, r *rand.Rand, z *time.Location, around time.Time, reach, step time.Duration, specs []string) {
+func compare(t *testing.T, r *rand.Rand, z *time.Location, around time.Time, reach, step time.Duration, specs []string, options []schedule.Options) {
 	t.Helper()
 	from, to := around.Add(-reach), around.Add(reach)
 	glances := watch(from, to, step)
-	for _, text := range specs {
-		spec := parse(t, text, z)
-
-		want := oracleParse(text).ticks(glances)
-		got := make([]int64, 0, len(want))
-		for tick := range spec.Ticks(from.Add(-time.Nanosecond)) {
-			if tick.After(to) {
-				break
+	for i, text := range specs {
+		oracle := oracleParse(text, schedule.Options{})
+		for _, o := range options {
+			if !oracle.fixed {
+				o = schedule.Options{} // dst and fold are for fixed times
 			}
-			got = append(got, tick.Unix())
-		}
+			o.Zone, o.Day = z, []schedule.DayRule{"", schedule.DayOr, schedule.DayAnd}[i%3]
+			if strings.HasPrefix(text, "@") {
+				o.Day = ""
+			}
+			spec, err := schedule.ParseWith(text, o)
+			if err != nil && o.Day == schedule.DayAnd {
+				continue // never, or hardly ever
+			} else if err != nil {
+				t.Fatal(err)
+			}
 
-		if !slices.Equal(got, want) {
-			t.Errorf("%s in %s around %s:\n%s", text, z, around.Format(time.RFC3339), difference(z, got, want))
-		}
-		for range 4 {
-			near := int64(min(reach, 2*time.Hour) / time.Second)
-			after := around.Unix() - near + r.Int64N(2*near)
-			i, _ := slices.BinarySearch(want, after+1)
-			if tick := spec.Next(time.Unix(after, 0)); i < len(want) && tick.Unix() != want[i] {
-				t.Errorf("%s in %s after %s: %s, want %s", text, z, time.Unix(after, 0).In(z), tick, time.Unix(want[i], 0).In(z))
+			want := oracleParse(text, o).ticks(glances)
+			got := make([]int64, 0, len(want))
+			for tick := range spec.Ticks(from.Add(-time.Nanosecond)) {
+				if tick.After(to) {
+					break
+				}
+				got = append(got, tick.Unix())
+			}
+
+			if !slices.Equal(got, want) {
+				t.Errorf("%s in %s with %q %q %q around %s:\n%s", text, z, o.Day, o.DST, o.Fold, around.Format(time.RFC3339), difference(z, got, want))
+			}
+			for range 4 {
+				near := int64(min(reach, 2*time.Hour) / time.Second)
+				after := around.Unix() - near + r.Int64N(2*near)
+				i, _ := slices.BinarySearch(want, after+1)
+				if tick := spec.Next(time.Unix(after, 0)); i < len(want) && tick.Unix() != want[i] {
+					t.Errorf("%s in %s after %s: %s, want %s", text, z, time.Unix(after, 0).In(z), tick, time.Unix(want[i], 0).In(z))
+				}
 			}
 		}
 	}

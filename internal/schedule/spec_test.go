@@ -187,6 +187,8 @@ func TestParseAccepts(t *testing.T) {
 		"@weekly":                            {"@weekly", "0 0 * * 0"},
 		"@hourly":                            {"@hourly", "0 * * * *"},
 		"an interval in other units":         {"@every 1m30s", "@every 90s"},
+		"special days in any case":           {"0 0 l,lw * FRIl,Mon#1", "0 0 L,LW * 5L,1#1"},
+		"Sunday as 7 in special days":        {"0 0 ? * 7#2,7L", "0 0 ? * sun#2,0L"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -208,40 +210,44 @@ func TestParseAccepts(t *testing.T) {
 func TestParseSaysWhatIsWrongAndWhatWouldBeRight(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ spec, field, problem, advice string }{
-		"nothing":                        {" ", "", "is empty", "@daily"},
-		"too few fields":                 {"* * * *", "", "has 4 fields", "five (minute, hour"},
-		"too many fields":                {"0 0 0 * * * 2026", "", "has 7 fields", "six with the second first"},
-		"too long":                       {strings.Repeat("1,", 200) + " * * * *", "", "limit is 256", "several schedules"},
-		"a time zone":                    {"TZ=UTC 0 0 * * *", "", "time zone inside the spec", "time zone field"},
-		"what robfig's parser panics on": {"TZ=0", "", "time zone inside the spec", "time zone field"},
-		"the other prefix":               {"CRON_TZ=UTC", "", "time zone inside the spec", "time zone field"},
-		"a minute too high":              {"60 * * * *", "minute", "end of range (60) above maximum (59)", "use 0-59"},
-		"a second too high":              {"61 0 * * * *", "second", "(61)", "use 0-59"},
-		"an hour too high":               {"0 24 * * *", "hour", "(24)", "use 0-23"},
-		"a day zero":                     {"0 0 0 * *", "day of month", "below minimum (1)", "use 1-31"},
-		"a month's name misspelt":        {"0 0 * janur *", "month", `"janur" is neither a number nor a name`, "jan-dec"},
-		"a weekday too high":             {"0 0 * * 8", "day of week", `"8"`, "Sunday is 0 and 7"},
-		"a range backwards":              {"0 0 * * 5-2", "day of week", "beyond end of range", "ranges (1-5)"},
-		"a step of zero":                 {"*/0 * * * *", "minute", "step of range should be a positive number", "steps (*/2"},
-		"a step with nothing":            {"0 0 * * 5-7/", "day of week", "neither a number", "steps (*/2"},
-		"a step longer than the field":   {"*/90 * * * *", "minute", "longer than the whole range", "use 0-59"},
-		"an empty list":                  {", * * * *", "minute", "has an empty item", "lists (1,3,5)"},
-		"a wildcard in a range":          {"*-5 * * * *", "minute", "combines a wildcard", "ranges (1-5)"},
-		"the last day of the month":      {"0 0 L * *", "day of month", `"L" is neither a number nor a name`, "use 1-31"},
-		"the second Friday":              {"0 0 * * 5#2", "day of week", "has a character without a meaning", "sun-sat"},
-		"a sign":                         {"+5 * * * *", "minute", "has a character without a meaning", "use 0-59"},
-		"an unknown macro":               {"@fortnightly", "", "is not a known macro", "@weekly"},
-		"a macro with more":              {"@daily 5", "", "is not a known macro", "@daily"},
-		"30 February":                    {"0 0 30 2 *", "", "never ticks: it asks for day 30, and the longest of its months has 29 days", "a day that exists"},
-		"31 in short months":             {"0 0 31 2,4,6,9,11 ?", "", "never ticks", "a day that exists"},
-		"an interval without unit":       {"@every 90", "", `"90" is not a duration`, "90s"},
-		"an interval in days":            {"@every 1d", "", `"1d" is not a duration`, "a day is 24h"},
-		"no interval":                    {"@every", "", `"" is not a duration`, "90s"},
-		"an interval too short":          {"@every 999ms", "", "too short", "1s"},
-		"an interval backwards":          {"@every -5s", "", "too short", "1s"},
-		"an interval of no time":         {"@every 0s", "", "too short", "1s"},
-		"a broken interval":              {"@every 1500ms", "", "not in whole seconds", "write 1s or 2s"},
-		"an endless interval":            {"@every 99999h", "", "no tick within five years", "43800h"},
+		"nothing":                         {" ", "", "is empty", "@daily"},
+		"too few fields":                  {"* * * *", "", "has 4 fields", "five (minute, hour"},
+		"too many fields":                 {"0 0 0 * * * 2026", "", "has 7 fields", "six with the second first"},
+		"too long":                        {strings.Repeat("1,", 200) + " * * * *", "", "limit is 256", "several schedules"},
+		"a time zone":                     {"TZ=UTC 0 0 * * *", "", "time zone inside the spec", "time zone field"},
+		"what robfig's parser panics on":  {"TZ=0", "", "time zone inside the spec", "time zone field"},
+		"the other prefix":                {"CRON_TZ=UTC", "", "time zone inside the spec", "time zone field"},
+		"a minute too high":               {"60 * * * *", "minute", "end of range (60) above maximum (59)", "use 0-59"},
+		"a second too high":               {"61 0 * * * *", "second", "(61)", "use 0-59"},
+		"an hour too high":                {"0 24 * * *", "hour", "(24)", "use 0-23"},
+		"a day zero":                      {"0 0 0 * *", "day of month", "below minimum (1)", "use 1-31"},
+		"a month's name misspelt":         {"0 0 * janur *", "month", `"janur" is neither a number nor a name`, "jan-dec"},
+		"a weekday too high":              {"0 0 * * 8", "day of week", `"8"`, "Sunday is 0 and 7"},
+		"a range backwards":               {"0 0 * * 5-2", "day of week", "beyond end of range", "ranges (1-5)"},
+		"a step of zero":                  {"*/0 * * * *", "minute", "step of range should be a positive number", "steps (*/2"},
+		"a step with nothing":             {"0 0 * * 5-7/", "day of week", "neither a number", "steps (*/2"},
+		"a step longer than the field":    {"*/90 * * * *", "minute", "longer than the whole range", "use 0-59"},
+		"an empty list":                   {", * * * *", "minute", "has an empty item", "lists (1,3,5)"},
+		"a wildcard in a range":           {"*-5 * * * *", "minute", "combines a wildcard", "ranges (1-5)"},
+		"the last day of the week":        {"0 0 * * L", "day of week", `"L" is neither a number nor a name`, "friL (the last)"},
+		"the sixth Friday":                {"0 0 * * 5#6", "day of week", "has a character without a meaning", "fri#2 (the second)"},
+		"a weekday that is a range":       {"0 0 1-5W * *", "day of month", `neither a number nor a name`, "15W"},
+		"the fortieth before the last":    {"0 0 L-40 * *", "day of month", "neither a number nor a name", "L-3"},
+		"a day that comes every 28 years": {"0 0 ? 2 fri#5", "", "can go 27 years without a tick", "within five years"},
+		"a day that no month has":         {"0 0 31W 2,4 ?", "", "never ticks: no month has such a day", "a day that exists"},
+		"a sign":                          {"+5 * * * *", "minute", "has a character without a meaning", "use 0-59"},
+		"an unknown macro":                {"@fortnightly", "", "is not a known macro", "@weekly"},
+		"a macro with more":               {"@daily 5", "", "is not a known macro", "@daily"},
+		"30 February":                     {"0 0 30 2 *", "", "never ticks: it asks for day 30, and the longest of its months has 29 days", "a day that exists"},
+		"31 in short months":              {"0 0 31 2,4,6,9,11 ?", "", "never ticks", "a day that exists"},
+		"an interval without unit":        {"@every 90", "", `"90" is not a duration`, "90s"},
+		"an interval in days":             {"@every 1d", "", `"1d" is not a duration`, "a day is 24h"},
+		"no interval":                     {"@every", "", `"" is not a duration`, "90s"},
+		"an interval too short":           {"@every 999ms", "", "too short", "1s"},
+		"an interval backwards":           {"@every -5s", "", "too short", "1s"},
+		"an interval of no time":          {"@every 0s", "", "too short", "1s"},
+		"a broken interval":               {"@every 1500ms", "", "not in whole seconds", "write 1s or 2s"},
+		"an endless interval":             {"@every 99999h", "", "no tick within five years", "43800h"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -294,47 +300,87 @@ func TestOnDaysWithoutJumpsWeAgreeWithRobfig(t *testing.T) {
 			return strconv.Itoa(a) + "," + strconv.Itoa(b) + "," + strconv.Itoa(low+r.IntN(span))
 		}
 	}
-	compared := 0
-	for compared < 5000 {
+	zones := make([]*time.Location, 0, 16)
+	for _, name := range oracleZones() {
+		zones = append(zones, zone(t, name))
+	}
+	pairs := 5000
+	if *whole {
+		pairs = 1_000_000
+	}
+	for compared := 0; compared < pairs; {
 		text := strings.Join([]string{field(0, 59), field(0, 59), field(0, 23), field(1, 31), field(1, 12), field(0, 6)}, " ")
+		z := zones[r.IntN(len(zones))]
 		theirs, err := parser.Parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ours, err := schedule.Parse(text, time.UTC)
+		ours, err := schedule.Parse(text, z)
 		if err != nil {
-			if !theirs.Next(time.Unix(r.Int64N(4e9), 0).UTC()).IsZero() {
-				t.Errorf("we refuse %q, which ticks: %v", text, err)
+			if !strings.Contains(err.Error(), "never ticks") {
+				t.Errorf("we refuse %q: %v", text, err)
 			}
 			continue
 		}
-		after := time.Unix(r.Int64N(4e9), r.Int64N(1e9)).UTC()
+		for range 8 { // robfig looks at the first of the month as well
+			after := time.Unix(r.Int64N(2_000_000_000), r.Int64N(1e9)).In(z) // until 2033: time zone files list jumps so far
+			want := theirs.Next(after)
+			if want.IsZero() || jumpsBetween(z, after.AddDate(0, 0, -33), want.Add(48*time.Hour)) {
+				continue
+			}
+			compared++
 
-		want := theirs.Next(after)
-
-		if got := ours.Next(after); !want.IsZero() && !got.Equal(want) {
-			t.Errorf("%q after %s: we say %s, robfig %s", text, after, got, want)
+			if got := ours.Next(after); !got.Equal(want) {
+				t.Fatalf("%q in %s after %s: we say %s, robfig %s", text, z, after, got, want)
+			}
 		}
-		compared++
 	}
 }
 
+// jumpsBetween reports whether the offset of a zone changes between two instants, or its clock may be put forward and back.
+func jumpsBetween(z *time.Location, from, to time.Time) bool {
+	_, first := from.In(z).Zone()
+	for at := from; at.Before(to); at = at.Add(36 * time.Hour) {
+		if _, offset := at.In(z).Zone(); offset != first {
+			return true
+		}
+	}
+	_, last := to.In(z).Zone()
+	return last != first
+}
+
 func FuzzParse(f *testing.F) {
-	for _, text := range append(oracleSpecs(), "*/7 59 23 29 2 *", "@every 90s", "TZ=0", "CRON_TZ=UTC", "@every 1ns", "0 0 31 2 *", "*-5 * * * *", "5-7/ * * * *") {
-		f.Add(text, uint8(0), int64(1_774_000_000))
+	for _, text := range append(oracleSpecs(), "*/7 59 23 29 2 *", "@every 90s", "TZ=0", "CRON_TZ=UTC", "@every 1ns", "0 0 31 2 *", "*-5 * * * *", "5-7/ * * * *",
+		"0 0 L-3,15W,LW * friL,mon#2", "@at 2026-03-29T02:30:00", "@at 2026-12-24T18:00:00+01:00", "@solar dusk_civil 52.52 13.405", "@solar sunrise 89.9 0",
+		"DTSTART:20260105T090000 RRULE:FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,FR EXDATE:20260119T090000",
+		"DTSTART:19970902T090000 RRULE:FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-2;COUNT=7",
+		"DTSTART:19970902T090000 RRULE:FREQ=YEARLY;BYWEEKNO=20,-1;BYDAY=MO", "DTSTART:19970902T090000 RRULE:FREQ=MINUTELY;INTERVAL=20;BYHOUR=9,10;UNTIL=20300101T000000Z") {
+		for options := range uint8(8) {
+			f.Add(text, uint8(0), options, int64(1_774_000_000))
+		}
 	}
 	names := oracleZones()
-	f.Fuzz(func(t *testing.T, text string, zoneIndex uint8, after int64) {
-		spec, err := schedule.Parse(text, zone(t, names[int(zoneIndex)%len(names)]))
+	f.Fuzz(func(t *testing.T, text string, zoneIndex, options uint8, after int64) {
+		o := schedule.Options{Zone: zone(t, names[int(zoneIndex)%len(names)])}
+		o.Day = []schedule.DayRule{"", schedule.DayAnd}[options&1]
+		o.DST = []schedule.DSTRule{"", schedule.DSTSkip}[options>>1&1]
+		o.Fold = []schedule.FoldRule{"", schedule.FoldBoth}[options>>2&1]
+		spec, err := schedule.ParseWith(text, o)
 		if err != nil {
 			if _, ok := errors.AsType[*schedule.SpecError](err); !ok {
 				t.Fatalf("error %v is not a *SpecError", err)
 			}
 			return
 		}
+		if again, err := schedule.ParseWith(spec.String(), spec.Options()); err != nil || again.String() != spec.String() {
+			t.Fatalf("%q is parsed again as %q, %v", spec, again, err)
+		}
 		at := time.Unix(after%250_000_000_000, 0)
 		for range 20 {
 			next := spec.Next(at)
+			if next.IsZero() {
+				return
+			}
 			if !next.After(at) {
 				t.Fatalf("%q: the tick after %s is %s", text, at, next)
 			}

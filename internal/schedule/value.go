@@ -83,6 +83,31 @@ func (l *loader) count(name string, n *yaml.Node) int {
 	return int(count)
 }
 
+// positive reads a whole number from 1 on.
+func (l *loader) positive(name string, n *yaml.Node) int {
+	faults := len(l.faults)
+	count := l.count(name, n)
+	if count == 0 && len(l.faults) == faults {
+		l.fault(n, "%s must be at least 1; to have no such limit, leave it out", name)
+	}
+	return count
+}
+
+// time reads an instant: a time with its offset, or one that the zone's clock shows.
+func (l *loader) time(name string, n *yaml.Node, zone *time.Location) time.Time {
+	text, ok := l.text(name, n)
+	if !ok {
+		return time.Time{}
+	}
+	rule, _, fault := parseOnce(text, Options{Zone: zone})
+	if fault != nil {
+		l.fault(n, "%s: %s; %s", name, fault.Problem, fault.Advice)
+		return time.Time{}
+	}
+	at, _ := rule.next(-1)
+	return time.Unix(int64(at), 0).UTC()
+}
+
 func (l *loader) duration(name string, n *yaml.Node, least time.Duration) time.Duration {
 	text, ok := l.text(name, n)
 	if !ok {

@@ -2,11 +2,18 @@ package schedule
 
 import "time"
 
+// readings are what a rule names: times as clocks on a wall show them.
+type readings interface {
+	// next returns the first reading of the set that is not before from; ok is false if there is none.
+	next(from reading) (r reading, ok bool)
+}
+
 // timeOfDay keeps each of its readings once, whatever the clock does: a reading ticks at the first instant at which
 // the clock shows it or a later one.
 type timeOfDay struct {
-	readings calendar
+	readings readings
 	zone     *time.Location
+	skip     bool // a reading that the clock jumps over does not tick
 }
 
 func (r timeOfDay) next(after instant) (instant, bool) {
@@ -18,28 +25,45 @@ func (r timeOfDay) next(after instant) (instant, bool) {
 	at := max(after+1, instant(due)-farthest)
 	for {
 		s := stretchAt(r.zone, at)
-		if shown := s.instantOf(due); shown < s.end {
+		switch shown := s.instantOf(due); {
+		case shown >= s.end:
+			at = s.end
+		case shown < at && r.skip:
+			if due, ok = r.readings.next(s.readingOf(at)); !ok {
+				return 0, false
+			}
+			at = max(at, instant(due)-farthest)
+		default:
 			return max(shown, at), true // shown < at: the clock jumped over the reading when this stretch began
 		}
-		at = s.end
 	}
 }
 
 // rhythm ticks whenever the clock shows one of its readings.
 type rhythm struct {
-	readings calendar
+	readings readings
 	zone     *time.Location
+	shift    bool // what the clock jumps over ticks right after the jump
 }
 
 func (r rhythm) next(after instant) (instant, bool) {
 	for at := after + 1; at <= lastInstant; {
 		s := stretchAt(r.zone, at)
+		if at == s.start && r.shift {
+			before := stretchAt(r.zone, at-1)
+			if due, ok := r.readings.next(before.readingOf(at)); ok && due < s.readingOf(at) {
+				return at, true
+			}
+		}
 		due, ok := r.readings.next(s.readingOf(at))
-		if !ok {
+		if !ok && !r.shift {
 			return 0, false
 		}
-		if tick := s.instantOf(due); tick < s.end {
+		if tick := s.instantOf(due); ok && tick < s.end {
 			return tick, true
+		}
+		if !ok && s.end > at+5*366*day {
+			return 0, false
 		}
 		at = s.end
 	}
