@@ -101,6 +101,10 @@ bench-full: ## The same with full numbers of tasks, a million queued, and River 
 microbench: ## Benchmarks of packages: make microbench PACKAGES=./internal/store BENCH=Enqueue COUNT=10
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 60m $(PACKAGES)
 
+.PHONY: oracle
+oracle: ## Schedules beside oracles in full: every clock change to 2035, a million ticks beside robfig/cron; takes minutes
+	@$(GO) test -timeout 60m -run 'Oracle|Robfig|RRuleGo' -v ./internal/schedule -whole
+
 .PHONY: vuln
 vuln: ## Known vulnerabilities in what is used; asks vuln.go.dev, so it is not part of make test
 	@$(TOOL) govulncheck $(PACKAGES)

@@ -2,7 +2,7 @@ package seri
 
 import "time"
 
-// EventKind says what happened to a task.
+// EventKind says what happened to a task or a schedule.
 type EventKind string
 
 // The kinds of event. Each is written by the same script that makes the change.
@@ -19,7 +19,15 @@ const (
 	EventRepaired EventKind = "repaired"
 )
 
-// Event is one change of one task.
+// The kinds of event that are about a schedule. They travel in the stream of the queue that the schedule's tasks go to.
+const (
+	EventScheduleFired   EventKind = "schedule.fired"   // the task of a tick was enqueued
+	EventScheduleMissed  EventKind = "schedule.missed"  // ticks passed without a task
+	EventSchedulePaused  EventKind = "schedule.paused"  // by an operator, or after too many failures in a row
+	EventScheduleResumed EventKind = "schedule.resumed" // by an operator
+)
+
+// Event is one change of one task, or of one schedule. Of an event about a schedule, Task, Type, Owner and Seq are not set.
 type Event struct {
 	Kind  EventKind
 	Task  string // its ID
@@ -46,6 +54,31 @@ type EventData struct {
 	State    State         // repaired: the one that the task is in now
 	// Truncated: the result was too large for an event; read it from the task.
 	Truncated bool
+	// Schedule is set if and only if the event is about a schedule.
+	Schedule *ScheduleEvent
+}
+
+// ScheduleEvent is what there is to say of a schedule; which fields are set depends on the kind.
+type ScheduleEvent struct {
+	ID   string
+	Task string        // fired: the ID of the task
+	Tick time.Time     // fired: the time by the schedule; with a jitter, the task starts up to that much later
+	Late time.Duration // fired: after the time that the task was to start
+	// Count ticks from First to Last were missed; more than that, if More.
+	Count       int64
+	More        bool
+	First, Last time.Time
+	Reason      Reason // missed: [ReasonOutage], [ReasonOverlap]
+	Note        string // paused: why
+}
+
+// OfSchedule reports whether the event is about a schedule, not a task.
+func (k EventKind) OfSchedule() bool {
+	switch k {
+	case EventScheduleFired, EventScheduleMissed, EventSchedulePaused, EventScheduleResumed:
+		return true
+	}
+	return false
 }
 
 // Terminal reports whether the event is a task's last one, unless an operator runs the task again.
@@ -61,7 +94,8 @@ func (e *Event) State() State {
 	return e.Kind.State()
 }
 
-// State returns the state that a task is in after an event of kind k; empty for [EventRepaired], which leaves it any.
+// State returns the state that a task is in after an event of kind k; empty for [EventRepaired], which leaves it any, and
+// for an event about a schedule.
 func (k EventKind) State() State {
 	switch k {
 	case EventQueued:

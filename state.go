@@ -57,4 +57,8 @@ const (
 	ReasonQuarantined Reason = "quarantined"
 	// ReasonAggregating: pending, in an aggregation group of a stock client. Only stock servers run groups.
 	ReasonAggregating Reason = "aggregating"
+	// ReasonOutage: a tick was missed because no beat, or no Redis, was there in time.
+	ReasonOutage Reason = "outage"
+	// ReasonOverlap: a tick was left out because the task of an earlier one had not ended.
+	ReasonOverlap Reason = "overlap"
 )

@@ -1,25 +1,38 @@
 // Package beat enqueues tasks on a schedule.
 //
-//	schedules, err := beat.Load(file)
+//	file, err := beat.Read(reader)
 //	…
-//	b, err := beat.New(rdb, schedules, beat.Config{})
+//	b, err := beat.New(rdb, file.Schedules, beat.Config{Revision: file.Revision})
 //	…
 //	err = b.Run(ctx)
 //
-// Any number of beats may run on the same schedules: one leads; another takes over at once when it ends, and when its lease
-// is over if it dies.
+// Any number of beats may run on the same schedules: one leads, another takes over at once when it is stopped, and at
+// the end of its lease when it dies.
+//
+// # Schedules in Redis
+//
+// The definition of a schedule and its next tick are kept in Redis, in the slot of the queue that its tasks go to. A beat
+// that begins to lead applies its own list: what is new is added, what has changed is replaced, what has left the list is
+// removed. Schedules that were made at run time are served too, and not touched. A schedule whose timing has not changed
+// keeps its next tick, so that a deploy neither drops nor repeats one.
+//
+// While a deploy is under way, beats with different lists take turns to lead. With [Config.Revision] none goes back behind a
+// list of a higher revision that was applied once: it serves that one, from Redis. Among equal revisions, the newest leader's
+// list holds, and so in the end that of the beats that stay.
 //
 // # Guarantees
 //
 // Each tick is enqueued once in the surviving history of Redis, whatever the number of beats and even if two of them take
 // themselves for the leader: a tick is compared and set in the same step in which its task is stored. A tick's task has
-// an ID that names schedule and tick. After an outage the latest missed tick is made up for if it is no older than an
-// hour; older ones are skipped, and the log says so.
+// an ID that names schedule and tick, so a tick that is fired again after a failover that lost writes is the same task.
+// No task starts before its tick, by Redis' clock. What becomes of ticks that nobody fired in time is a matter of the
+// schedule's policy; those that are not made up for are counted in an event.
 package beat
 
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -31,30 +44,52 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/schedule"
 	"github.com/seri-queue/seri/internal/store"
 	"github.com/seri-queue/seri/lock"
 )
 
-// Schedule is a periodic task: when, what, and under which terms.
+// Schedule is a periodic task: when, what, and under which terms and policies.
 type Schedule = schedule.Schedule
 
-// Load reads a YAML file of schedules; docs/schedules.md describes it. The error lists every fault with its line.
+// Policy says what a schedule does when something stands in the way of a tick. It is a part of a [Schedule].
+type Policy = schedule.Policy
+
+// File is what a file of schedules says.
+type File = schedule.File
+
+// The choices of a [Policy].
+const (
+	CatchupNone   = schedule.CatchupNone
+	CatchupLatest = schedule.CatchupLatest
+	CatchupAll    = schedule.CatchupAll
+
+	OverlapAllow          = schedule.OverlapAllow
+	OverlapSkip           = schedule.OverlapSkip
+	OverlapBufferOne      = schedule.OverlapBufferOne
+	OverlapBufferAll      = schedule.OverlapBufferAll
+	OverlapCancelOther    = schedule.OverlapCancelOther
+	OverlapTerminateOther = schedule.OverlapTerminateOther
+)
+
+// Read reads a YAML file of schedules; docs/schedules.md describes it. The error lists every fault with its line.
+func Read(r io.Reader) (File, error) { return schedule.Read(r) }
+
+// Load is [Read] for who is not interested in the file's revision.
 func Load(r io.Reader) ([]Schedule, error) { return schedule.Load(r) }
 
 // NewSchedule returns the schedule that enqueues task whenever spec says, in the given zone (nil: UTC). spec is a cron
-// expression of five or six fields, a macro such as @daily, or "@every 90s". The task's own ID, ETA and UniqueFor are not
-// honoured.
+// expression of five or six fields, a macro such as @daily, "@every 90s", "@at 2026-12-24T18:00:00",
+// "@solar sunset 52.52 13.405", or "DTSTART:… RRULE:…" as in RFC 5545. The task's own ID, ETA, Deadline and UniqueFor are
+// not honoured. Set the fields of [Policy] on what is returned; [New] checks them.
 func NewSchedule(id, spec string, zone *time.Location, task seri.Message) (Schedule, error) {
-	if zone == nil {
-		zone = time.UTC
-	}
 	parsed, err := schedule.Parse(spec, zone)
 	if err != nil {
 		return Schedule{}, fmt.Errorf("schedule %s: %w", id, err)
 	}
 	s := Schedule{ID: id, Spec: parsed, Task: task, Enabled: true}
-	if _, err := s.Message(time.Unix(0, 0)); err != nil {
+	if err := s.Validate(); err != nil {
 		return Schedule{}, err
 	}
 	return s, nil
@@ -64,8 +99,10 @@ func NewSchedule(id, spec string, zone *time.Location, task seri.Message) (Sched
 type Config struct {
 	// Lock names the lock under which the beats of one set of schedules elect their leader. Default: "beat".
 	Lock string
-	// Lease is how long a leader that died keeps the others waiting. Default: 10 s.
+	// Lease is how long a leader that died keeps the others waiting. Default: 5 s.
 	Lease time.Duration
+	// Revision orders the lists of schedules: beats do not go back to a list of a lower one. Default: 0, the lowest.
+	Revision uint64
 	// MaxEvents is about how many entries each queue's event stream keeps. Default: 10,000.
 	MaxEvents int
 	// Logger receives the beat's log. Default: [slog.Default].
@@ -74,53 +111,87 @@ type Config struct {
 
 // Beat enqueues the tasks of a set of schedules. Make it with [New].
 type Beat struct {
-	config    Config
-	schedules []Schedule
-	locks     *lock.Locks
-	ticks     ticks
-	now       func(context.Context) (time.Time, error)
+	config   Config
+	declared map[ref]*declaration // nil: no list, serve what is in Redis
+	locks    *lock.Locks
+	store    records
+	now      func(context.Context) (time.Time, error)
 }
 
-// New returns a beat for the enabled ones of schedules. rdb needs the option MaxRetries: -1.
+// ref names a schedule.
+type ref struct {
+	queue keys.Queue
+	id    string
+}
+
+// declaration is a schedule of the beat's own list, ready to be compared with the record of it.
+type declaration struct {
+	Schedule
+	definition       []byte
+	revision, timing string
+}
+
+// New returns a beat for schedules. Those that are not enabled are kept in Redis, but do not tick. nil stands for no list at
+// all: the beat serves what is in Redis; an empty list removes what earlier lists have made. The error lists every fault.
+// rdb needs the option MaxRetries: -1.
 func New(rdb redis.UniversalClient, schedules []Schedule, config Config) (*Beat, error) {
 	config.Lock = cmp.Or(config.Lock, "beat")
-	config.Lease = cmp.Or(config.Lease, 10*time.Second)
+	config.Lease = cmp.Or(config.Lease, 5*time.Second)
 	config.Logger = cmp.Or(config.Logger, slog.Default())
+	var errs []error
 	if config.Lease < 100*time.Millisecond {
-		return nil, fmt.Errorf("beat: option Lease is %v, must be at least 100ms", config.Lease)
+		errs = append(errs, fmt.Errorf("option Lease is %v, must be at least 100ms", config.Lease))
+	}
+	declared, err := declare(schedules)
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return nil, fmt.Errorf("beat: %w", err)
+	}
+	return &Beat{
+		config:   config,
+		declared: declared,
+		locks:    lock.New(rdb),
+		store:    store.New(rdb, store.Config{MaxEvents: config.MaxEvents}),
+		now:      func(ctx context.Context) (time.Time, error) { return rdb.Time(ctx).Result() },
+	}, nil
+}
+
+func declare(schedules []Schedule) (map[ref]*declaration, error) {
+	if schedules == nil {
+		return nil, nil
 	}
 	var errs []error
-	var enabled []Schedule
-	seen := make(map[string]bool)
+	declared := make(map[ref]*declaration, len(schedules))
+	seen := make(map[string]bool, len(schedules))
 	for _, s := range schedules {
 		if seen[s.ID] {
-			errs = append(errs, fmt.Errorf("beat: two schedules have the id %q", s.ID))
+			errs = append(errs, fmt.Errorf("two schedules have the id %q", s.ID))
+			continue
 		}
 		seen[s.ID] = true
-		if s.Enabled {
-			enabled = append(enabled, s)
+		if err := s.Validate(); err != nil {
+			errs = append(errs, err)
+			continue
 		}
+		definition, err := s.MarshalJSON()
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		declared[ref{keys.Queue(s.Task.Queue), s.ID}] = &declaration{s, definition, schedule.Digest(definition), s.Timing()}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	slices.SortFunc(enabled, func(a, b Schedule) int { return cmp.Compare(a.ID, b.ID) })
-	return &Beat{
-		config:    config,
-		schedules: enabled,
-		locks:     lock.New(rdb),
-		ticks:     store.New(rdb, store.Config{MaxEvents: config.MaxEvents}),
-		now:       func(ctx context.Context) (time.Time, error) { return rdb.Time(ctx).Result() },
-	}, nil
+	return declared, errors.Join(errs...)
+}
+
+// defined returns the schedule of a definition on record.
+func defined(definition []byte) (s Schedule, err error) {
+	err = json.Unmarshal(definition, &s)
+	return s, err
 }
 
 // Run leads, or waits to lead, until ctx ends.
 func (b *Beat) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		err := b.locks.Do(ctx, b.config.Lock, b.config.Lease, func(ctx context.Context, token uint64) error {
-			b.config.Logger.InfoContext(ctx, "beat leads", "token", token, "schedules", len(b.schedules))
-			return b.lead(ctx, token)
-		})
+		err := b.locks.Do(ctx, b.config.Lock, b.config.Lease, b.lead)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -128,4 +199,14 @@ func (b *Beat) Run(ctx context.Context) error {
 		pause(ctx, time.Second/2+rand.N(time.Second)) // beats that lost the same Redis do not come back in step
 	}
 	return nil
+}
+
+// sorted returns the references of schedules in an order that is the same for every beat.
+func sorted[V any](of map[ref]V) []ref {
+	refs := make([]ref, 0, len(of))
+	for r := range of {
+		refs = append(refs, r)
+	}
+	slices.SortFunc(refs, func(a, b ref) int { return cmp.Or(cmp.Compare(a.queue, b.queue), cmp.Compare(a.id, b.id)) })
+	return refs
 }

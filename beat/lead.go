@@ -2,149 +2,435 @@ package beat
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
+	"errors"
 	"time"
 
+	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
-	"github.com/seri-queue/seri/internal/redisfault"
 	"github.com/seri-queue/seri/internal/store"
+	"github.com/seri-queue/seri/internal/wire"
 )
 
-// makeUpWithin is the age up to which a missed tick is made up for.
-const makeUpWithin = time.Hour
+const (
+	// careEvery is how often Redis' clock is asked, and whether schedules were changed at run time.
+	careEvery = time.Second
+	// releaseEvery is how often a tick that waits for an earlier task asks whether that has ended.
+	releaseEvery = 250 * time.Millisecond
+	// batch is how many ticks are fired in one call. Redis serves nobody else meanwhile, and the first tick of a batch
+	// waits for the last.
+	batch = 100
+	// inFlight is how many calls are under way at once: while Redis works on one, the next is made.
+	inFlight = 2
+)
 
-// resync is how often Redis' clock is asked at least; between, this machine's clock measures only the time since.
-const resync = 10 * time.Second
-
-// ticks is what a leader needs of the store.
-type ticks interface {
-	Plan(ctx context.Context, q keys.Queue, schedule, revision string, next time.Time, token uint64) (time.Time, error)
-	Fire(ctx context.Context, q keys.Queue, tick store.Tick) (store.Fired, error)
+// records is what a leader needs of the store.
+type records interface {
+	Queues(ctx context.Context) ([]keys.Queue, error)
+	ScheduleIDs(ctx context.Context, q keys.Queue) ([]string, error)
+	ScheduleRecords(ctx context.Context, q keys.Queue, ids []string, known map[string]string) ([]store.ScheduleRecord, error)
+	EditedSince(ctx context.Context, since map[keys.Queue]int64) (map[keys.Queue]store.Edits, error)
+	FileRevision(ctx context.Context, lock string) (uint64, error)
+	SetFileRevision(ctx context.Context, leader store.Leader, revision uint64) error
+	Plan(ctx context.Context, q keys.Queue, leader store.Leader, plans []store.Plan) ([]bool, error)
+	Fire(ctx context.Context, q keys.Queue, leader store.Leader, ticks []store.Tick) ([]store.Fired, error)
+	Revoke(ctx context.Context, q keys.Queue, id string) (running bool, err error)
 }
 
-// planned is a schedule with its next tick.
-type planned struct {
-	Schedule
-	queue    keys.Queue
-	revision string
-	next     time.Time // zero: never
+// leader serves the schedules while this beat leads.
+type leader struct {
+	beat    *Beat
+	as      store.Leader
+	clock   clock
+	entries map[ref]*entry
+	agenda  agenda
+	waiting map[ref]*entry       // those with ticks that wait for an earlier task
+	edits   map[keys.Queue]int64 // the last change at run time that was seen
 }
 
 // lead serves the schedules until ctx ends, or an error makes another try under a new token necessary.
 func (b *Beat) lead(ctx context.Context, token uint64) error {
-	now, err := b.now(ctx)
-	if err != nil {
-		return fmt.Errorf("ask Redis for the time: %w", redisfault.Mark(err))
+	l := b.leader(token)
+	if err := l.begin(ctx); err != nil {
+		return err
 	}
-	plans := make([]*planned, len(b.schedules))
-	for i, s := range b.schedules {
-		plans[i] = &planned{Schedule: s, queue: keys.Queue(s.Task.Queue), revision: revision(s)}
-		if err := b.plan(ctx, plans[i], now, token); err != nil {
-			return err
-		}
+	return l.serve(ctx)
+}
+
+func (b *Beat) leader(token uint64) *leader {
+	return &leader{
+		beat: b, as: store.Leader{Lock: b.config.Lock, Token: token}, clock: clock{read: b.now},
+		entries: make(map[ref]*entry), waiting: make(map[ref]*entry), edits: make(map[keys.Queue]int64),
 	}
+}
+
+// begin learns what there is to serve.
+func (l *leader) begin(ctx context.Context) error {
+	begun := time.Now()
+	if err := l.clock.sync(ctx); err != nil {
+		return err
+	}
+	if err := l.load(ctx); err != nil {
+		return err
+	}
+	l.beat.config.Logger.InfoContext(ctx, "beat leads", "token", l.as.Token, "schedules", len(l.entries), "loaded_in", time.Since(begun))
+	return nil
+}
+
+func (l *leader) serve(ctx context.Context) error {
+	care, release := l.nextCare(), l.clock.now()
 	for {
-		now, err := b.now(ctx)
-		if err != nil {
-			return fmt.Errorf("ask Redis for the time: %w", redisfault.Mark(err))
+		now := l.clock.now()
+		if due := l.agenda.take(now, inFlight*batch); len(due) > 0 {
+			if err := l.fire(ctx, due, now); err != nil {
+				return err
+			}
+			continue
 		}
-		wait := resync
-		for _, p := range plans {
-			if p.next.IsZero() {
-				continue
+		if !now.Before(care) || care.Sub(now) > 2*careEvery { // the latter: Redis' clock was put back
+			if err := l.care(ctx); err != nil {
+				return err
 			}
-			if !p.next.After(now) {
-				if err := b.fire(ctx, p, now, token); err != nil {
-					return err
-				}
-			}
-			if !p.next.IsZero() {
-				wait = min(wait, p.next.Sub(now))
-			}
+			care = l.nextCare()
+			continue
 		}
-		if !pause(ctx, max(wait, time.Millisecond)) {
+		if len(l.waiting) > 0 && !now.Before(release) {
+			if err := l.release(ctx); err != nil {
+				return err
+			}
+			release = l.clock.now().Add(releaseEvery)
+			continue
+		}
+		wake := care
+		if len(l.waiting) > 0 && release.Before(wake) {
+			wake = release
+		}
+		if next := l.agenda.next(); !next.IsZero() && next.Before(wake) {
+			wake = next
+		}
+		if !pause(ctx, max(wake.Sub(now), 50*time.Microsecond)) {
 			return context.Cause(ctx)
 		}
 	}
 }
 
-// plan learns a schedule's next tick.
-func (b *Beat) plan(ctx context.Context, p *planned, now time.Time, token uint64) (err error) {
-	first := p.Spec.Next(now)
-	if first.IsZero() {
-		p.next = first
-		return nil
-	}
-	p.next, err = b.ticks.Plan(ctx, p.queue, p.ID, p.revision, first, token)
-	return err
+// nextCare is in the middle of a second, where most schedules have no tick.
+func (l *leader) nextCare() time.Time {
+	now := l.clock.now()
+	return now.Truncate(careEvery).Add(careEvery + careEvery/2)
 }
 
-// fire enqueues the latest tick that is due and moves the schedule on past now.
-func (b *Beat) fire(ctx context.Context, p *planned, now time.Time, token uint64) error {
-	due, missed := p.latest(now)
-	tick := store.Tick{
-		Schedule: p.ID, Revision: p.revision, Expected: p.next, Next: p.Spec.Next(now), Token: token,
-		Skip: now.Sub(due) > makeUpWithin,
-	}
-	logger := b.config.Logger.With("schedule", p.ID, "queue", p.queue, "tick", due)
-	if tick.Next.IsZero() {
-		tick.Next = due.AddDate(1000, 0, 0) // the last one
-	}
-	var err error
-	if tick.Task, err = p.Message(due); err != nil {
+// care looks at Redis' clock, and at what was changed at run time.
+func (l *leader) care(ctx context.Context) error {
+	if err := l.clock.sync(ctx); err != nil {
 		return err
 	}
-	fired, err := b.ticks.Fire(ctx, p.queue, tick)
+	queues, err := l.beat.store.Queues(ctx)
 	if err != nil {
 		return err
 	}
-	switch {
-	case fired == store.TickMoved:
-		return b.plan(ctx, p, now, token)
-	case tick.Skip:
-		logger.WarnContext(ctx, "tick skipped: missed for too long", "late", now.Sub(due))
-	case fired == store.TickExists:
-		logger.WarnContext(ctx, "tick was enqueued before", "task_id", tick.Task.ID)
-	default:
-		logger.InfoContext(ctx, "tick enqueued", "task_id", tick.Task.ID, "late", now.Sub(due), "missed", missed)
+	for _, q := range queues {
+		if _, ok := l.edits[q]; !ok {
+			l.edits[q] = 0
+		}
 	}
-	p.next = tick.Next
+	edits, err := l.beat.store.EditedSince(ctx, l.edits)
+	if err != nil {
+		return err
+	}
+	for q, e := range edits {
+		if e.All {
+			if e.IDs, err = l.beat.store.ScheduleIDs(ctx, q); err != nil {
+				return err
+			}
+			for r := range l.entries {
+				if r.queue == q {
+					e.IDs = append(e.IDs, r.id)
+				}
+			}
+		}
+		if err := l.reload(ctx, q, e.IDs); err != nil {
+			return err
+		}
+		l.edits[q] = e.Last
+	}
 	return nil
 }
 
-// latest returns the newest tick that is due, and the number of those between it and the next one on record.
-func (p *planned) latest(now time.Time) (due time.Time, missed int) {
-	due = p.next
-	if recent := p.Spec.Next(now.Add(-makeUpWithin)); recent.After(due) && !recent.After(now) {
-		due = recent
-		missed++ // at least; what lies further back is not counted
-	}
-	for {
-		next := p.Spec.Next(due)
-		if next.IsZero() || next.After(now) {
-			return due, missed
+// reload reads schedules of a queue again.
+func (l *leader) reload(ctx context.Context, q keys.Queue, ids []string) error {
+	known := make(map[string]string, len(ids))
+	for _, id := range ids {
+		if e := l.entries[ref{q, id}]; e != nil {
+			known[id] = e.record.Revision
 		}
-		due = next
-		missed++
+	}
+	records := make(map[ref]store.ScheduleRecord)
+	if err := l.read(ctx, q, ids, known, records); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		r := ref{q, id}
+		if record, ok := records[r]; ok {
+			l.take(ctx, r, record)
+		} else {
+			l.drop(r)
+		}
+	}
+	return nil
+}
+
+// take serves a schedule as it is on record.
+func (l *leader) take(ctx context.Context, r ref, record store.ScheduleRecord) {
+	e := l.entries[r]
+	if e == nil || e.record.Revision != record.Revision {
+		s, err := l.definition(r, record)
+		if err != nil {
+			l.beat.config.Logger.ErrorContext(ctx, "a schedule cannot be read and is not served", "schedule", r.id, "queue", r.queue, "error", err)
+			l.drop(r)
+			return
+		}
+		if e == nil {
+			e = &entry{ref: r, place: -1}
+			l.entries[r] = e
+		}
+		e.Schedule = s
+	}
+	record.Definition = nil
+	e.record = record
+	l.agenda.put(e)
+	l.wait(e, record.Waiting)
+}
+
+func (l *leader) definition(r ref, record store.ScheduleRecord) (Schedule, error) {
+	if d := l.beat.declared[r]; d != nil && d.revision == record.Revision {
+		return d.Schedule, nil
+	}
+	return defined(record.Definition)
+}
+
+func (l *leader) drop(r ref) {
+	if e := l.entries[r]; e != nil {
+		l.agenda.at(e, time.Time{})
+		delete(l.entries, r)
+		delete(l.waiting, r)
 	}
 }
 
-// revision digests when a schedule ticks and where its tasks go. A change of it makes the next tick be computed anew.
-func revision(s Schedule) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s", s.Spec, s.Spec.Zone(), s.Task.Queue))
-	return hex.EncodeToString(sum[:8])
+// wait notes which ticks of a schedule wait.
+func (l *leader) wait(e *entry, ticks []time.Time) {
+	e.record.Waiting = ticks
+	if len(ticks) > 0 && !e.record.Paused {
+		l.waiting[e.ref] = e
+	} else {
+		delete(l.waiting, e.ref)
+	}
 }
 
-// pause waits for d; false if ctx has ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
+// call is one call of the store on its way.
+type call struct {
+	queue keys.Queue
+	ticks []store.Tick
+	of    []*entry // of each tick
+	fired []store.Fired
+	err   error
+}
+
+// fire enqueues what is due of some schedules, and moves them on.
+func (l *leader) fire(ctx context.Context, due []*entry, now time.Time) error {
+	calls := make(map[keys.Queue]*call)
+	done := make(chan *call, inFlight)
+	flying := 0
+	var errs []error
+	land := func() {
+		c := <-done
+		flying--
+		errs = append(errs, l.settle(ctx, c))
 	}
+	send := func(c *call) {
+		if flying == inFlight {
+			land()
+		}
+		flying++
+		go func() {
+			c.fired, c.err = l.beat.store.Fire(ctx, c.queue, l.as, c.ticks)
+			done <- c
+		}()
+	}
+	for _, e := range due {
+		ticks, err := l.ticks(e, now)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		c := calls[e.queue]
+		if c != nil && len(c.ticks)+len(ticks) > batch {
+			send(c)
+			c = nil
+		}
+		if c == nil {
+			c = &call{queue: e.queue}
+			calls[e.queue] = c
+		}
+		for _, t := range ticks {
+			c.ticks, c.of = append(c.ticks, t), append(c.of, e)
+		}
+	}
+	for _, c := range calls {
+		send(c)
+	}
+	for flying > 0 {
+		land()
+	}
+	return errors.Join(errs...)
+}
+
+// ticks returns what has to be told to Redis about a schedule that is due: ticks to fire, or to pass over.
+func (l *leader) ticks(e *entry, now time.Time) ([]store.Tick, error) {
+	fire, missed, following := e.Settle(e.record.Next, now)
+	if len(fire) == 0 && missed.Count == 0 {
+		l.agenda.put(e)
+		return nil, nil
+	}
+	base := store.Tick{
+		Schedule: e.id, Revision: e.record.Revision, Expected: e.record.Next, Next: following,
+		Overlap: overlapOf(e), Limit: e.Limit, PauseAfter: e.PauseAfter,
+	}
+	if missed.Count > 0 {
+		base.Missed = wire.MissedTicks(missed.Count, missed.More, missed.First, missed.Last)
+	}
+	if len(fire) == 0 {
+		return []store.Tick{base}, nil
+	}
+	ticks := make([]store.Tick, len(fire))
+	for i, at := range fire {
+		t := base
+		if i > 0 {
+			t.Expected, t.Missed = at, ""
+		}
+		if i+1 < len(fire) {
+			t.Next = fire[i+1]
+		}
+		t.Tick, t.Due = at, e.Due(at)
+		var err error
+		if t.Task, err = e.Message(at); err != nil {
+			return nil, err
+		}
+		ticks[i] = t
+	}
+	return ticks, nil
+}
+
+func overlapOf(e *entry) string {
+	if e.Overlap == "" {
+		return string(OverlapAllow)
+	}
+	return string(e.Overlap)
+}
+
+// settle notes what has become of the ticks of a call.
+func (l *leader) settle(ctx context.Context, c *call) error {
+	if c.err != nil {
+		return c.err
+	}
+	var moved []string
+	for i, f := range c.fired {
+		e, t := c.of[i], &c.ticks[i]
+		logger := l.beat.config.Logger.With("schedule", e.id, "queue", e.queue, "tick", t.Tick)
+		if t.Missed != "" && f.Outcome != store.TickMoved && f.Outcome != store.TickPaused && f.Outcome != store.TickEarly {
+			logger.WarnContext(ctx, "ticks were missed", "missed", t.Missed)
+		}
+		switch f.Outcome {
+		case store.TickMoved:
+			moved = append(moved, e.id)
+			continue
+		case store.TickPaused:
+			e.record.Paused = true
+			logger.WarnContext(ctx, "schedule is paused")
+		case store.TickEarly:
+			l.agenda.at(e, l.clock.now().Add(time.Millisecond))
+			continue
+		case store.TickExists:
+			logger.WarnContext(ctx, "tick was enqueued before", "task_id", t.Task.ID)
+		case store.TickLeftOut:
+			logger.WarnContext(ctx, "tick left out: an earlier task has not ended", "running", len(f.Running))
+		case store.TickWaits:
+			if err := l.cancel(ctx, e, f.Running); err != nil {
+				return err
+			}
+		case store.TickLast:
+			logger.InfoContext(ctx, "schedule has come to its limit", "limit", e.Limit)
+			t.Next = time.Time{}
+		case store.TickEnqueued:
+			logger.DebugContext(ctx, "tick enqueued", "task_id", t.Task.ID)
+		}
+		if t.Expected.IsZero() && f.Outcome != store.TickLast { // of a tick that had waited: the next tick stays
+			l.wait(e, f.Waiting)
+			continue
+		}
+		if f.Outcome != store.TickPaused {
+			e.record.Next = t.Next
+		}
+		if f.Outcome == store.TickWaits || f.Outcome == store.TickLeftOut || f.Outcome == store.TickLast {
+			l.wait(e, f.Waiting)
+		} else if e.record.Paused {
+			l.wait(e, e.record.Waiting)
+		}
+		l.agenda.put(e)
+	}
+	if len(moved) > 0 {
+		return l.reload(ctx, c.queue, moved)
+	}
+	return nil
+}
+
+// cancel asks the workers of earlier ticks' tasks to stop, if that is the schedule's policy.
+func (l *leader) cancel(ctx context.Context, e *entry, running []time.Time) error {
+	if e.Overlap != OverlapCancelOther {
+		return nil
+	}
+	for _, tick := range running {
+		m, err := e.Message(tick)
+		if err != nil {
+			return err
+		}
+		_, err = l.beat.store.Revoke(ctx, e.queue, m.ID)
+		if err != nil && !errors.Is(err, seri.ErrNotFound) && !errors.Is(err, seri.ErrNotRevocable) {
+			return err
+		}
+	}
+	return nil
+}
+
+// release enqueues the ticks whose turn has come.
+func (l *leader) release(ctx context.Context) error {
+	calls := make(map[keys.Queue]*call)
+	for _, r := range sorted(l.waiting) {
+		e := l.waiting[r]
+		tick := e.record.Waiting[0]
+		task, err := e.Message(tick)
+		if err != nil {
+			return err
+		}
+		c := calls[e.queue]
+		if c == nil {
+			c = &call{queue: e.queue}
+			calls[e.queue] = c
+		}
+		c.of = append(c.of, e)
+		c.ticks = append(c.ticks, store.Tick{
+			Schedule: e.id, Revision: e.record.Revision, Tick: tick, Due: e.Due(tick), Task: task,
+			Overlap: overlapOf(e), Limit: e.Limit, PauseAfter: e.PauseAfter,
+		})
+	}
+	for q, c := range calls {
+		for first := 0; first < len(c.ticks); first += batch {
+			last := min(first+batch, len(c.ticks))
+			part := &call{queue: q, ticks: c.ticks[first:last], of: c.of[first:last]}
+			part.fired, part.err = l.beat.store.Fire(ctx, q, l.as, part.ticks)
+			if err := l.settle(ctx, part); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -23,6 +23,7 @@ schedules:
     every: 1s
     task: report.render
     queue: ticks
+    catchup: all
 `
 
 // schedules writes a file of schedules.
@@ -76,7 +77,6 @@ func TestNoTickIsLostOrDoubledWhenTheLeadingBeatIsKilled(t *testing.T) {
 	t.Parallel()
 	server := redistest.Exclusive(t, "--appendonly", "yes")
 	file := schedules(t, everySecond)
-	// Shorter than a tick: of several that are missed, only the latest is made up for.
 	beat := func() *process {
 		p := start(t, command{role: "beat", args: []string{"--redis-url", server.URL(), "--beat-lease", "300ms"}, env: []string{"SERI_SCHEDULES=" + file}})
 		p.await("beat started")

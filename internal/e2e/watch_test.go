@@ -90,10 +90,13 @@ func (w *watcher) snapshot() {
 	}
 }
 
-// next reads one event, and checks that none of its task is missing before it.
+// next reads one event of a task, and checks that none of that task is missing before it. Those of schedules are passed over.
 func (w *watcher) next() (seen, error) {
 	w.t.Helper()
 	frame, err := w.stream.Next()
+	for err == nil && strings.HasPrefix(frame.Type, "dev.seri.schedule.") {
+		frame, err = w.stream.Next()
+	}
 	if err != nil {
 		return seen{}, err
 	}

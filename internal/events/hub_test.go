@@ -157,6 +157,28 @@ func TestSubscriptionBeginsWithASnapshotAndGoesOnAfterIt(t *testing.T) {
 	}
 }
 
+func TestEventsOfSchedulesAreHandedOutWhateverTheSnapshotShows(t *testing.T) {
+	m := newMemory("q")
+	m.append("q", progress("a", 1))
+	read := snapshots(func(Filter) ([]seri.Info, error) {
+		m.append("q", event{Kind: seri.EventScheduleFired}) // has no number, and so none above those that were shown
+		return []seri.Info{{ID: "a", Queue: "q", Seq: 1}}, nil
+	})
+	for name, c := range map[string]struct {
+		filter Filter
+		want   []string
+	}{
+		"everything": {Filter{}, []string{"snapshot(a:1)", ":0"}}, "a queue": {Filter{Queue: "q"}, []string{"snapshot(a:1)", ":0"}},
+		"an owner": {Filter{Owner: "user:1"}, []string{"snapshot(a:1)"}}, "a task": {Filter{Task: "a"}, []string{"snapshot(a:1)"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, m, read, Config{}, func(t *testing.T, h *Hub) {
+				expect(t, collect(t, subscribe(t, h, c.filter)), c.want...)
+			})
+		})
+	}
+}
+
 func TestEventsOfANewLifeOfATaskAreNotTakenForOldOnes(t *testing.T) {
 	m := newMemory("q")
 	read := snapshots(func(Filter) ([]seri.Info, error) { return []seri.Info{{ID: "a", Queue: "q", Seq: 9}}, nil })

@@ -10,7 +10,8 @@ import (
 )
 
 // known is what a snapshot has shown: of these tasks, events up to these numbers need not be handed out, as long as
-// they come from before the snapshot. (Later, an id may begin a new life, whose numbers begin anew.)
+// they come from before the snapshot. (Later, an id may begin a new life, whose numbers begin anew.) Snapshots do not show
+// schedules, so events about them are always handed out.
 type known struct {
 	seqs  map[taskKey]uint64
 	until Cursor // the ends of the tasks' streams just after the snapshot was read
@@ -23,7 +24,7 @@ func streamOf(t *seri.Info) string { return string(keys.Queue(t.Queue).Partition
 
 // shows reports whether the snapshot has shown an event already.
 func (k *known) shows(queue string, at Position, e *seri.Event) bool {
-	return k != nil && at.Compare(k.until.At(queue)) <= 0 && e.Seq <= k.seqs[taskKey{queue, e.Task}]
+	return k != nil && e.Data.Schedule == nil && at.Compare(k.until.At(queue)) <= 0 && e.Seq <= k.seqs[taskKey{queue, e.Task}]
 }
 
 // unless returns k, or nil if a subscription that has come to the cursor does not need it any more.

@@ -58,6 +58,9 @@ func LockBells(name string) string { return Lock(name) + ":bell:" }
 // LockGuard returns the key of the value that only the newest holder of a named lock may write.
 func LockGuard(name string) string { return Lock(name) + ":guard" }
 
+// BeatFile returns the key of the hash that tells which file of schedules was applied by the beats that lead under a lock.
+func BeatFile(lock string) string { return "seri:v1:beat:{" + lock + "}" }
+
 // Queue is a queue's name. Its methods return the queue's keys.
 type Queue string
 
@@ -133,7 +136,7 @@ func (q Queue) Owner(label string) string { return q.own("owner:" + label) }
 // OwnerPrefix is what precedes the label in [Queue.Owner].
 func (q Queue) OwnerPrefix() string { return q.own("owner:") }
 
-// Schedule returns the key of the hash that holds a schedule's next tick.
+// Schedule returns the key of the hash that holds a schedule: its definition, its next tick, and what became of earlier ones.
 func (q Queue) Schedule(id string) string { return q.own("schedule:" + id) }
 
 // Partition returns partition i of q, a queue to Redis and to stock programs. Partition 0 is q itself, so that a queue keeps
@@ -144,6 +147,16 @@ func (q Queue) Partition(i int) Queue {
 	}
 	return Queue(string(q) + ":" + strconv.Itoa(i))
 }
+
+// Schedules returns the key of the zset of the queue's schedules by next tick, in Unix seconds; +inf: it does not tick.
+func (q Queue) Schedules() string { return q.own("schedules") }
+
+// Edited returns the key of the zset of schedules that were changed at run time, by the number of their last change.
+func (q Queue) Edited() string { return q.own("edited") }
+
+// Beat returns the key of the hash of what beats have to know of the queue: the last token that wrote schedules, for each
+// lock under which beats lead, and the number of the last change of a schedule at run time.
+func (q Queue) Beat() string { return q.own("beat") }
 
 // OfTask splits the key of a task's hash into queue and ID; false for any other key.
 func OfTask(key string) (q Queue, id string, ok bool) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seri-queue/seri/beat"
+	"github.com/seri-queue/seri/internal/schedule"
 )
 
 // Beat enqueues tasks on a schedule.
@@ -18,7 +19,7 @@ type Beat struct {
 // Beating are the settings of how a beat beats.
 type Beating struct {
 	Schedules string   `env:"SERI_SCHEDULES" placeholder:"FILE" help:"YAML file of schedules; see docs/schedules.md."`
-	BeatLease Duration `env:"SERI_BEAT_LEASE" default:"10s" placeholder:"DURATION" help:"How long a beat that led and died keeps the others waiting."`
+	BeatLease Duration `env:"SERI_BEAT_LEASE" default:"5s" placeholder:"DURATION" help:"How long a beat that led and died keeps the others waiting."`
 }
 
 // Check implements [Role].
@@ -38,17 +39,17 @@ func (b *Beating) check(f *faults) {
 	f.check("schedules", err)
 }
 
-// load reads the file of schedules; no file, no schedules.
-func (b *Beating) load() ([]beat.Schedule, error) {
+// load reads the file of schedules. Without one there is no list of them: what is in Redis is served.
+func (b *Beating) load() (beat.File, error) {
 	if b.Schedules == "" {
-		return nil, nil
+		return beat.File{}, nil
 	}
 	file, err := os.Open(b.Schedules)
 	if err != nil {
-		return nil, err
+		return beat.File{}, err
 	}
 	defer file.Close()
-	return beat.Load(file)
+	return beat.Read(file)
 }
 
 // Run implements [Role].
@@ -59,15 +60,17 @@ func (b *Beat) Run(ctx context.Context, _, log io.Writer) error {
 		return err
 	}
 	defer rdb.Close()
-	schedules, err := b.load()
+	file, err := b.load()
 	if err != nil {
 		return err
 	}
-	beating, err := beat.New(rdb, schedules, beat.Config{Lease: b.BeatLease.Duration, MaxEvents: b.MaxEvents.N, Logger: logger})
+	beating, err := beat.New(rdb, file.Schedules, beat.Config{
+		Lease: b.BeatLease.Duration, Revision: file.Revision, MaxEvents: b.MaxEvents.N, Logger: logger,
+	})
 	if err != nil {
 		return err
 	}
-	logger.InfoContext(ctx, "beat started", "schedules", len(schedules), "lease", b.BeatLease)
+	logger.InfoContext(ctx, "beat started", "schedules", len(file.Schedules), "revision", file.Revision, "lease", b.BeatLease, "tzdata", schedule.ZonesVersion())
 	defer tellStop(ctx, logger)()
 	return beating.Run(ctx)
 }

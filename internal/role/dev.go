@@ -98,11 +98,13 @@ func (d *Dev) Run(ctx context.Context, out, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	schedules, err := d.load()
+	file, err := d.load()
 	if err != nil {
 		return err
 	}
-	beating, err := beat.New(rdb, schedules, beat.Config{Lease: d.BeatLease.Duration, MaxEvents: d.MaxEvents.N, Logger: logger})
+	beating, err := beat.New(rdb, file.Schedules, beat.Config{
+		Lease: d.BeatLease.Duration, Revision: file.Revision, MaxEvents: d.MaxEvents.N, Logger: logger,
+	})
 	if err != nil {
 		return err
 	}
@@ -128,7 +130,7 @@ func (d *Dev) Run(ctx context.Context, out, log io.Writer) error {
 		run.Part{Name: "beat", Run: beating.Run},
 	)
 	fmt.Fprintf(out, "Seri is at http://%s — api, worker (slots: %d) and beat (schedules: %d). Its store: %s. Ctrl-C ends it.\n",
-		listener.Addr(), d.Slots.N, len(schedules), storage)
+		listener.Addr(), d.Slots.N, len(file.Schedules), storage)
 	return run.Stack(ctx, parts...)
 }
 

@@ -302,7 +302,8 @@ func (l *loader) spec(n *yaml.Node, fields map[string]*yaml.Node) Spec {
 func (l *loader) specText(kind string, n *yaml.Node) (string, bool) {
 	if kind == "solar" {
 		fields := l.mapping(n, "solar", "event", "latitude", "longitude")
-		text := "@solar"
+		var text strings.Builder
+		text.WriteString("@solar")
 		for _, name := range []string{"event", "latitude", "longitude"} {
 			if fields == nil {
 				return "", false
@@ -315,9 +316,9 @@ func (l *loader) specText(kind string, n *yaml.Node) (string, bool) {
 			if !ok {
 				return "", false
 			}
-			text += " " + part
+			text.WriteString(" " + part)
 		}
-		return text, true
+		return text.String(), true
 	}
 	text, ok := l.text(kind, n)
 	switch kind {

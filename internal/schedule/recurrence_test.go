@@ -142,7 +142,7 @@ func randomRule(r *rand.Rand) string {
 	if frequency == "YEARLY" {
 		add(6, "BYYEARDAY", signed(366))
 		if !strings.Contains(strings.Join(parts, ";"), "INTERVAL") { // with one, rrule-go counts week 1 to the year in which it begins
-			add(6, "BYWEEKNO", signed(52))
+			add(6, "BYWEEKNO", func() string { return fmt.Sprint([]int{1, -1}[r.IntN(2)] * (2 + r.IntN(49))) }) // nor does it know a last week that ends in January
 		}
 	}
 	switch {

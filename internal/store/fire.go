@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/seri-queue/seri"
@@ -12,94 +13,159 @@ import (
 	"github.com/seri-queue/seri/internal/wire"
 )
 
-//go:embed plan.lua
-var planSource string
-
 //go:embed fire.lua
 var fireSource string
 
-var (
-	plan = draining("plan", planSource)
-	fire = filling("fire", fireSource)
-)
+var fire = filling("fire", fireSource)
+
+// Leader is who writes schedules: the lock under which beats lead, and the token of the one that leads.
+type Leader struct {
+	Lock  string
+	Token uint64
+}
 
 // Tick is one tick of one schedule, about to be fired.
 type Tick struct {
 	Schedule string
-	Revision string    // a digest of the schedule's definition
-	Expected time.Time // the tick that is taken for the schedule's next one
-	Next     time.Time // the tick after it
-	Token    uint64    // of the lock under which the schedules are served
-	Skip     bool      // move on without a task: the tick was missed for too long
+	Revision string    // of the schedule's definition
+	Expected time.Time // the tick that is taken for the schedule's next one; zero: Tick is the first of those that wait
+	Tick     time.Time // zero: move on without a task, the ticks were missed
+	Due      time.Time // when the task may start
+	Next     time.Time // the tick to move on to; zero: there is none
+	Missed   string    // data of the event about the ticks that were missed before, from [wire.MissedTicks]; empty: none were
 	Task     seri.Message
+
+	Overlap    string // "allow", "skip", …
+	Limit      int    // of tasks of the schedule; 0: none
+	PauseAfter int    // failures in a row; 0: never
 }
 
 // Fired is what became of a tick.
-type Fired int
+type Fired struct {
+	Outcome Outcome
+	// Waiting are the schedule's ticks that wait for their turn; only after an outcome that may have changed them.
+	Waiting []time.Time
+	// Running are the ticks whose tasks have not ended, of a tick that waits or was left out.
+	Running []time.Time
+}
+
+// Outcome says what became of a tick.
+type Outcome int
 
 // What [Store.Fire] may find.
 const (
-	TickEnqueued Fired = iota // this call has enqueued the tick's task, or skipped the tick
-	TickExists                // the tick's task is there already
-	TickMoved                 // the schedule's next tick or definition is another by now
+	TickMoved    Outcome = iota // the schedule's next tick or definition is another by now
+	TickEnqueued                // this call has enqueued the tick's task
+	TickExists                  // the tick's task is there already
+	TickPassed                  // the schedule has moved on without a task, as was asked
+	TickLeftOut                 // an earlier task has not ended, so the tick was left out
+	TickWaits                   // an earlier task has not ended, so the tick waits
+	TickPaused                  // the schedule is paused
+	TickLast                    // this call has enqueued the tick's task, and the schedule has come to its limit
+	TickEarly                   // by Redis' clock the tick is not due
 )
 
-// Plan makes a schedule of q known if it is new or changed, with next as its next tick, and returns the next tick on
-// record. A [*seri.FencedError] tells that a newer holder of the lock has been here.
-func (s *Store) Plan(ctx context.Context, q keys.Queue, schedule, revision string, next time.Time, token uint64) (time.Time, error) {
-	reply, err := s.run(ctx, plan, q, []string{q.Schedule(schedule)}, revision, next.Unix(), strconv.FormatUint(token, 10))
+const argumentsOfATick = 13
+
+// Fire enqueues the tasks of ticks of schedules of q, at most [MaxBatch], and moves the schedules on, each if the tick is
+// still the next one. Several ticks of one schedule follow one another. A task's ETA and UniqueFor are not honoured: a tick
+// has its time and its own kind of uniqueness. A [*seri.FencedError] tells that a newer leader has been here.
+func (s *Store) Fire(ctx context.Context, q keys.Queue, leader Leader, ticks []Tick) ([]Fired, error) {
+	if len(ticks) == 0 {
+		return nil, nil
+	}
+	if len(ticks) > MaxBatch {
+		return nil, fmt.Errorf("fire queue %q: %d ticks in one call, the limit is %d", q, len(ticks), MaxBatch)
+	}
+	if err := s.register(ctx, q); err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, 10+len(ticks))
+	names = append(names, q.Beat(), q.Schedules(), q.Events(), q.Pending(), q.Scheduled(), q.Retry(), q.Due(), q.Active(), q.Lease(), q.Archived())
+	for i := range ticks {
+		names = append(names, q.Schedule(ticks[i].Schedule))
+	}
+	args := make([]any, 0, 6+argumentsOfATick*len(ticks))
+	args = append(args, q.TaskPrefix(), s.config.MaxEvents, leader.Lock, strconv.FormatUint(leader.Token, 10), keys.Cancel, len(ticks))
+	for i := range ticks {
+		k := &ticks[i]
+		var encoded []byte
+		var aboutTask, more string
+		if !k.Tick.IsZero() {
+			m := message(q, &k.Task)
+			encoded, aboutTask = m.Encode(), wire.About(k.Task.ID, k.Task.Type, k.Task.Owner)
+			var t terms
+			if !k.Task.Expires.IsZero() {
+				t.Expires = k.Task.Expires.UnixMilli()
+			}
+			if k.Task.Owner != "" {
+				names = append(names, q.Owner(k.Task.Owner))
+				t.Owner, t.Owned = k.Task.Owner, len(names)
+			}
+			more = t.encode()
+		}
+		args = append(args, k.Schedule, k.Revision, tickText(k.Expected), tickText(k.Tick), k.Due.UnixMilli(), tickText(k.Next), k.Missed,
+			encoded, aboutTask, more, k.Overlap, k.Limit, k.PauseAfter)
+	}
+	reply, err := s.run(ctx, fire, q, names, args...)
 	if err != nil {
-		return time.Time{}, err
+		return nil, err
 	}
-	values, ok := reply.([]any)
-	if !ok || len(values) != 2 {
-		return time.Time{}, fmt.Errorf("plan schedule %s: unexpected reply %v", schedule, reply)
+	if reply == int64(-1) {
+		return nil, fmt.Errorf("fire queue %q: %w", q, &seri.FencedError{TaskID: ticks[0].Schedule, Held: leader.Token})
 	}
-	if values[0] == int64(0) {
-		return time.Time{}, fmt.Errorf("plan schedule %s: %w", schedule, &seri.FencedError{TaskID: schedule, Held: token})
-	}
-	text, _ := values[1].(string)
-	seconds, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("plan schedule %s: next tick: %w", schedule, err)
-	}
-	return time.Unix(seconds, 0), nil
+	return firedOf(reply, len(ticks), q)
 }
 
-// Fire enqueues a tick's task and moves the schedule on, if the tick is still the next one. The task's ETA and UniqueFor
-// are not honoured: a tick has its time and its own kind of uniqueness. A [*seri.FencedError] tells that a newer holder of
-// the lock has been here.
-func (s *Store) Fire(ctx context.Context, q keys.Queue, tick Tick) (Fired, error) {
-	if err := s.register(ctx, q); err != nil {
-		return 0, err
+func firedOf(reply any, n int, q keys.Queue) ([]Fired, error) {
+	values, _ := reply.([]any)
+	if len(values) != 2 {
+		return nil, fmt.Errorf("fire queue %q: unexpected reply %v", q, reply)
 	}
-	t := &tick.Task
-	names := []string{q.Schedule(tick.Schedule), q.Task(t.ID), q.Pending(), q.Events()}
-	var more terms
-	if !t.Expires.IsZero() {
-		more.Expires = t.Expires.UnixMilli()
+	outcomes, _ := values[0].([]any)
+	details, _ := values[1].([]any)
+	if len(outcomes) != n || len(details)%3 != 0 {
+		return nil, fmt.Errorf("fire queue %q: unexpected reply %v", q, reply)
 	}
-	if t.Owner != "" {
-		names = append(names, q.Owner(t.Owner))
-		more.Owner, more.Owned = t.Owner, len(names)
+	fired := make([]Fired, n)
+	for i, v := range outcomes {
+		outcome, _ := v.(int64)
+		fired[i].Outcome = Outcome(outcome)
 	}
-	var encoded []byte
-	if !tick.Skip {
-		m := message(q, t)
-		encoded = m.Encode()
+	for i := 0; i < len(details); i += 3 {
+		place, _ := details[i].(int64)
+		if place < 1 || int(place) > n {
+			return nil, fmt.Errorf("fire queue %q: unexpected reply %v", q, reply)
+		}
+		waiting, _ := details[i+1].(string)
+		running, _ := details[i+2].(string)
+		fired[place-1].Waiting, fired[place-1].Running = ticksOf(waiting), ticksOf(running)
 	}
-	reply, err := s.run(ctx, fire, q, names, t.ID, s.config.MaxEvents, tick.Revision, tick.Expected.Unix(), tick.Next.Unix(),
-		strconv.FormatUint(tick.Token, 10), encoded, wire.About(t.ID, t.Type, t.Owner), more.encode())
+	return fired, nil
+}
+
+// tickText is a tick as it stands in a record; that there is none, is empty.
+func tickText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return strconv.FormatInt(t.Unix(), 10)
+}
+
+func tickOf(text string) time.Time {
+	seconds, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return 0, err
+		return time.Time{}
 	}
-	switch reply {
-	case int64(1):
-		return TickEnqueued, nil
-	case int64(2):
-		return TickExists, nil
-	case int64(0):
-		return TickMoved, nil
+	return time.Unix(seconds, 0)
+}
+
+func ticksOf(text string) (ticks []time.Time) {
+	if text == "" {
+		return nil
 	}
-	return 0, fmt.Errorf("fire schedule %s: %w", tick.Schedule, &seri.FencedError{TaskID: tick.Schedule, Held: tick.Token})
+	for t := range strings.SplitSeq(text, ",") {
+		ticks = append(ticks, tickOf(t))
+	}
+	return ticks
 }

@@ -1,53 +1,255 @@
--- fire enqueues the task of one tick of a schedule and moves the schedule on to its next tick.
+-- fire enqueues the tasks of ticks and moves their schedules on, or enqueues the tasks of ticks that waited for their turn.
 --
--- KEYS[1]  schedule hash
--- KEYS[2]  task hash
--- KEYS[3]  pending list
--- KEYS[4]  events stream
--- KEYS[5]  the owner's tasks; only if the terms name an owner
--- ARGV[1]  task ID, which names schedule and tick
+-- KEYS[1]  what beats know of the queue
+-- KEYS[2]  index of schedules by next tick
+-- KEYS[3]  events stream
+-- KEYS[4]  pending list
+-- KEYS[5]  scheduled zset
+-- KEYS[6]  retry zset
+-- KEYS[7]  due zset
+-- KEYS[8]  active list
+-- KEYS[9]  lease zset
+-- KEYS[10] archived zset
+-- KEYS[11…] per tick the schedule hash; then the owners' tasks that the tasks' terms refer to by number
+-- ARGV[1]  what precedes an ID in a task's key
 -- ARGV[2]  most entries of the events stream
--- ARGV[3]  revision of the schedule: a digest of its definition
--- ARGV[4]  the tick that the caller takes for the next one, Unix seconds
--- ARGV[5]  the tick after it, Unix seconds
--- ARGV[6]  fencing token of the caller's lock
--- ARGV[7]  asynq's message; '' to move on without a task, because the tick was missed for too long
--- ARGV[8]  the event's JSON fields about the task
--- ARGV[9]  JSON of the task's terms: {expires: Unix ms, owner: label, owned: index of KEYS}, or ''
+-- ARGV[3]  the lock of the caller's beats
+-- ARGV[4]  fencing token of that lock
+-- ARGV[5]  pub/sub channel on which workers listen for IDs
+-- ARGV[6]  number of ticks
+-- ARGV[7…] per tick: the schedule's ID and revision; the tick that the caller takes for the next one, '' for a tick that
+--          waited; the tick, Unix seconds, '' to move on without a task; when its task may start, Unix ms; the tick to move
+--          on to, '' for none; JSON of the ticks that were missed before it, or ''; asynq's message; the event's JSON fields
+--          about the task; JSON of the task's terms {expires: Unix ms, owner: label, owned: index of KEYS}, or ''; what to do
+--          about overlap; how many tasks the schedule may have, how many may fail in a row ('0': any number)
 --
--- Returns  1 if enqueued (or moved on), 2 if the tick's task exists already, 0 if the schedule's next tick or revision is another,
---          -1 if a newer holder of the lock has been here
+-- Returns  {per tick what became of it, details}, or -1 if a newer holder of the lock has been here: nothing is written then
+--          0 the schedule's next tick or revision is another; 1 enqueued; 2 the tick's task exists already; 3 moved on
+--          without a task; 4 left out, an earlier task has not ended; 5 waits for an earlier task; 6 the schedule is paused;
+--          7 enqueued, as the last one; 8 not yet due
+--          details: for some ticks three values: place in the call; ticks that wait; ticks whose tasks have not ended
 --
 -- Guarantees one task per tick with any number of callers: the tick is compared and set in the same step as the task is
--- stored, and the task's ID is a second proof. Refused as a whole when Redis is out of memory.
+-- stored, and the task's ID is a second proof. Nothing starts early by Redis' clock. Refused as a whole when Redis is out
+-- of memory.
 
-local schedule, task, pending, stream = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local id, maxlen, token = ARGV[1], ARGV[2], ARGV[6]
+local beat, index, stream, pending, scheduled, retry, due, active, lease, archived = unpack(KEYS, 1, 10)
+local prefix, maxlen, lock, token, cancel, n = unpack(ARGV, 1, 6)
 
-local record = call('HMGET', schedule, 'next', 'rev', 'token')
-if record[3] and tonumber(record[3]) > tonumber(token) then
+local floor = call('HGET', beat, 'token:' .. lock)
+if floor and tonumber(floor) > tonumber(token) then
   return -1
 end
-if record[1] ~= ARGV[4] or record[2] ~= ARGV[3] then
-  return 0
+if floor ~= token then
+  call('HSET', beat, 'token:' .. lock, token)
 end
 
-call('HSET', schedule, 'next', ARGV[5], 'token', token, 'last', ARGV[4], 'task', id)
-if ARGV[7] == '' then
-  return 1
+local since = micros .. '000'
+local startable, scores, replies, details = {}, {}, {}, {}
+
+local function list(text)
+  local ticks = {}
+  for tick in string.gmatch(text or '', '%d+') do
+    ticks[#ticks + 1] = tick
+  end
+  return ticks
 end
-if call('EXISTS', task) == 1 then
-  return 2
+
+-- push makes tasks startable: one call for all, as each is dear.
+local function push()
+  each_chunk(startable, 5000, function(...) call('LPUSH', pending, ...) end)
+  startable = {}
 end
-local terms = ARGV[9] ~= '' and cjson.decode(ARGV[9]) or {}
-if terms.expires then
-  call('HSET', task, 'expires', digits(terms.expires))
+
+-- outcomes looks at the tasks of earlier ticks. It returns the ticks of those that have not ended, and how many have failed
+-- in a row.
+local function outcomes(id, open, fails)
+  local live = {}
+  for _, tick in ipairs(list(open)) do
+    local record = call('HMGET', prefix .. 'sched:' .. id .. ':' .. tick, 'state', 'reason')
+    local state, reason = record[1], record[2]
+    if not state or state == 'completed' then
+      fails = 0 -- a task that is gone has succeeded and is not kept, or somebody has deleted it
+    elseif state ~= 'archived' then
+      live[#live + 1] = tick
+    elseif reason ~= 'revoked' and reason ~= 'expired' then
+      fails = fails + 1
+    end
+  end
+  return live, fails
 end
-if terms.owner then
-  own(task, id, terms.owner, KEYS[terms.owned])
+
+-- terminate ends a task as revoked, whoever runs it: without a lease its worker cannot write any more.
+local function terminate(id)
+  local task = prefix .. id
+  local record = call('HMGET', task, 'msg', 'state', 'seq', 'owner', 'revoked')
+  local state = record[2]
+  if state == 'active' then
+    end_lease(active, lease, id)
+    call('HDEL', task, 'nonce') -- otherwise its worker would be taken for the one that has ended the lease
+    call('PUBLISH', cancel, id)
+  elseif state == 'pending' then
+    call('LREM', pending, 1, id)
+  elseif state == 'scheduled' then
+    call('ZREM', scheduled, id)
+  else
+    call('ZREM', retry, id)
+  end
+  call('ZREM', due, id)
+  settle_mark(task, record[5])
+  release(task, id)
+  stop_waiting(task)
+  local seq = after(record[3])
+  call('ZADD', archived, now_s, id)
+  call('HSET', task, 'state', 'archived', 'reason', 'revoked', 'finished', at, 'seq', seq)
+  event(seq, '"kind":"revoked",' .. about(id, record[1] or '', record[4]) .. ',"data":{"reason":"revoked"}')
 end
-call('HSET', task, 'msg', ARGV[7], 'state', 'pending', 'pending_since', micros .. '000', 'seq', '1')
-call('LPUSH', pending, id)
-event('1', '"kind":"queued",' .. ARGV[8])
+
+-- start stores the task of a tick; false if it exists.
+local function start(id, task_id, a)
+  local task = prefix .. task_id
+  if call('EXISTS', task) == 1 then
+    return false
+  end
+  if ARGV[a + 9] ~= '' then
+    local terms = cjson.decode(ARGV[a + 9])
+    if terms.expires then
+      call('HSET', task, 'expires', digits(terms.expires))
+    end
+    if terms.owner then
+      own(task, task_id, terms.owner, KEYS[terms.owned])
+    end
+  end
+  call('HSET', task, 'msg', ARGV[a + 7], 'state', 'pending', 'pending_since', since, 'seq', '1')
+  startable[#startable + 1] = task_id
+  event('1', '"kind":"queued",' .. ARGV[a + 8])
+  event('0', '"kind":"schedule.fired","schedule":"' .. id .. '","data":{"task_id":"' .. task_id .. '","tick":' .. ARGV[a + 3] ..
+    ',"late":' .. digits(now_ms - tonumber(ARGV[a + 4])) .. '}')
+  return true
+end
+
+local function miss(schedule, id, data)
+  call('HINCRBY', schedule, 'missed', cjson.decode(data).count)
+  event('0', '"kind":"schedule.missed","schedule":"' .. id .. '","data":' .. data)
+end
+
+local function leave_out(schedule, id, tick)
+  miss(schedule, id, '{"count":1,"first":' .. tick .. ',"last":' .. tick .. ',"reason":"overlap"}')
+end
+
+local function set(changes, field, value)
+  changes[#changes + 1], changes[#changes + 2] = field, value
+end
+
+-- serve decides about one tick. i is its place in the call.
+local function serve(i, schedule, a)
+  local id, expected, tick, following = ARGV[a], ARGV[a + 2], ARGV[a + 3], ARGV[a + 5]
+  local overlap, limit, most = ARGV[a + 10], tonumber(ARGV[a + 11]), tonumber(ARGV[a + 12])
+  local record = call('HMGET', schedule, 'rev', 'next', 'paused', 'runs', 'open', 'fails', 'buffer')
+  local buffer = record[7] or ''
+  local waited = expected == ''
+  if record[1] ~= ARGV[a + 1] or not waited and record[2] ~= expected or waited and list(buffer)[1] ~= tick then
+    return 0
+  end
+  if record[3] then
+    return 6
+  end
+  if tick ~= '' and now_ms < tonumber(ARGV[a + 4]) then
+    return 8
+  end
+
+  if ARGV[a + 6] ~= '' then
+    miss(schedule, id, ARGV[a + 6])
+  end
+  if tick == '' then
+    call('HSET', schedule, 'next', following)
+    scores[#scores + 1], scores[#scores + 2] = following == '' and '+inf' or following, id
+    return 3
+  end
+
+  local watched = overlap ~= 'allow' or most > 0
+  local open, fails = {}, 0
+  if watched then
+    open, fails = outcomes(id, record[5], number(record[6]))
+    if most > 0 and fails >= most then
+      local note = digits(fails) .. ' tasks in a row have failed'
+      call('HSET', schedule, 'paused', note, 'paused_at', at, 'fails', fails, 'open', table.concat(open, ','))
+      scores[#scores + 1], scores[#scores + 2] = '+inf', id
+      event('0', '"kind":"schedule.paused","schedule":"' .. id .. '","data":{"note":"' .. note .. '"}')
+      return 6
+    end
+  end
+
+  local status
+  local changes = {}
+  if overlap ~= 'allow' and overlap ~= 'terminate_other' and (#open > 0 or not waited and buffer ~= '') then
+    local waiting = list(buffer)
+    if waited then
+      status = 5
+    elseif overlap == 'skip' or overlap == 'buffer_one' and #waiting > 0 or #waiting >= 100 then
+      leave_out(schedule, id, tick)
+      status = 4
+    else
+      if overlap == 'cancel_other' then
+        for _, replaced in ipairs(waiting) do
+          leave_out(schedule, id, replaced)
+        end
+        waiting = {}
+      end
+      waiting[#waiting + 1] = tick
+      buffer = table.concat(waiting, ',')
+      status = 5
+    end
+    details[#details + 1], details[#details + 2], details[#details + 3] = i, buffer, table.concat(open, ',')
+  else
+    if overlap == 'terminate_other' and #open > 0 then
+      push()
+      for _, other in ipairs(open) do
+        terminate('sched:' .. id .. ':' .. other)
+      end
+      open = {}
+    end
+    local task_id = 'sched:' .. id .. ':' .. tick
+    status = start(id, task_id, a) and 1 or 2
+    if waited then
+      local waiting = list(buffer)
+      table.remove(waiting, 1)
+      buffer = table.concat(waiting, ',')
+      details[#details + 1], details[#details + 2], details[#details + 3] = i, buffer, ''
+    end
+    if watched then
+      open[#open + 1] = tick
+      if #open > 100 then
+        table.remove(open, 1)
+      end
+    end
+    local runs = number(record[4]) + 1
+    changes = {'last', tick, 'task', task_id, 'runs', runs}
+    if limit > 0 and runs >= limit then
+      status, following, buffer = 7, '', ''
+    end
+  end
+  if watched then
+    set(changes, 'open', table.concat(open, ','))
+    set(changes, 'fails', fails)
+  end
+  if buffer ~= (record[7] or '') then
+    set(changes, 'buffer', buffer)
+  end
+  if not waited or status == 7 then
+    set(changes, 'next', following)
+    scores[#scores + 1], scores[#scores + 2] = following == '' and '+inf' or following, id
+  end
+  if #changes > 0 then
+    call('HSET', schedule, unpack(changes)) -- one call for all, as each is dear
+  end
+  return status
+end
+
+for i = 1, tonumber(n) do
+  replies[i] = serve(i, KEYS[10 + i], 13 * (i - 1) + 7)
+end
+each_chunk(scores, 5000, function(...) call('ZADD', index, ...) end)
+push()
 append_events(stream, maxlen)
-return 1
+return {replies, details}

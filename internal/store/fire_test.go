@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -9,31 +10,96 @@ import (
 	"time"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/store"
 )
 
-var tick = time.Unix(1_900_000_000, 0)
+// tick is long past, so that it is due.
+var tick = time.Unix(1_700_000_000, 0)
 
-func (s *scene) tick(token uint64, change ...func(*seri.Message)) store.Tick {
-	return store.Tick{
-		Schedule: "nightly", Revision: "r1", Expected: tick, Next: tick.Add(time.Hour), Token: token,
-		Task: s.message("sched:nightly:1900000000", change...),
+const tickID = "sched:nightly:1700000000"
+
+func leads(token uint64) store.Leader { return store.Leader{Lock: "beat", Token: token} }
+
+// tick returns the tick of the schedule "nightly" that is so many hours after the first one.
+func (s *scene) tick(hours int, change ...func(*store.Tick)) store.Tick {
+	at := tick.Add(time.Duration(hours) * time.Hour)
+	k := store.Tick{
+		Schedule: "nightly", Revision: "r1", Expected: at, Tick: at, Due: at, Next: at.Add(time.Hour), Overlap: "allow",
+		Task: s.message(fmt.Sprintf("sched:nightly:%d", at.Unix())),
+	}
+	for _, c := range change {
+		c(&k)
+	}
+	return k
+}
+
+// plan makes the schedule "nightly" known, or changes it.
+func (s *scene) plan(revision string, next time.Time, token uint64) {
+	s.t.Helper()
+	was := s.scheduled()
+	written, err := s.Plan(s.ctx(), s.q, leads(token), []store.Plan{{
+		Schedule: "nightly", Was: was, Revision: revision, Timing: "t", Origin: store.OriginFile, Definition: []byte("{}"), Next: next,
+	}})
+	if err != nil || !written[0] {
+		s.t.Fatal(written, err)
 	}
 }
 
-func (s *scene) plan(revision string, next time.Time, token uint64) time.Time {
+// scheduled returns the record of the schedule "nightly".
+func (s *scene) scheduled() store.ScheduleRecord {
 	s.t.Helper()
-	got, err := s.Plan(s.ctx(), s.q, "nightly", revision, next, token)
+	records, err := s.ScheduleRecords(s.ctx(), s.q, []string{"nightly"}, nil)
+	s.must(nil, err)
+	return records[0]
+}
+
+func (s *scene) fire(what string, want store.Outcome, ticks ...store.Tick) store.Fired {
+	s.t.Helper()
+	fired, err := s.Fire(s.ctx(), s.q, leads(7), ticks)
 	if err != nil {
-		s.t.Fatal(err)
+		s.t.Fatalf("%s: %v", what, err)
 	}
-	return got
+	for i, f := range fired {
+		if f.Outcome != want {
+			s.t.Errorf("%s: tick %d is answered with %v, want %v", what, i, f, want)
+		}
+	}
+	return fired[len(fired)-1]
 }
 
-func (s *scene) fire(what string, want store.Fired, tick store.Tick) {
+// told returns the events about schedules.
+func (s *scene) told() (events []seri.Event) {
+	for _, e := range s.events() {
+		if e.Data.Schedule != nil {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+func (s *scene) tellsOfSchedule(want string) {
 	s.t.Helper()
-	if got, err := s.Fire(s.ctx(), s.q, tick); err != nil || got != want {
-		s.t.Errorf("%s: answered %v, %v; want %v", what, got, err, want)
+	var kinds []string
+	for _, e := range s.told() {
+		kind, _ := strings.CutPrefix(string(e.Kind), "schedule.")
+		if e.Data.Schedule.Reason != "" {
+			kind += ":" + string(e.Data.Schedule.Reason)
+		}
+		kinds = append(kinds, kind)
+		if e.Data.Schedule.ID != "nightly" || e.Task != "" || e.Seq != 0 {
+			s.t.Errorf("event %+v, schedule %+v", e, e.Data.Schedule)
+		}
+	}
+	if got := strings.Join(kinds, " "); got != want {
+		s.t.Errorf("events of the schedule are %q, want %q", got, want)
+	}
+}
+
+func (s *scene) nextIs(want time.Time) {
+	s.t.Helper()
+	if got := s.scheduled().Next; !got.Equal(want) {
+		s.t.Errorf("the next tick is %v, want %v", got, want)
 	}
 }
 
@@ -41,51 +107,60 @@ func TestFireEnqueuesTheTaskOfATick(t *testing.T) {
 	each(t, func(s *scene) {
 		s.plan("r1", tick, 7)
 
-		s.fire("in time", store.TickEnqueued, s.tick(7, func(m *seri.Message) {
-			m.Owner, m.Expires = "user:1", time.Now().Add(time.Hour)
+		s.fire("in time", store.TickEnqueued, s.tick(0, func(k *store.Tick) {
+			k.Task.Owner, k.Task.Expires = "user:1", time.Now().Add(time.Hour)
 		}))
 
-		id := "sched:nightly:1900000000"
-		s.stands(id, "pending")
-		if last := s.tells(id, "queued"); last.Owner != "user:1" {
+		s.stands(tickID, "pending")
+		if last := s.tells(tickID, "queued"); last.Owner != "user:1" {
 			s.t.Errorf("event %+v", last)
 		}
-		if info := s.info(id); info.Owner != "user:1" || info.Expires.IsZero() || info.EnqueuedAt.IsZero() {
+		s.tellsOfSchedule("fired")
+		if e := s.told()[0].Data.Schedule; e.Task != tickID || !e.Tick.Equal(tick) || e.Late < time.Since(tick)-time.Hour {
+			s.t.Errorf("the schedule's event is %+v", e)
+		}
+		if info := s.info(tickID); info.Owner != "user:1" || info.Expires.IsZero() || info.EnqueuedAt.IsZero() {
 			s.t.Errorf("info %+v", info)
 		}
 		if tasks, more, err := s.Owned(s.ctx(), s.q, "user:1", 10); err != nil || more || len(tasks) != 1 {
 			s.t.Errorf("the owner's tasks are %v, %v", tasks, err)
 		}
-		if next := s.plan("r1", tick, 7); !next.Equal(tick.Add(time.Hour)) {
-			s.t.Errorf("the next tick is %v", next)
+		s.nextIs(tick.Add(time.Hour))
+		if r := s.scheduled(); r.Runs != 1 || !r.Last.Equal(tick) || r.LastTask != tickID {
+			s.t.Errorf("the record is %+v", r)
+		}
+		if score := s.rdb.ZScore(s.ctx(), s.q.Schedules(), "nightly").Val(); score != float64(tick.Add(time.Hour).Unix()) {
+			s.t.Errorf("the index has %v", score)
 		}
 		s.must(attempts["complete"](s, s.lease()))
-		s.changesNothing("the same tick again", func() { s.fire("the same tick", store.TickMoved, s.tick(7)) })
+		s.changesNothing("the same tick again", func() { s.fire("the same tick", store.TickMoved, s.tick(0)) })
 	})
 }
 
 func TestFireEnqueuesOneTaskForAnyNumberOfCallers(t *testing.T) {
 	each(t, func(s *scene) {
-		s.plan("r1", tick, 1)
-		answers := make([]store.Fired, 8)
+		s.plan("r1", tick, 7)
+		answers := make([]store.Outcome, 8)
 		var wg sync.WaitGroup
 		for i := range answers {
 			wg.Go(func() {
-				fired, err := s.Fire(s.ctx(), s.q, s.tick(1))
+				fired, err := s.Fire(s.ctx(), s.q, leads(7), []store.Tick{s.tick(0)})
 				if err != nil {
 					s.t.Error(err)
+					return
 				}
-				answers[i] = fired
+				answers[i] = fired[0].Outcome
 			})
 		}
 		wg.Wait()
 
 		slices.Sort(answers)
-		if answers[0] != store.TickEnqueued || answers[1] != store.TickMoved {
+		if answers[6] != store.TickMoved || answers[7] != store.TickEnqueued {
 			s.t.Errorf("answers %v", answers)
 		}
-		s.stands("sched:nightly:1900000000", "pending")
-		s.tells("sched:nightly:1900000000", "queued")
+		s.stands(tickID, "pending")
+		s.tells(tickID, "queued")
+		s.tellsOfSchedule("fired")
 	})
 }
 
@@ -95,26 +170,87 @@ func TestFireFindsTheTickOnRecordIsAnother(t *testing.T) {
 		"a later tick":           func(k *store.Tick) { k.Expected = k.Expected.Add(time.Hour) },
 		"another definition":     func(k *store.Tick) { k.Revision = "r2" },
 		"a schedule not planned": func(k *store.Tick) { k.Schedule = "other" },
+		"a tick that waits":      func(k *store.Tick) { k.Expected = time.Time{} },
 	}, func(s *scene, change func(*store.Tick)) {
-		s.plan("r1", tick, 1)
-		k := s.tick(1)
-		change(&k)
+		s.plan("r1", tick, 7)
 
-		s.changesNothing("a tick that is not the next", func() { s.fire("it", store.TickMoved, k) })
+		s.changesNothing("a tick that is not the next", func() { s.fire("it", store.TickMoved, s.tick(0, change)) })
+	})
+}
+
+func TestFireIsNotEarly(t *testing.T) {
+	each(t, func(s *scene) {
+		s.plan("r1", tick, 7)
+		s.changesNothing("a tick that is not due", func() {
+			s.fire("it", store.TickEarly, s.tick(0, func(k *store.Tick) { k.Due = s.now().Add(time.Minute) }))
+		})
+	})
+}
+
+func TestFireTakesTicksOfOneScheduleInTheirOrder(t *testing.T) {
+	each(t, func(s *scene) {
+		s.plan("r1", tick.Add(-5*time.Hour), 7)
+
+		s.fire("three, after five that were missed", store.TickEnqueued,
+			s.tick(0, func(k *store.Tick) {
+				k.Expected, k.Missed = tick.Add(-5*time.Hour), `{"count":5,"first":1699982000,"last":1699996400,"reason":"outage"}`
+			}), s.tick(1), s.tick(2))
+
+		s.tellsOfSchedule("missed:outage fired fired fired")
+		if e := s.told()[0].Data.Schedule; e.Count != 5 || e.First.Unix() != 1699982000 || e.Last.Unix() != 1699996400 {
+			s.t.Errorf("missed event %+v", e)
+		}
+		if r := s.scheduled(); r.Missed != 5 || r.Runs != 3 {
+			s.t.Errorf("the record is %+v", r)
+		}
+		if ids := s.rdb.LRange(s.ctx(), s.q.Pending(), 0, -1).Val(); len(ids) != 3 || ids[2] != tickID {
+			s.t.Errorf("pending are %v", ids)
+		}
+		s.nextIs(tick.Add(3 * time.Hour))
+	})
+}
+
+func TestFireMovesOnWithoutATask(t *testing.T) {
+	each(t, func(s *scene) {
+		s.plan("r1", tick, 7)
+
+		s.fire("what was missed", store.TickPassed, s.tick(0, func(k *store.Tick) {
+			k.Tick, k.Next, k.Missed = time.Time{}, time.Time{}, `{"count":1,"first":1700000000,"last":1700000000,"reason":"outage"}`
+		}))
+
+		s.tellsOfSchedule("missed:outage")
+		s.nextIs(time.Time{})
+		if len(s.places(tickID)) != 0 {
+			s.t.Error("a task was enqueued")
+		}
 	})
 }
 
 func TestFireMovesOnIfTheTicksTaskExists(t *testing.T) {
 	each(t, func(s *scene) {
-		s.plan("r1", tick, 1)
-		s.add("sched:nightly:1900000000")
+		s.plan("r1", tick, 7)
+		s.add(tickID)
 
-		s.fire("with a task of that ID", store.TickExists, s.tick(1))
+		s.fire("with a task of that ID", store.TickExists, s.tick(0))
 
-		s.tells("sched:nightly:1900000000", "queued")
-		if next := s.plan("r1", tick, 1); !next.Equal(tick.Add(time.Hour)) {
-			s.t.Errorf("the next tick is %v", next)
-		}
+		s.tells(tickID, "queued")
+		s.tellsOfSchedule("")
+		s.nextIs(tick.Add(time.Hour))
+	})
+}
+
+// What a failover loses, it loses from the end on: with the task goes the tick, and firing it again makes the same task.
+func TestATickThatIsFiredAgainAfterALossIsTheSameTask(t *testing.T) {
+	eachServer(t, func(s *scene) { // the embedded store cannot restore a hash
+		s.plan("r1", tick, 7)
+		before := s.rdb.Dump(s.ctx(), s.q.Schedule("nightly")).Val()
+		s.fire("in time", store.TickEnqueued, s.tick(0))
+		s.rdb.Del(s.ctx(), s.q.Task(tickID), s.q.Pending())
+		s.must(nil, s.rdb.RestoreReplace(s.ctx(), s.q.Schedule("nightly"), 0, before).Err())
+
+		s.fire("after the loss", store.TickEnqueued, s.tick(0))
+
+		s.stands(tickID, "pending")
 	})
 }
 
@@ -127,35 +263,249 @@ func TestAFormerLeaderIsFencedOff(t *testing.T) {
 		s.plan("r1", tick, c.newer)
 
 		s.changesNothing("the former leader", func() {
-			_, err := s.Fire(s.ctx(), s.q, s.tick(c.older))
+			_, err := s.Fire(s.ctx(), s.q, leads(c.older), []store.Tick{s.tick(0)})
 			if _, ok := errors.AsType[*seri.FencedError](err); !ok {
 				s.t.Errorf("fire answered %v", err)
 			}
-			_, err = s.Plan(s.ctx(), s.q, "nightly", "r0", tick, c.older)
+			_, err = s.Plan(s.ctx(), s.q, leads(c.older), []store.Plan{{Schedule: "other", Revision: "r0"}})
 			if _, ok := errors.AsType[*seri.FencedError](err); !ok {
 				s.t.Errorf("plan answered %v", err)
 			}
 		})
-		s.fire("the leader", store.TickEnqueued, s.tick(c.newer))
+		fired, err := s.Fire(s.ctx(), s.q, leads(c.newer), []store.Tick{s.tick(0)})
+		if err != nil || fired[0].Outcome != store.TickEnqueued {
+			s.t.Errorf("the leader: %v, %v", fired, err)
+		}
+		if _, err := s.Fire(s.ctx(), s.q, store.Leader{Lock: "other", Token: 1}, []store.Tick{s.tick(0)}); err != nil {
+			s.t.Errorf("a leader of other beats: %v", err)
+		}
 	})
 }
 
-func TestPlanKeepsTheNextTickOfAnUnchangedSchedule(t *testing.T) {
+func TestPlanComparesBeforeItWrites(t *testing.T) {
 	each(t, func(s *scene) {
-		if next := s.plan("r1", tick, 1); !next.Equal(tick) {
-			s.t.Errorf("a new schedule: %v", next)
+		s.plan("r1", tick, 7)
+		read := s.scheduled()
+		s.fire("meanwhile", store.TickEnqueued, s.tick(0))
+
+		for what, p := range map[string]store.Plan{
+			"a change": {Was: read, Revision: "r2", Next: tick}, "a removal": {Was: read}, "an addition": {Revision: "r2", Next: tick},
+		} {
+			p.Schedule = "nightly"
+			s.changesNothing(what+" of what was fired meanwhile", func() {
+				if written, err := s.Plan(s.ctx(), s.q, leads(7), []store.Plan{p}); err != nil || written[0] {
+					s.t.Errorf("%s is answered with %v, %v", what, written, err)
+				}
+			})
 		}
-		s.changesNothing("planning what is known", func() {
-			if next := s.plan("r1", tick.Add(24*time.Hour), 2); !next.Equal(tick) {
-				s.t.Errorf("after a day's outage: %v, want the tick that was missed", next)
+		p := store.Plan{Schedule: "nightly", Was: s.scheduled()}
+		if written, err := s.Plan(s.ctx(), s.q, leads(7), []store.Plan{p}); err != nil || !written[0] {
+			s.t.Errorf("the removal of what was read is answered with %v, %v", written, err)
+		}
+		if r := s.scheduled(); r.ID != "" {
+			s.t.Errorf("the record is %+v", r)
+		}
+		if ids, err := s.ScheduleIDs(s.ctx(), s.q); err != nil || len(ids) != 0 {
+			s.t.Errorf("the index has %v, %v", ids, err)
+		}
+	})
+}
+
+func TestAChangeAtRunTimeIsTold(t *testing.T) {
+	each(t, func(s *scene) {
+		s.plan("r1", tick, 7) // by a leader, of which nobody has to be told
+		since := map[string]int64{}
+		edits := func() store.Edits {
+			s.t.Helper()
+			e, err := s.EditedSince(s.ctx(), map[keys.Queue]int64{s.q: since["n"]})
+			s.must(nil, err)
+			since["n"] = max(since["n"], e[s.q].Last)
+			return e[s.q]
+		}
+		if e := edits(); len(e.IDs) != 0 {
+			s.t.Errorf("changed are %v", e)
+		}
+		for _, id := range []string{"a", "b"} {
+			written, err := s.Plan(s.ctx(), s.q, store.Leader{Lock: "beat"}, []store.Plan{{Schedule: id, Revision: "r", Origin: store.OriginAPI, Next: tick}})
+			if err != nil || !written[0] {
+				s.t.Fatal(written, err)
+			}
+		}
+		if e := edits(); !slices.Equal(e.IDs, []string{"a", "b"}) || e.All {
+			s.t.Errorf("changed are %v", e)
+		}
+		s.must(nil, s.PauseSchedule(s.ctx(), s.q, "a", "for a while"))
+		if e := edits(); !slices.Equal(e.IDs, []string{"a"}) {
+			s.t.Errorf("changed are %v", e)
+		}
+	})
+}
+
+func TestAPausedScheduleDoesNotTick(t *testing.T) {
+	each(t, func(s *scene) {
+		s.plan("r1", tick, 7)
+
+		s.must(nil, s.PauseSchedule(s.ctx(), s.q, "nightly", `"because"`))
+		s.changesNothing("pausing again", func() { s.must(nil, s.PauseSchedule(s.ctx(), s.q, "nightly", "x")) })
+		s.changesNothing("a tick", func() { s.fire("while paused", store.TickPaused, s.tick(0)) })
+		if r := s.scheduled(); !r.Paused || r.Note != `"because"` || time.Since(r.PausedAt) > time.Minute {
+			s.t.Errorf("the record is %+v", r)
+		}
+		if err := s.ResumeSchedule(s.ctx(), s.q, "nightly", "r0", tick); !errors.Is(err, store.ErrScheduleChanged) {
+			s.t.Errorf("resumed with another revision: %v", err)
+		}
+		s.must(nil, s.ResumeSchedule(s.ctx(), s.q, "nightly", "r1", tick.Add(time.Hour)))
+		s.changesNothing("resuming again", func() { s.must(nil, s.ResumeSchedule(s.ctx(), s.q, "nightly", "r1", tick)) })
+
+		s.fire("what was due in the pause", store.TickMoved, s.tick(0))
+		s.fire("after the pause", store.TickEnqueued, s.tick(1))
+		s.tellsOfSchedule("paused resumed fired")
+		if note := s.told()[0].Data.Schedule.Note; note != `"because"` {
+			s.t.Errorf("the note is %q", note)
+		}
+		if err := s.PauseSchedule(s.ctx(), s.q, "other", ""); !errors.Is(err, seri.ErrNotFound) {
+			s.t.Errorf("pausing what is not there: %v", err)
+		}
+	})
+}
+
+func overlapping(policy string) func(*store.Tick) {
+	return func(k *store.Tick) { k.Overlap = policy }
+}
+
+// waited makes a tick one that has waited.
+func waited(k *store.Tick) { k.Expected, k.Next = time.Time{}, time.Time{} }
+
+func TestATickThatOverlaps(t *testing.T) {
+	hours := func(n ...int) (ticks []time.Time) {
+		for _, h := range n {
+			ticks = append(ticks, tick.Add(time.Duration(h)*time.Hour))
+		}
+		return ticks
+	}
+	eachCase(t, map[string]struct {
+		policy   string
+		second   store.Outcome
+		third    store.Outcome
+		waiting  []time.Time // after the third
+		events   string
+		released int // after the first has ended
+	}{
+		"starts beside the first":                     {"allow", store.TickEnqueued, store.TickEnqueued, nil, "fired fired fired", 0},
+		"is left out":                                 {"skip", store.TickLeftOut, store.TickLeftOut, nil, "fired missed:overlap missed:overlap", 0},
+		"waits, alone":                                {"buffer_one", store.TickWaits, store.TickLeftOut, hours(1), "fired missed:overlap", 1},
+		"waits, and others behind it":                 {"buffer_all", store.TickWaits, store.TickWaits, hours(1, 2), "fired", 1},
+		"waits for the first to stop, until the next": {"cancel_other", store.TickWaits, store.TickWaits, hours(2), "fired missed:overlap", 2},
+	}, func(s *scene, c struct {
+		policy   string
+		second   store.Outcome
+		third    store.Outcome
+		waiting  []time.Time
+		events   string
+		released int
+	}) {
+		s.plan("r1", tick, 7)
+		o := overlapping(c.policy)
+		s.fire("the first", store.TickEnqueued, s.tick(0, o))
+		lease := s.lease()
+
+		second := s.fire("the second", c.second, s.tick(1, o))
+		third := s.fire("the third", c.third, s.tick(2, o))
+
+		s.tellsOfSchedule(c.events)
+		s.nextIs(tick.Add(3 * time.Hour))
+		if got := s.scheduled().Waiting; !slices.Equal(got, c.waiting) || c.policy != "allow" && !slices.Equal(third.Waiting, c.waiting) {
+			s.t.Errorf("waiting are %v on record and %v in the answer, want %v", got, third.Waiting, c.waiting)
+		}
+		if c.policy != "allow" && !slices.Equal(second.Running, hours(0)) {
+			s.t.Errorf("running are %v", second.Running)
+		}
+		if c.waiting == nil {
+			return
+		}
+		s.fire("the second, too soon", store.TickWaits, s.tick(c.released, o, waited))
+		s.must(attempts["complete"](s, lease))
+		f := s.fire("the one that waited", store.TickEnqueued, s.tick(c.released, o, waited))
+		if !slices.Equal(f.Waiting, c.waiting[1:]) || !slices.Equal(s.scheduled().Waiting, c.waiting[1:]) {
+			s.t.Errorf("waiting are %v", f.Waiting)
+		}
+		s.nextIs(tick.Add(3 * time.Hour))
+		s.changesNothing("the same again", func() { s.fire("it", store.TickMoved, s.tick(c.released, o, waited)) })
+		if len(c.waiting) > 1 {
+			s.fire("the last, too soon", store.TickWaits, s.tick(2, o, waited))
+			s.fire("a fourth behind it", store.TickWaits, s.tick(3, o))
+		}
+	})
+}
+
+func TestATickMayTerminateTheOthers(t *testing.T) {
+	each(t, func(s *scene) {
+		s.plan("r1", tick, 7)
+		o := overlapping("terminate_other")
+		s.fire("the first", store.TickEnqueued, s.tick(0, o))
+		lease := s.lease()
+
+		s.fire("the second", store.TickEnqueued, s.tick(1, o))
+
+		s.stands(tickID, "archived")
+		if last := s.tells(tickID, "queued started revoked"); last.Data.Reason != seri.ReasonRevoked {
+			s.t.Errorf("event %+v", last)
+		}
+		s.stands("sched:nightly:1700003600", "pending")
+		s.changesNothing("the first one's outcome", func() {
+			if errs, err := attempts["complete"](s, lease); err != nil || errs[0] == nil {
+				s.t.Errorf("a terminated task completes: %v, %v", errs, err)
 			}
 		})
-		if next := s.plan("r2", tick.Add(time.Minute), 2); !next.Equal(tick.Add(time.Minute)) {
-			s.t.Errorf("a changed schedule: %v", next)
+		s.fire("the third, while the second has not started", store.TickEnqueued, s.tick(2, o))
+		s.stands("sched:nightly:1700003600", "archived")
+		s.tells("sched:nightly:1700003600", "queued revoked")
+		s.fire("two at once", store.TickEnqueued, s.tick(3, o), s.tick(4, o))
+		s.stands("sched:nightly:1700010800", "archived")
+		s.stands("sched:nightly:1700014400", "pending")
+	})
+}
+
+func TestAScheduleEndsWithItsLimit(t *testing.T) {
+	each(t, func(s *scene) {
+		s.plan("r1", tick, 7)
+		limited := func(k *store.Tick) { k.Limit = 2 }
+
+		s.fire("the first of two", store.TickEnqueued, s.tick(0, limited))
+		s.fire("the second", store.TickLast, s.tick(1, limited))
+
+		s.nextIs(time.Time{})
+		s.changesNothing("a third", func() { s.fire("it", store.TickMoved, s.tick(2, limited)) })
+	})
+}
+
+func TestAScheduleIsPausedAfterFailuresInARow(t *testing.T) {
+	each(t, func(s *scene) {
+		s.plan("r1", tick, 7)
+		strict := func(k *store.Tick) { k.PauseAfter = 2 }
+		for hour, how := range []string{"archive", "complete", "archive", "archive"} {
+			s.fire(how, store.TickEnqueued, s.tick(hour, strict))
+			s.must(endings[how](s, s.lease()))
 		}
+
+		s.fire("after two failures in a row", store.TickPaused, s.tick(4, strict))
+
+		if r := s.scheduled(); !r.Paused || r.Note != "2 tasks in a row have failed" || r.Failures != 2 {
+			s.t.Errorf("the record is %+v", r)
+		}
+		s.tellsOfSchedule("fired fired fired fired paused")
+		s.must(nil, s.ResumeSchedule(s.ctx(), s.q, "nightly", "r1", tick.Add(5*time.Hour)))
+		s.fire("after it was resumed", store.TickEnqueued, s.tick(5, strict))
+	})
+}
+
+func TestASchedulesMemoryLasts(t *testing.T) {
+	each(t, func(s *scene) {
+		s.plan("r1", tick, 7)
+		s.fire("it", store.TickEnqueued, s.tick(0))
 		for key, value := range s.world() {
-			if strings.Contains(value, "with TTL") {
-				s.t.Errorf("%s has a TTL: a schedule's memory must last", key)
+			if !strings.HasSuffix(key, ":events") && strings.Contains(key, ":schedule") && strings.Contains(value, "with TTL") {
+				s.t.Errorf("%s has a TTL", key)
 			}
 		}
 	})

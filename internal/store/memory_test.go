@@ -94,7 +94,7 @@ func TestAFullRedisDrainsAndTakesNothingIn(t *testing.T) {
 		t.Parallel()
 		s := newScene(t, redistest.Exclusive(t).Client())
 		s.add("t1") // the queue is known
-		s.plan("r1", tick, 1)
+		s.plan("r1", tick, 7)
 		s.fill()
 
 		s.changesNothing("a call without memory", func() {
@@ -102,7 +102,7 @@ func TestAFullRedisDrainsAndTakesNothingIn(t *testing.T) {
 			if _, err := s.Enqueue(s.ctx(), s.q, []seri.Message{s.message("t2", terms), s.message("t3", later)}); err == nil || !strings.Contains(err.Error(), "OOM") {
 				s.t.Errorf("enqueue answered %v", err)
 			}
-			if _, err := s.Fire(s.ctx(), s.q, s.tick(1)); err == nil || !strings.Contains(err.Error(), "OOM") {
+			if _, err := s.Fire(s.ctx(), s.q, leads(7), []store.Tick{s.tick(0)}); err == nil || !strings.Contains(err.Error(), "OOM") {
 				s.t.Errorf("fire answered %v", err)
 			}
 		})
@@ -110,7 +110,7 @@ func TestAFullRedisDrainsAndTakesNothingIn(t *testing.T) {
 		s.must(attempts["complete"](s, s.lease()))
 		s.rdb.ConfigSet(s.ctx(), "maxmemory", "0")
 		s.add("t2")
-		s.fire("with memory again", store.TickEnqueued, s.tick(1))
+		s.fire("with memory again", store.TickEnqueued, s.tick(0))
 	})
 }
 

@@ -1,23 +1,53 @@
--- plan tells a schedule's next tick, after making the schedule known if it is new or its definition has changed.
+-- plan writes the definitions of schedules, or removes schedules.
 --
--- KEYS[1]  schedule hash
--- ARGV[1]  revision of the schedule: a digest of its definition
--- ARGV[2]  next tick of a schedule that is new or has changed, Unix seconds
--- ARGV[3]  fencing token of the caller's lock
+-- KEYS[1]  what beats know of the queue
+-- KEYS[2]  index of schedules by next tick
+-- KEYS[3]  schedules that were changed at run time
+-- KEYS[4…] the schedule hashes
+-- ARGV[1]  the lock of the caller's beats
+-- ARGV[2]  fencing token of that lock; '' for a change at run time, of which the beats are told
+-- ARGV[3…] per schedule: its ID; the revision and the next tick that the caller takes for those on record, '' if none; its
+--          new revision, '' to remove it; its timing, origin, definition; its next tick, Unix seconds, '' for none
 --
--- Returns  {1, next tick} with the tick on record; {0, ''} if a newer holder of the lock has been here
+-- Returns  per schedule 1 if written, 0 if the record is another than the caller thinks; or -1 if a newer holder of the
+--          lock has been here: then nothing is written
 --
--- Guarantees that a schedule that has not changed keeps its next tick, so that one that was missed is noticed.
--- Runs when Redis is out of memory.
+-- Guarantees that of two who change a schedule the second sees what the first has written.
+-- Runs when Redis is out of memory: a schedule must be removable.
 
-local schedule, revision, token = KEYS[1], ARGV[1], ARGV[3]
+local beat, index, edited = KEYS[1], KEYS[2], KEYS[3]
+local set, token = ARGV[1], ARGV[2]
 
-local record = call('HMGET', schedule, 'next', 'rev', 'token')
-if record[3] and tonumber(record[3]) > tonumber(token) then
-  return {0, ''}
+if token ~= '' then
+  local floor = call('HGET', beat, 'token:' .. set)
+  if floor and tonumber(floor) > tonumber(token) then
+    return -1
+  end
+  if floor ~= token then
+    call('HSET', beat, 'token:' .. set, token)
+  end
 end
-if record[1] and record[2] == revision then
-  return {1, record[1]}
+
+local replies = {}
+for i = 4, #KEYS do
+  local schedule, a = KEYS[i], 8 * (i - 4) + 3
+  local id, revision, following = ARGV[a], ARGV[a + 3], ARGV[a + 7]
+  local record = call('HMGET', schedule, 'rev', 'next')
+  if (record[1] or '') ~= ARGV[a + 1] or (record[2] or '') ~= ARGV[a + 2] then
+    replies[#replies + 1] = 0
+  else
+    replies[#replies + 1] = 1
+    if revision == '' then
+      call('DEL', schedule)
+      call('ZREM', index, id)
+    else
+      call('HSET', schedule, 'rev', revision, 'timing', ARGV[a + 4], 'origin', ARGV[a + 5], 'def', ARGV[a + 6], 'next', following, 'set', set)
+      call('ZADD', index, following == '' and '+inf' or following, id)
+    end
+    if token == '' then
+      call('ZADD', edited, call('HINCRBY', beat, 'edits', 1), id)
+      call('ZREMRANGEBYRANK', edited, 0, -1001)
+    end
+  end
 end
-call('HSET', schedule, 'next', ARGV[2], 'rev', revision, 'token', token)
-return {1, ARGV[2]}
+return replies

@@ -30,8 +30,10 @@ func TestEveryKeyThatTheScriptsMakeIsInTheRegistry(t *testing.T) {
 				s.t.Fatal(err)
 			}
 		}
-		s.plan("r1", tick, 1)
-		s.fire("in time", store.TickEnqueued, s.tick(1, full))
+		s.plan("r1", tick, 7)
+		s.fire("in time", store.TickEnqueued, s.tick(0, func(k *store.Tick) { full(&k.Task); k.Overlap = "buffer_one" }))
+		s.fire("one that overlaps", store.TickWaits, s.tick(1, func(k *store.Tick) { k.Overlap = "buffer_one" }))
+		s.must(nil, s.PauseSchedule(s.ctx(), s.q, "nightly", "why"))
 		if err := s.Pause(s.ctx(), s.q); err != nil {
 			s.t.Fatal(err)
 		}
@@ -46,7 +48,7 @@ func TestEveryKeyThatTheScriptsMakeIsInTheRegistry(t *testing.T) {
 			if !ok || entry.Type != kind || entry.TTL != strings.HasPrefix(value, kind+" with TTL") {
 				s.t.Errorf("%s is %.40s; the registry says %+v", key, value, entry)
 			}
-			if kind == "hash" && strings.HasPrefix(key, "asynq:") {
+			if kind == "hash" && (strings.HasPrefix(key, "asynq:") || strings.Contains(key, ":schedule:")) {
 				hash = entry
 				for field := range s.rdb.HGetAll(s.ctx(), key).Val() {
 					if !regexp.MustCompile(`\b` + field + `\b`).MatchString(entry.Holds) {

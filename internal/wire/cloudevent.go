@@ -63,8 +63,26 @@ type Gap struct {
 	Before string `json:"before"` // the first one that is still there; empty: none is
 }
 
-// NewCloudEvent wraps one task event. position is its "<entry>:<index>" in the queue's stream.
+// ScheduleEvent is the data of a "dev.seri.schedule.*" CloudEvent.
+type ScheduleEvent struct {
+	Schedule string      `json:"schedule"`
+	Queue    string      `json:"queue"`
+	Task     string      `json:"task,omitempty"`    // fired: the ID of the task that was enqueued
+	Tick     *time.Time  `json:"tick,omitempty"`    // fired: the time by the schedule
+	LateMs   *int64      `json:"late_ms,omitempty"` // fired: after the time that the task was to start
+	Count    int64       `json:"count,omitempty"`   // missed
+	More     bool        `json:"more,omitempty"`    // missed: Count is where counting stopped
+	First    *time.Time  `json:"first,omitempty"`   // missed
+	Last     *time.Time  `json:"last,omitempty"`    // missed
+	Reason   seri.Reason `json:"reason,omitempty"`  // missed: outage, overlap
+	Note     string      `json:"note,omitempty"`    // paused
+}
+
+// NewCloudEvent wraps one event. position is its "<entry>:<index>" in the queue's stream.
 func NewCloudEvent(e seri.Event, position, cursor string) (CloudEvent, error) {
+	if e.Data.Schedule != nil {
+		return newScheduleEvent(e, position, cursor)
+	}
 	data := TaskEvent{
 		Task: e.Task, Type: e.Type, Queue: e.Queue, Partition: e.Partition, Owner: e.Owner, State: e.State(), Seq: e.Seq,
 		Attempt: e.Data.Attempt, Worker: e.Data.Worker, Progress: e.Data.Progress, DueAt: optional(e.Data.Due),
@@ -85,6 +103,25 @@ func NewCloudEvent(e seri.Event, position, cursor string) (CloudEvent, error) {
 		Sequence:        strconv.FormatUint(e.Seq, 10),
 		Cursor:          cursor,
 		Data:            encoded,
+	}, nil
+}
+
+func newScheduleEvent(e seri.Event, position, cursor string) (CloudEvent, error) {
+	s := e.Data.Schedule
+	data := ScheduleEvent{
+		Schedule: s.ID, Queue: e.Queue, Task: s.Task, Tick: optional(s.Tick), Count: s.Count, More: s.More,
+		First: optional(s.First), Last: optional(s.Last), Reason: s.Reason, Note: s.Note,
+	}
+	if e.Kind == seri.EventScheduleFired {
+		data.LateMs = new(s.Late.Milliseconds())
+	}
+	encoded, err := json.Marshal(data)
+	if err != nil {
+		return CloudEvent{}, err
+	}
+	return CloudEvent{
+		SpecVersion: "1.0", ID: e.Queue + "/" + position, Source: "/v1/queues/" + e.Queue, Type: "dev.seri." + string(e.Kind),
+		Subject: s.ID, Time: e.Time.UTC(), DataContentType: "application/json", Cursor: cursor, Data: encoded,
 	}, nil
 }
 

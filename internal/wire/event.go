@@ -35,6 +35,8 @@ type frame struct {
 	Type  string         `json:"type"`
 	Owner string         `json:"owner"`
 	Data  frameData      `json:"data"`
+
+	Schedule string `json:"schedule"` // of an event about a schedule, which has neither a task nor a number
 }
 
 type frameData struct {
@@ -50,6 +52,16 @@ type frameData struct {
 	Done    int64  `json:"done,omitempty"`
 	Total   int64  `json:"total,omitempty"`
 	Message string `json:"message,omitempty"`
+
+	// Of schedules. Times are Unix seconds, since ticks are.
+	TaskID string `json:"task_id,omitempty"`
+	Tick   int64  `json:"tick,omitempty"`
+	Late   int64  `json:"late,omitempty"` // milliseconds
+	Count  int64  `json:"count,omitempty"`
+	More   bool   `json:"more,omitempty"`
+	First  int64  `json:"first,omitempty"`
+	Last   int64  `json:"last,omitempty"`
+	Note   string `json:"note,omitempty"`
 }
 
 func (f *frame) event(queue string) seri.Event {
@@ -63,10 +75,34 @@ func (f *frame) event(queue string) seri.Event {
 	if f.Data.Due != 0 {
 		e.Data.Due = time.UnixMilli(f.Data.Due)
 	}
+	if f.Kind.OfSchedule() {
+		e.Task, e.Type, e.Owner, e.Seq, e.Data = "", "", "", 0, seri.EventData{Schedule: f.schedule()}
+	}
 	if f.Kind == seri.EventProgress {
 		e.Data.Progress = &seri.ProgressInfo{Done: f.Data.Done, Total: f.Data.Total, Message: f.Data.Message}
 	}
 	return e
+}
+
+func (f *frame) schedule() *seri.ScheduleEvent {
+	d := &f.Data
+	s := &seri.ScheduleEvent{
+		ID: f.Schedule, Task: d.TaskID, Late: time.Duration(d.Late) * time.Millisecond, Count: d.Count, More: d.More, Reason: d.Reason, Note: d.Note,
+	}
+	for _, at := range []struct {
+		seconds int64
+		time    *time.Time
+	}{{d.Tick, &s.Tick}, {d.First, &s.First}, {d.Last, &s.Last}} {
+		if at.seconds != 0 {
+			*at.time = time.Unix(at.seconds, 0)
+		}
+	}
+	return s
+}
+
+// MissedTicks returns the JSON of the data of a missed event of a schedule.
+func MissedTicks(count int, more bool, first, last time.Time) string {
+	return string(mustMarshal(frameData{Count: int64(count), More: more, First: first.Unix(), Last: last.Unix(), Reason: seri.ReasonOutage}))
 }
 
 // About returns the JSON fields that say which task an event is about, without braces.

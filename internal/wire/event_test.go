@@ -107,3 +107,47 @@ func TestALargeResultStaysBehind(t *testing.T) {
 		}
 	}
 }
+
+func TestEventsOfSchedulesHaveNeitherTaskNorNumber(t *testing.T) {
+	t.Parallel()
+	at, tick := time.UnixMilli(1_763_800_000_123), time.Unix(1_763_800_000, 0)
+	for sentence, c := range map[string]struct {
+		data string
+		kind seri.EventKind
+		want seri.ScheduleEvent
+		json string // of the CloudEvent's data
+	}{
+		"fired": {
+			`{"task_id":"sched:s:1763800000","tick":1763800000,"late":12}`, seri.EventScheduleFired,
+			seri.ScheduleEvent{Task: "sched:s:1763800000", Tick: tick, Late: 12 * time.Millisecond},
+			`{"schedule":"s","queue":"q","task":"sched:s:1763800000","tick":"2025-11-22T08:26:40Z","late_ms":12}`,
+		},
+		"fired to the millisecond": {
+			`{"task_id":"t","tick":1763800000,"late":0}`, seri.EventScheduleFired, seri.ScheduleEvent{Task: "t", Tick: tick},
+			`{"schedule":"s","queue":"q","task":"t","tick":"2025-11-22T08:26:40Z","late_ms":0}`,
+		},
+		"missed": {
+			MissedTicks(3, true, tick, tick.Add(2*time.Second)), seri.EventScheduleMissed,
+			seri.ScheduleEvent{Count: 3, More: true, First: tick, Last: tick.Add(2 * time.Second), Reason: seri.ReasonOutage},
+			`{"schedule":"s","queue":"q","count":3,"more":true,"first":"2025-11-22T08:26:40Z","last":"2025-11-22T08:26:42Z","reason":"outage"}`,
+		},
+		"paused":  {`{"note":"why"}`, seri.EventSchedulePaused, seri.ScheduleEvent{Note: "why"}, `{"schedule":"s","queue":"q","note":"why"}`},
+		"resumed": {`{}`, seri.EventScheduleResumed, seri.ScheduleEvent{}, `{"schedule":"s","queue":"q"}`},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			c.want.ID = "s"
+			want := seri.Event{Kind: c.kind, Queue: "q", Time: at, Data: seri.EventData{Schedule: &c.want}}
+
+			got, err := DecodeEvents("q", `[{"seq":0,"at":1763800000123,"kind":"`+string(c.kind)+`","schedule":"s","data":`+c.data+`}]`)
+
+			if err != nil || len(got) != 1 || !reflect.DeepEqual(got[0], want) {
+				t.Fatalf("got  %+v, %v\nwant %+v", got, err, want)
+			}
+			frame, err := NewCloudEvent(got[0], "1-0:0", "")
+			if err != nil || frame.Type != "dev.seri."+string(c.kind) || frame.Subject != "s" || frame.Sequence != "" || string(frame.Data) != c.json {
+				t.Errorf("frame %+v with %s, %v", frame, frame.Data, err)
+			}
+		})
+	}
+}

@@ -91,7 +91,7 @@ func busy(t *testing.T, rdb redis.UniversalClient) keys.Queue {
 	guard, err := lock.NewGuard(rdb, lockName)
 	must([]error{guard.Set(ctx, held.Token(), nil)}, err)
 	waitInVain(t, rdb, lockName)
-	_, err = s.Plan(ctx, q, "nightly", "r1", time.Now().Add(time.Hour), held.Token())
+	_, err = s.Plan(ctx, q, store.Leader{Lock: "beat", Token: held.Token()}, []store.Plan{{Schedule: "nightly", Revision: "r1", Next: time.Now().Add(time.Hour)}})
 	must(nil, err)
 	digest := fmt.Sprintf("%064x", q)[:64]
 	_, _, err = api.NewRedisIdempotency(rdb).Claim(ctx, digest, api.IdempotencyRecord{})

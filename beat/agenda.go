@@ -1,0 +1,85 @@
+package beat
+
+import (
+	"container/heap"
+	"time"
+
+	"github.com/seri-queue/seri/internal/store"
+)
+
+// entry is a schedule that the leader serves.
+type entry struct {
+	Schedule
+	ref
+	record store.ScheduleRecord // without the definition
+	due    time.Time            // when the task of the next tick may start; zero: there is none
+	place  int                  // in the agenda; -1: not in it
+}
+
+// agenda is a heap of entries by when they are due, so that nobody has to look at all of them.
+type agenda []*entry
+
+// put gives an entry its place by the next tick on record.
+func (a *agenda) put(e *entry) {
+	e.due = time.Time{}
+	if !e.record.Next.IsZero() && !e.record.Paused && e.Enabled {
+		e.due = e.Due(e.record.Next)
+	}
+	a.at(e, e.due)
+}
+
+// at gives an entry its place by a time; zero: none.
+func (a *agenda) at(e *entry, due time.Time) {
+	e.due = due
+	switch {
+	case due.IsZero() && e.place >= 0:
+		heap.Remove(a, e.place)
+	case due.IsZero():
+	case e.place >= 0:
+		heap.Fix(a, e.place)
+	default:
+		heap.Push(a, e)
+	}
+}
+
+// next returns when the first entry is due; zero: none is.
+func (a agenda) next() time.Time {
+	if len(a) == 0 {
+		return time.Time{}
+	}
+	return a[0].due
+}
+
+// take removes up to n entries that are due by now.
+func (a *agenda) take(now time.Time, n int) (due []*entry) {
+	for len(due) < n && len(*a) > 0 && !(*a)[0].due.After(now) {
+		e, _ := heap.Pop(a).(*entry)
+		due = append(due, e)
+	}
+	return due
+}
+
+// Len and the others implement [heap.Interface].
+func (a agenda) Len() int           { return len(a) }
+func (a agenda) Less(i, j int) bool { return a[i].due.Before(a[j].due) }
+func (a agenda) Swap(i, j int) {
+	a[i], a[j] = a[j], a[i]
+	a[i].place, a[j].place = i, j
+}
+
+// Push implements [heap.Interface].
+func (a *agenda) Push(x any) {
+	e, _ := x.(*entry)
+	e.place = len(*a)
+	*a = append(*a, e)
+}
+
+// Pop implements [heap.Interface].
+func (a *agenda) Pop() any {
+	old := *a
+	e := old[len(old)-1]
+	old[len(old)-1] = nil
+	*a = old[:len(old)-1]
+	e.place = -1
+	return e
+}

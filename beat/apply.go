@@ -1,0 +1,190 @@
+package beat
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/store"
+)
+
+// load reads what is on record of all schedules, applies the beat's own list to it, and makes entries of the result.
+func (l *leader) load(ctx context.Context) error {
+	queues, err := l.beat.store.Queues(ctx)
+	if err != nil {
+		return err
+	}
+	own := make(map[keys.Queue][]string)
+	known := make(map[keys.Queue]map[string]string)
+	for r, d := range l.beat.declared {
+		own[r.queue] = append(own[r.queue], r.id)
+		if known[r.queue] == nil {
+			known[r.queue] = make(map[string]string)
+		}
+		known[r.queue][r.id] = d.revision
+	}
+	for q := range own {
+		queues = append(queues, q)
+	}
+	slices.Sort(queues)
+	queues = slices.Compact(queues)
+	for _, q := range queues {
+		l.edits[q] = 0
+	}
+	edits, err := l.beat.store.EditedSince(ctx, l.edits) // before the records are read, so that no change goes unnoticed
+	if err != nil {
+		return err
+	}
+	for q, e := range edits {
+		l.edits[q] = e.Last
+	}
+	records := make(map[ref]store.ScheduleRecord)
+	for _, q := range queues {
+		ids, err := l.beat.store.ScheduleIDs(ctx, q)
+		if err != nil {
+			return err
+		}
+		ids = append(ids, own[q]...)
+		slices.Sort(ids)
+		if err := l.read(ctx, q, slices.Compact(ids), known[q], records); err != nil {
+			return err
+		}
+	}
+	if l.beat.declared != nil {
+		if err := l.apply(ctx, records); err != nil {
+			return err
+		}
+	}
+	for r, record := range records {
+		l.take(ctx, r, record)
+	}
+	return nil
+}
+
+// read adds the records of those schedules of a queue that this leader's beats serve.
+func (l *leader) read(ctx context.Context, q keys.Queue, ids []string, known map[string]string, records map[ref]store.ScheduleRecord) error {
+	read, err := l.beat.store.ScheduleRecords(ctx, q, ids, orEmpty(known))
+	if err != nil {
+		return err
+	}
+	for _, record := range read {
+		if record.ID != "" && (record.Lock == l.as.Lock || record.Lock == "") {
+			records[ref{q, record.ID}] = record
+		}
+	}
+	return nil
+}
+
+func orEmpty(known map[string]string) map[string]string {
+	if known == nil {
+		return map[string]string{}
+	}
+	return known
+}
+
+// apply makes the record that of the beat's own list, unless a list of a higher revision is in force.
+func (l *leader) apply(ctx context.Context, records map[ref]store.ScheduleRecord) error {
+	logger := l.beat.config.Logger
+	inForce, err := l.beat.store.FileRevision(ctx, l.as.Lock)
+	if err != nil {
+		return err
+	}
+	if inForce > l.beat.config.Revision {
+		logger.WarnContext(ctx, "a newer file of schedules is in force and is served instead of this beat's", "revision", l.beat.config.Revision, "in_force", inForce)
+		return nil
+	}
+	// By ID, what a schedule may have been in another queue, to which its tasks went before.
+	elsewhere := make(map[string]store.ScheduleRecord)
+	for r, record := range records {
+		if l.beat.declared[r] == nil && record.Origin == store.OriginFile {
+			elsewhere[r.id] = record
+		}
+	}
+	now := l.clock.now()
+	plans := make(map[keys.Queue][]store.Plan)
+	added, changed, removed := 0, 0, 0
+	for _, r := range sorted(l.beat.declared) {
+		d, was := l.beat.declared[r], records[ref{r.queue, r.id}]
+		switch {
+		case was.Origin == store.OriginAPI:
+			logger.WarnContext(ctx, "a schedule of the file is left out: one of that id was made at run time", "schedule", r.id, "queue", r.queue)
+			continue
+		case was.Revision == d.revision:
+			continue
+		case was.ID == "":
+			added++
+		default:
+			changed++
+		}
+		plans[r.queue] = append(plans[r.queue], store.Plan{
+			Schedule: r.id, Was: was, Revision: d.revision, Timing: d.timing, Origin: store.OriginFile, Definition: d.definition,
+			Next: d.firstTick(was, elsewhere[r.id], now),
+		})
+	}
+	if err := l.write(ctx, plans, records); err != nil {
+		return err
+	}
+	clear(plans) // what has moved is removed only once it is in its new place
+	for _, r := range sorted(records) {
+		if record := records[r]; l.beat.declared[r] == nil && record.Origin == store.OriginFile {
+			removed++
+			plans[r.queue] = append(plans[r.queue], store.Plan{Schedule: r.id, Was: record})
+		}
+	}
+	if err := l.write(ctx, plans, records); err != nil {
+		return err
+	}
+	if added+changed+removed > 0 {
+		logger.InfoContext(ctx, "file of schedules applied", "added", added, "changed", changed, "removed", removed, "revision", l.beat.config.Revision)
+	}
+	if inForce != l.beat.config.Revision {
+		return l.beat.store.SetFileRevision(ctx, l.as, l.beat.config.Revision)
+	}
+	return nil
+}
+
+// firstTick returns the next tick of a declared schedule: the one on record, here or in the queue that it has left, while
+// its timing is the same; otherwise the first after now, and after what was fired already.
+func (d *declaration) firstTick(was, elsewhere store.ScheduleRecord, now time.Time) time.Time {
+	if !d.Enabled {
+		return time.Time{}
+	}
+	for _, record := range []store.ScheduleRecord{was, elsewhere} {
+		if record.ID != "" && record.Timing == d.timing && !record.Next.IsZero() {
+			return record.Next
+		}
+		if record.Last.After(now) {
+			now = record.Last
+		}
+	}
+	return d.Next(now)
+}
+
+// write carries out plans, and notes in records what is so then. Whatever has changed under the leader's hands is read again.
+func (l *leader) write(ctx context.Context, plans map[keys.Queue][]store.Plan, records map[ref]store.ScheduleRecord) error {
+	for q, all := range plans {
+		for chunk := range slices.Chunk(all, store.MaxBatch) {
+			written, err := l.beat.store.Plan(ctx, q, l.as, chunk)
+			if err != nil {
+				return err
+			}
+			for i, ok := range written {
+				p := &chunk[i]
+				if !ok {
+					return fmt.Errorf("schedule %s of queue %q was changed by another at the same time", p.Schedule, q)
+				}
+				if p.Revision == "" {
+					delete(records, ref{q, p.Schedule})
+					continue
+				}
+				record := p.Was
+				record.ID, record.Lock, record.Origin, record.Definition = p.Schedule, l.as.Lock, p.Origin, p.Definition
+				record.Revision, record.Timing, record.Next = p.Revision, p.Timing, p.Next
+				records[ref{q, p.Schedule}] = record
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+package beat
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redistest"
+	"github.com/seri-queue/seri/internal/wire"
+)
+
+// many returns schedules of a queue of their own.
+func many(b *testing.B, q keys.Queue, n int, spec func(i int) string, change ...func(*Schedule)) []Schedule {
+	b.Helper()
+	m, err := seri.NewMessage("report", []byte(`{"source":"https://example.com/sales.csv"}`), seri.Queue(string(q)), seri.Retention(0))
+	if err != nil {
+		b.Fatal(err)
+	}
+	schedules := make([]Schedule, n)
+	for i := range schedules {
+		s, err := NewSchedule(fmt.Sprintf("schedule-%d", i), spec(i), nil, m)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, c := range change {
+			c(&s)
+		}
+		schedules[i] = s
+	}
+	return schedules
+}
+
+// daily are times of day that are hours away.
+func daily(i int) string {
+	at := time.Now().UTC().Add(time.Hour + time.Duration(i%79_000)*time.Second)
+	return fmt.Sprintf("%d %d %d * * *", at.Second(), at.Minute(), at.Hour())
+}
+
+// BenchmarkStart is how long a beat with 100,000 schedules takes from New until it serves them: new ones, known ones, and
+// what it then costs to wait for them.
+func BenchmarkStart(b *testing.B) {
+	const n = 100_000
+	quiet := Config{Lock: "bench", Logger: slog.New(slog.DiscardHandler)}
+	for b.Loop() {
+		b.StopTimer()
+		rdb := redistest.Exclusive(b).Client()
+		schedules := many(b, "bench", n, daily)
+		b.StartTimer()
+		for _, what := range []string{"new", "known"} {
+			begun, cpu := time.Now(), cpuTime()
+			beat, err := New(rdb, schedules, quiet)
+			if err != nil {
+				b.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(b.Context())
+			l := beat.leader(uint64(time.Now().UnixMicro()))
+			if err := l.begin(ctx); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(time.Since(begun).Seconds(), what+"-s")
+			b.ReportMetric((cpuTime() - cpu).Seconds(), what+"-cpu-s")
+			if what == "known" {
+				const watched = 10 * time.Second
+				cpu := cpuTime()
+				timeout, done := context.WithTimeout(ctx, watched)
+				_ = l.serve(timeout)
+				done()
+				b.ReportMetric(100*(cpuTime()-cpu).Seconds()/watched.Seconds(), "idle-%cpu")
+			}
+			cancel()
+		}
+	}
+}
+
+// cpuTime is what this process has used.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkLateness fires 1,000 ticks a second for ten seconds, and reports how late they are by the events: spread over
+// the second by a jitter, and all at its beginning.
+func BenchmarkLateness(b *testing.B) {
+	const n, seconds = 1000, 10
+	for name, jitter := range map[string]time.Duration{"spread": time.Second, "at once": 0} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				rdb := redistest.Exclusive(b).Client()
+				schedules := many(b, "bench", n, func(int) string { return "@every 1s" }, func(s *Schedule) { s.Jitter = jitter })
+				beat, err := New(rdb, schedules, Config{Lock: "bench", Logger: slog.New(slog.DiscardHandler)})
+				if err != nil {
+					b.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(b.Context(), (seconds+2)*time.Second)
+				cpu, redisBefore := cpuTime(), redisTime(b, rdb)
+				_ = beat.lead(ctx, 1)
+				cancel()
+				used := cpuTime() - cpu
+
+				late := latenesses(b, rdb, "bench")
+				if len(late) < n*(seconds+1) {
+					b.Fatalf("%d ticks in %d s", len(late), seconds+2)
+				}
+				slices.Sort(late)
+				ms := func(q float64) float64 { return float64(late[int(q*float64(len(late)-1))].Milliseconds()) }
+				b.ReportMetric(ms(0.5), "p50-ms")
+				b.ReportMetric(ms(0.99), "p99-ms")
+				b.ReportMetric(ms(1), "max-ms")
+				b.ReportMetric(100*used.Seconds()/(seconds+2), "%cpu")
+				b.ReportMetric((redisTime(b, rdb)-redisBefore).Seconds()*1e6/float64(len(late)), "redis-µs/tick")
+			}
+		})
+	}
+}
+
+// redisTime is what Redis' process has used.
+func redisTime(b *testing.B, rdb *redis.Client) (used time.Duration) {
+	b.Helper()
+	for name, text := range rdb.InfoMap(b.Context(), "cpu").Val()["CPU"] {
+		if name == "used_cpu_user" || name == "used_cpu_sys" {
+			seconds, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			used += time.Duration(seconds * float64(time.Second))
+		}
+	}
+	return used
+}
+
+func latenesses(b *testing.B, rdb *redis.Client, q keys.Queue) (late []time.Duration) {
+	b.Helper()
+	entries, err := rdb.XRange(b.Context(), q.Events(), "-", "+").Result()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, entry := range entries {
+		text, _ := entry.Values["e"].(string)
+		events, err := wire.DecodeEvents(string(q), text)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, e := range events {
+			if e.Kind == seri.EventScheduleFired {
+				late = append(late, e.Data.Schedule.Late)
+			}
+		}
+	}
+	return late
+}

@@ -1,0 +1,40 @@
+package beat
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/seri-queue/seri/internal/redisfault"
+)
+
+// clock is Redis' clock, as far as it is known here. Between two looks at it, this machine's monotonic clock measures the
+// time, so steps of the machine's own clock do not matter. It is never ahead of Redis': the time on the way is not added.
+type clock struct {
+	read   func(context.Context) (time.Time, error)
+	server time.Time
+	local  time.Time
+}
+
+func (c *clock) sync(ctx context.Context) error {
+	server, err := c.read(ctx)
+	if err != nil {
+		return fmt.Errorf("ask Redis for the time: %w", redisfault.Mark(err))
+	}
+	c.server, c.local = server, time.Now()
+	return nil
+}
+
+func (c *clock) now() time.Time { return c.server.Add(time.Since(c.local)) }
+
+// pause waits for d; false if ctx has ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

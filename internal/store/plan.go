@@ -1,0 +1,271 @@
+package store
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redisfault"
+)
+
+var (
+	//go:embed plan.lua
+	planSource string
+	//go:embed hold.lua
+	holdSource string
+
+	plan = draining("plan", planSource)
+	hold = draining("hold", holdSource)
+)
+
+// Origin says who made a schedule.
+type Origin string
+
+// The origins. A beat removes what its file made and no longer lists, and leaves alone what was made at run time.
+const (
+	OriginFile Origin = "file"
+	OriginAPI  Origin = "api"
+)
+
+// ScheduleRecord is what is on record of a schedule. The zero value stands for a schedule that is not there.
+type ScheduleRecord struct {
+	ID         string
+	Lock       string // the lock of the beats that serve it
+	Origin     Origin
+	Definition []byte // JSON, as a file would define it
+	Revision   string // a digest of the definition
+	Timing     string // a digest of what of it decides when it ticks
+
+	Next     time.Time   // zero: none
+	Last     time.Time   // the last tick whose task was enqueued; zero: none
+	LastTask string      // its ID
+	Runs     int64       // tasks enqueued
+	Missed   int64       // ticks without a task
+	Failures int         // in a row, as the last tick saw them
+	Waiting  []time.Time // ticks that wait for an earlier task to end
+
+	Paused   bool
+	Note     string
+	PausedAt time.Time
+}
+
+// Plan is a change of the record of one schedule.
+type Plan struct {
+	Schedule string
+	Was      ScheduleRecord // as the caller has read it; only Revision and Next count
+	// What it is to be; an empty Revision removes it.
+	Revision, Timing string
+	Origin           Origin
+	Definition       []byte
+	Next             time.Time // zero: none
+}
+
+// Plan writes or removes schedules of q, at most [MaxBatch]. An element is false if the record was another than the caller
+// thought; it has to be read again then. leader.Token 0 stands for a change at run time: nobody is fenced off, and the beats
+// are told. A [*seri.FencedError] tells that a newer leader has been here.
+func (s *Store) Plan(ctx context.Context, q keys.Queue, leader Leader, plans []Plan) ([]bool, error) {
+	if len(plans) == 0 {
+		return nil, nil
+	}
+	if len(plans) > MaxBatch {
+		return nil, fmt.Errorf("plan queue %q: %d schedules in one call, the limit is %d", q, len(plans), MaxBatch)
+	}
+	if err := s.register(ctx, q); err != nil {
+		return nil, err
+	}
+	names := []string{q.Beat(), q.Schedules(), q.Edited()}
+	token := ""
+	if leader.Token != 0 {
+		token = strconv.FormatUint(leader.Token, 10)
+	}
+	args := []any{leader.Lock, token}
+	for i := range plans {
+		p := &plans[i]
+		names = append(names, q.Schedule(p.Schedule))
+		args = append(args, p.Schedule, p.Was.Revision, tickText(p.Was.Next), p.Revision, p.Timing, string(p.Origin), p.Definition, tickText(p.Next))
+	}
+	reply, err := s.run(ctx, plan, q, names, args...)
+	if err != nil {
+		return nil, err
+	}
+	if reply == int64(-1) {
+		return nil, fmt.Errorf("plan queue %q: %w", q, &seri.FencedError{TaskID: plans[0].Schedule, Held: leader.Token})
+	}
+	values, ok := reply.([]any)
+	if !ok || len(values) != len(plans) {
+		return nil, fmt.Errorf("plan queue %q: unexpected reply %v", q, reply)
+	}
+	written := make([]bool, len(plans))
+	for i, v := range values {
+		written[i] = v == int64(1)
+	}
+	return written, nil
+}
+
+// PauseSchedule stops a schedule's ticks, with a note that says why, until [Store.ResumeSchedule]. Repeating it is harmless.
+// Errors: [seri.ErrNotFound].
+func (s *Store) PauseSchedule(ctx context.Context, q keys.Queue, id, note string) error {
+	return s.hold(ctx, q, id, "pause", note, time.Time{}, "")
+}
+
+// ErrScheduleChanged: the schedule is another by now; read it again.
+var ErrScheduleChanged = errors.New("the schedule has changed")
+
+// ResumeSchedule lets a paused schedule tick again, first at next, which follows from the definition of the given
+// revision. Repeating it is harmless. Errors: [seri.ErrNotFound], [ErrScheduleChanged].
+func (s *Store) ResumeSchedule(ctx context.Context, q keys.Queue, id, revision string, next time.Time) error {
+	return s.hold(ctx, q, id, "resume", "", next, revision)
+}
+
+func (s *Store) hold(ctx context.Context, q keys.Queue, id, what, note string, next time.Time, revision string) error {
+	names := []string{q.Beat(), q.Schedules(), q.Edited(), q.Schedule(id), q.Events()}
+	reply, err := s.run(ctx, hold, q, names, id, s.config.MaxEvents, what, note, tickText(next), revision)
+	switch {
+	case err != nil:
+		return err
+	case reply == int64(1), reply == int64(2):
+		return nil
+	case reply == int64(0):
+		err = seri.ErrNotFound
+	case reply == int64(-1):
+		err = ErrScheduleChanged
+	default:
+		err = fmt.Errorf("unexpected reply %v", reply)
+	}
+	return fmt.Errorf("%s schedule %s in queue %q: %w", what, id, q, err)
+}
+
+// ScheduleIDs lists the schedules of a queue.
+func (s *Store) ScheduleIDs(ctx context.Context, q keys.Queue) ([]string, error) {
+	ids, err := s.rdb.ZRange(ctx, q.Schedules(), 0, -1).Result()
+	if err != nil {
+		return nil, fmt.Errorf("list schedules of queue %q: %w", q, redisfault.Mark(err))
+	}
+	return ids, nil
+}
+
+var scheduleFields = []string{"rev", "next", "timing", "origin", "set", "last", "task", "runs", "missed", "fails", "buffer", "paused", "paused_at"}
+
+// ScheduleRecords reads the records of schedules of q, in the order of ids; those that are not there have no ID. The
+// definitions are read for those whose revision is not among known, by ID; nil: for all.
+func (s *Store) ScheduleRecords(ctx context.Context, q keys.Queue, ids []string, known map[string]string) ([]ScheduleRecord, error) {
+	records := make([]ScheduleRecord, 0, len(ids))
+	for chunk := range slices.Chunk(ids, MaxBatch) {
+		pipe := s.rdb.Pipeline()
+		replies := make([]*redis.SliceCmd, len(chunk))
+		for i, id := range chunk {
+			replies[i] = pipe.HMGet(ctx, q.Schedule(id), scheduleFields...)
+		}
+		if _, err := pipe.Exec(ctx); err != nil {
+			return nil, fmt.Errorf("read schedules of queue %q: %w", q, redisfault.Mark(err))
+		}
+		definitions := make(map[int]*redis.StringCmd)
+		first := len(records)
+		for i, id := range chunk {
+			r := scheduleRecord(id, replies[i].Val())
+			if r.ID != "" && (known == nil || known[id] != r.Revision) {
+				definitions[len(records)] = pipe.HGet(ctx, q.Schedule(id), "def")
+			}
+			records = append(records, r)
+		}
+		if len(definitions) == 0 {
+			continue
+		}
+		if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+			return nil, fmt.Errorf("read schedules of queue %q: %w", q, redisfault.Mark(err))
+		}
+		for i := first; i < len(records); i++ {
+			if d := definitions[i]; d != nil {
+				records[i].Definition, _ = d.Bytes()
+			}
+		}
+	}
+	return records, nil
+}
+
+func scheduleRecord(id string, values []any) (r ScheduleRecord) {
+	text := func(i int) string {
+		s, _ := values[i].(string)
+		return s
+	}
+	count := func(i int) int64 {
+		n, _ := strconv.ParseInt(text(i), 10, 64)
+		return n
+	}
+	if len(values) != len(scheduleFields) || values[0] == nil {
+		return ScheduleRecord{}
+	}
+	r = ScheduleRecord{
+		ID: id, Revision: text(0), Next: tickOf(text(1)), Timing: text(2), Origin: Origin(text(3)), Lock: text(4), Last: tickOf(text(5)),
+		LastTask: text(6), Runs: count(7), Missed: count(8), Failures: int(count(9)), Waiting: ticksOf(text(10)),
+		Paused: values[11] != nil, Note: text(11),
+	}
+	if r.Paused {
+		r.PausedAt = time.UnixMilli(count(12))
+	}
+	return r
+}
+
+// Edits tells which schedules were changed at run time.
+type Edits struct {
+	Last int64    // number of the newest change
+	IDs  []string // changed after the number that was asked about
+	All  bool     // there were too many changes to name them
+}
+
+// maxEdited is how many changed schedules a queue's list of them holds.
+const maxEdited = 1000
+
+// EditedSince asks, for each queue, for the changes at run time since one of the given number.
+func (s *Store) EditedSince(ctx context.Context, since map[keys.Queue]int64) (map[keys.Queue]Edits, error) {
+	pipe := s.rdb.Pipeline()
+	replies := make(map[keys.Queue]*redis.ZSliceCmd, len(since))
+	for q, n := range since {
+		replies[q] = pipe.ZRangeArgsWithScores(ctx, redis.ZRangeArgs{
+			Key: q.Edited(), ByScore: true, Start: "(" + strconv.FormatInt(n, 10), Stop: "+inf",
+		})
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("ask for changed schedules: %w", redisfault.Mark(err))
+	}
+	edits := make(map[keys.Queue]Edits)
+	for q, reply := range replies {
+		members := reply.Val()
+		if len(members) == 0 {
+			continue
+		}
+		e := Edits{Last: int64(members[len(members)-1].Score), All: len(members) >= maxEdited}
+		for _, m := range members {
+			id, _ := m.Member.(string)
+			e.IDs = append(e.IDs, id)
+		}
+		edits[q] = e
+	}
+	return edits, nil
+}
+
+// FileRevision returns the revision of the file of schedules that the beats of a lock have applied last; 0: none.
+func (s *Store) FileRevision(ctx context.Context, lock string) (uint64, error) {
+	n, err := s.rdb.HGet(ctx, keys.BeatFile(lock), "revision").Uint64()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return 0, fmt.Errorf("ask for the revision of the file of schedules: %w", redisfault.Mark(err))
+	}
+	return n, nil
+}
+
+// SetFileRevision notes the revision of the file that the leader has applied.
+func (s *Store) SetFileRevision(ctx context.Context, leader Leader, revision uint64) error {
+	err := s.rdb.HSet(ctx, keys.BeatFile(leader.Lock), "revision", revision, "token", leader.Token).Err()
+	if err != nil {
+		return fmt.Errorf("note the revision of the file of schedules: %w", redisfault.Mark(err))
+	}
+	return nil
+}
