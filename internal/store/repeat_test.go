@@ -116,13 +116,20 @@ func TestEveryWriteMayBeRepeatedAfterALostReply(t *testing.T) {
 		}, "true <nil>", false},
 		"plan": {func(s *scene) func() string {
 			return func() string {
-				next, err := s.Plan(s.ctx(), s.q, "nightly", "r1", tick, 1)
-				return fmt.Sprint(next.Equal(tick), err)
+				written, err := s.Plan(s.ctx(), s.q, leads(7), []store.Plan{{Schedule: "nightly", Revision: "r1", Next: tick}})
+				return fmt.Sprint(written[0], err)
 			}
-		}, "true <nil>", false},
+		}, "false <nil>", false},
+		"hold": {func(s *scene) func() string {
+			s.plan("r1", tick, 7)
+			return func() string { return fmt.Sprint(s.PauseSchedule(s.ctx(), s.q, "nightly", "why")) }
+		}, "<nil>", false},
 		"fire": {func(s *scene) func() string {
-			s.plan("r1", tick, 1)
-			return func() string { f, err := s.Fire(s.ctx(), s.q, s.tick(1)); return fmt.Sprint(f == store.TickMoved, err) }
+			s.plan("r1", tick, 7)
+			return func() string {
+				f, err := s.Fire(s.ctx(), s.q, leads(7), []store.Tick{s.tick(0)})
+				return fmt.Sprint(f[0].Outcome == store.TickMoved, err)
+			}
 		}, "true <nil>", false},
 		"pause": {func(s *scene) func() string {
 			s.add("t1")
