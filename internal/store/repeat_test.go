@@ -117,7 +117,7 @@ func TestEveryWriteMayBeRepeatedAfterALostReply(t *testing.T) {
 		"plan": {func(s *scene) func() string {
 			return func() string {
 				written, err := s.Plan(s.ctx(), s.q, leads(7), []store.Plan{{Schedule: "nightly", Revision: "r1", Next: tick}})
-				return fmt.Sprint(written[0], err)
+				return fmt.Sprint(err == nil && written[0], err)
 			}
 		}, "false <nil>", false},
 		"hold": {func(s *scene) func() string {
@@ -128,7 +128,7 @@ func TestEveryWriteMayBeRepeatedAfterALostReply(t *testing.T) {
 			s.plan("r1", tick, 7)
 			return func() string {
 				f, err := s.Fire(s.ctx(), s.q, leads(7), []store.Tick{s.tick(0)})
-				return fmt.Sprint(f[0].Outcome == store.TickMoved, err)
+				return fmt.Sprint(err == nil && f[0].Outcome == store.TickMoved, err)
 			}
 		}, "true <nil>", false},
 		"pause": {func(s *scene) func() string {
