@@ -105,6 +105,9 @@ type Config struct {
 	Revision uint64
 	// MaxEvents is about how many entries each queue's event stream keeps. Default: 10,000.
 	MaxEvents int
+	// Alive is called at least every 10 s, and the time of a few calls to Redis, while the loop of the beat turns as it
+	// should, be it leading or waiting to, also while Redis cannot be reached. It must not block. Default: nobody is told.
+	Alive func()
 	// Logger receives the beat's log. Default: [slog.Default].
 	Logger *slog.Logger
 }
@@ -115,6 +118,7 @@ type Beat struct {
 	declared map[ref]*declaration // nil: no list, serve what is in Redis
 	locks    *lock.Locks
 	store    records
+	patience time.Duration // how long it waits to lead before it looks up
 	now      func(context.Context) (time.Time, error)
 }
 
@@ -151,6 +155,7 @@ func New(rdb redis.UniversalClient, schedules []Schedule, config Config) (*Beat,
 		declared: declared,
 		locks:    lock.New(rdb),
 		store:    store.New(rdb, store.Config{MaxEvents: config.MaxEvents}),
+		patience: 10 * time.Second,
 		now:      func(ctx context.Context) (time.Time, error) { return rdb.Time(ctx).Result() },
 	}, nil
 }
@@ -188,17 +193,41 @@ func defined(definition []byte) (s Schedule, err error) {
 	return s, err
 }
 
+// errWaited is why a beat that waits to lead looks up: it has waited long enough to show that it is alive.
+var errWaited = errors.New("another beat leads")
+
 // Run leads, or waits to lead, until ctx ends.
 func (b *Beat) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		err := b.locks.Do(ctx, b.config.Lock, b.config.Lease, b.lead)
+		b.turn()
+		waiting, end := context.WithCancelCause(ctx)
+		patience := time.AfterFunc(b.patience, func() { end(errWaited) })
+		err := b.locks.Do(waiting, b.config.Lock, b.config.Lease, func(ctx context.Context, token uint64) error {
+			if !patience.Stop() {
+				return errWaited
+			}
+			return b.lead(ctx, token)
+		})
+		patience.Stop()
+		waited := context.Cause(waiting) == errWaited
+		end(nil)
 		if ctx.Err() != nil {
 			return nil
+		}
+		if waited {
+			continue
 		}
 		b.config.Logger.WarnContext(ctx, "beat does not lead", "error", err)
 		pause(ctx, time.Second/2+rand.N(time.Second)) // beats that lost the same Redis do not come back in step
 	}
 	return nil
+}
+
+// turn tells that the loop turns.
+func (b *Beat) turn() {
+	if b.config.Alive != nil {
+		b.config.Alive()
+	}
 }
 
 // sorted returns the references of schedules in an order that is the same for every beat.

@@ -79,6 +79,7 @@ func (l *leader) begin(ctx context.Context) error {
 func (l *leader) serve(ctx context.Context) error {
 	care, release := l.nextCare(), l.clock.now()
 	for {
+		l.beat.turn()
 		now := l.clock.now()
 		if due := l.agenda.take(now, inFlight*batch); len(due) > 0 {
 			if err := l.fire(ctx, due, now); err != nil {

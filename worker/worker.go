@@ -61,6 +61,10 @@ type Config struct {
 	Asynq asynq.Handler
 	// MaxEvents is about how many entries each queue's event stream keeps. Default: 10,000.
 	MaxEvents int
+	// Alive is called at least every 5 s while the loop that keeps leases alive turns as it should: also while Redis cannot
+	// be reached, and until the last outcome is written. A worker that has not called it for a minute hangs and should be
+	// replaced. It must not block. Default: nobody is told.
+	Alive func()
 	// Logger receives the worker's log. Default: [slog.Default].
 	Logger *slog.Logger
 }
@@ -90,7 +94,8 @@ func New(rdb redis.UniversalClient, handlers []seri.Handler, config Config) (*Wo
 	}
 	w.engine, fault = engine.New(store.New(rdb, store.Config{MaxEvents: config.MaxEvents}), engine.Config{
 		Queues: config.Queues, Strict: config.Strict, Slots: config.Slots, Lease: config.Lease, Grace: config.Grace,
-		StuckAfter: config.StuckAfter, Crashes: config.Crashes, Handlers: handlers, Fallback: fallback(config.Asynq, w.partitions), Logger: config.Logger,
+		StuckAfter: config.StuckAfter, Crashes: config.Crashes, Handlers: handlers, Fallback: fallback(config.Asynq, w.partitions), Alive: config.Alive,
+		Logger: config.Logger,
 	})
 	if err := errors.Join(wrong, fault); err != nil {
 		return nil, fmt.Errorf("worker: %w", err)

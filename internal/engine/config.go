@@ -41,6 +41,9 @@ type Config struct {
 	// Fallback finds a handler for a type that Handlers does not name; nil result: none. If set, the worker takes tasks
 	// of every type and fails those that it cannot run.
 	Fallback func(typ string) *seri.Handler
+	// Alive is called whenever the heartbeat's loop turns, at least every 5 s while it is well: also while Redis cannot be
+	// reached, and until the last outcome is written. It must not block. Default: nobody is told.
+	Alive func()
 	// Logger receives the worker's log. Default: [slog.Default].
 	Logger *slog.Logger
 }
@@ -55,6 +58,9 @@ func (c Config) withDefaults() (Config, error) {
 	c.StuckAfter = cmp.Or(c.StuckAfter, 30*time.Second)
 	c.Crashes = cmp.Or(c.Crashes, 3)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
+	if c.Alive == nil {
+		c.Alive = func() {}
+	}
 
 	var errs []error
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }

@@ -21,6 +21,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer blocking.Close() // where the stack has not come to it
 
 	pulse := newHeartbeat(e.store, leases, e.Lease, logger)
+	pulse.alive = e.Alive
 	report := newReporter(e.store, 2*e.Slots, logger)
 	slots := newSlots(e.Slots, leases, report, outcomes, e.Grace, logger)
 	e.slots.Store(slots)

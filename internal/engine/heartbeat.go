@@ -28,12 +28,17 @@ type heartbeat struct {
 	length   time.Duration
 	check    chan []*attempt // somebody asked for the end of these
 	hurry    chan struct{}   // leases came in that will not live until the next beat is sure to be over
+	alive    func()          // told of every turn of the loop
 	logger   *slog.Logger
 }
 
+// turnEvery is how often the loop of an idle heartbeat turns, only to show that it does.
+const turnEvery = 5 * time.Second
+
 func newHeartbeat(s extender, r *registry, length time.Duration, logger *slog.Logger) *heartbeat {
 	return &heartbeat{
-		store: s, registry: r, length: length, check: make(chan []*attempt), hurry: make(chan struct{}, 1), logger: logger,
+		store: s, registry: r, length: length, check: make(chan []*attempt), hurry: make(chan struct{}, 1), alive: func() {},
+		logger: logger,
 	}
 }
 
@@ -53,10 +58,14 @@ func (h *heartbeat) received(asked time.Time) {
 func (h *heartbeat) run(ctx context.Context) error {
 	ticker := time.NewTicker(h.length / 3)
 	defer ticker.Stop()
+	turn := time.NewTicker(turnEvery)
+	defer turn.Stop()
 	for {
+		h.alive()
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-turn.C:
 		case <-ticker.C:
 			h.beat(ctx)
 		case <-h.hurry:

@@ -262,3 +262,34 @@ func TestTheRegistryForgetsOnlyTheAttemptItIsToldOf(t *testing.T) {
 		t.Errorf("%d entries are left", left)
 	}
 }
+
+// What watches over the process must not restart it because Redis is away, and must notice when the loop stands still.
+func TestTheHeartbeatShowsThatItTurnsAlsoWhileRedisIsAway(t *testing.T) {
+	t.Parallel()
+	for sentence, lease := range map[string]time.Duration{"with the usual lease": leaseLength, "with a long one": time.Hour} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRegistry(silent())
+				held(r, "a", nil)
+				// A call is given up after 5 s, as the client does, or with the call's own deadline.
+				h := newHeartbeat(extendFunc(func(ctx context.Context, q keys.Queue, leases []*store.Lease) ([]error, error) {
+					ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+					defer cancel()
+					return unreachable(ctx, q, leases)
+				}), r, lease, silent())
+				last, longest := time.Now(), time.Duration(0)
+				h.alive = func() {
+					longest = max(longest, time.Since(last))
+					last = time.Now()
+				}
+
+				during(t, h.run, func(context.Context) { time.Sleep(2 * time.Hour) })
+
+				if longest > 10*time.Second || time.Since(last) > 10*time.Second {
+					t.Errorf("the loop did not turn for %v, and at last for %v", longest, time.Since(last))
+				}
+			})
+		})
+	}
+}
