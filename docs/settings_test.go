@@ -105,7 +105,7 @@ func TestFlagsAndVariablesExist(t *testing.T) {
 func commandLine(t *testing.T) (flags, variables map[string]bool) {
 	t.Helper()
 	flags, variables = make(map[string]bool), make(map[string]bool)
-	for _, command := range []string{"", "dev", "api", "worker", "beat", "enqueue", "inspect", "revoke", "pause", "resume", "keys", "key", "version"} {
+	for _, command := range []string{"", "dev", "api", "worker", "beat", "enqueue", "inspect", "revoke", "pause", "resume", "keys", "key", "health", "version"} {
 		var out bytes.Buffer
 		args := []string{command, "--help"}
 		if command == "" {

@@ -39,6 +39,7 @@ type commands struct {
 	Keys       keysCommand       `cmd:"" group:"Operation" help:"Show every kind of Redis key that Seri uses, or audit a live Redis."`
 	Partitions partitionsCommand `cmd:"" group:"Operation" help:"Show how queues are divided, or change it."`
 	Key        keyCommand        `cmd:"" group:"Operation" help:"Make an API key."`
+	Health     healthCommand     `cmd:"" group:"Operation" help:"Ask a role that runs on this machine whether it is alive: exit code 0 or 1."`
 	Version    versionCommand    `cmd:"" group:"Operation" help:"Print the version."`
 }
 

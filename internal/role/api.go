@@ -1,6 +1,7 @@
 package role
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -153,14 +154,31 @@ func compiledTypes() ([]client.TypeInfo, error) {
 	return api.TypesOf(handlers)
 }
 
+// healthURL is where the api's own port says that it is alive.
+func (s *Serve) healthURL() (string, error) {
+	host, port, err := net.SplitHostPort(cmp.Or(s.HTTPAddr, ":8080"))
+	if err != nil {
+		return "", fmt.Errorf("--http-addr (SERI_HTTP_ADDR) is %q, must be host:port such as 127.0.0.1:8080 or :8080", s.HTTPAddr)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/healthz", nil
+}
+
 func (s *Serve) listen(ctx context.Context) (net.Listener, error) {
+	return listen(ctx, s.HTTPAddr, "http-addr")
+}
+
+// listen opens the port that a setting names.
+func listen(ctx context.Context, addr, setting string) (net.Listener, error) {
 	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", s.HTTPAddr)
+	listener, err := config.Listen(ctx, "tcp", addr)
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		err = op.Err // which does not repeat the address
 	}
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w; choose another address with --http-addr (SERI_HTTP_ADDR)", s.HTTPAddr, err)
+		return nil, fmt.Errorf("listen on %s: %w; choose another address with --%s (%s)", addr, err, setting, variableOf(setting))
 	}
 	return listener, nil
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/seri-queue/seri/beat"
+	"github.com/seri-queue/seri/internal/run"
 	"github.com/seri-queue/seri/internal/schedule"
 )
 
@@ -14,33 +16,47 @@ import (
 type Beat struct {
 	Common
 	Beating `embed:""`
+	Alive   `embed:""`
 }
 
 // Beating are the settings of how a beat beats.
 type Beating struct {
-	Schedules string   `env:"SERI_SCHEDULES" placeholder:"FILE" help:"YAML file of schedules; see docs/schedules.md."`
-	BeatLease Duration `env:"SERI_BEAT_LEASE" default:"5s" placeholder:"DURATION" help:"How long a beat that led and died keeps the others waiting."`
+	Schedules     string   `env:"SERI_SCHEDULES" placeholder:"FILE" help:"YAML file of schedules; see docs/schedules.md."`
+	SchedulesText string   `env:"SERI_SCHEDULES_TEXT" placeholder:"YAML" help:"The schedules themselves, in place of a file."`
+	BeatLease     Duration `env:"SERI_BEAT_LEASE" default:"5s" placeholder:"DURATION" help:"How long a beat that led and died keeps the others waiting."`
 }
 
 // Check implements [Role].
 func (b *Beat) Check() error {
 	var f faults
 	b.Common.check(&f)
-	if b.Schedules == "" {
+	if b.Schedules == "" && b.SchedulesText == "" {
 		f.add("schedules", "is missing: a beat without schedules has nothing to do")
 	}
 	b.Beating.check(&f)
+	b.Alive.check(&f)
 	return f.err()
 }
 
 func (b *Beating) check(f *faults) {
 	f.limit("beat-lease", b.BeatLease, 100*time.Millisecond, 0)
+	setting := "schedules"
+	if b.SchedulesText != "" {
+		setting = "schedules-text"
+		if b.Schedules != "" {
+			f.add(setting, "is given beside --schedules; leave out one of them")
+		}
+	}
 	_, err := b.load()
-	f.check("schedules", err)
+	f.check(setting, err)
 }
 
-// load reads the file of schedules. Without one there is no list of them: what is in Redis is served.
+// load reads the schedules, from the setting or the file. Without either there is no list of them: what is in Redis is
+// served.
 func (b *Beating) load() (beat.File, error) {
+	if b.SchedulesText != "" {
+		return beat.Read(strings.NewReader(b.SchedulesText))
+	}
 	if b.Schedules == "" {
 		return beat.File{}, nil
 	}
@@ -64,13 +80,18 @@ func (b *Beat) Run(ctx context.Context, _, log io.Writer) error {
 	if err != nil {
 		return err
 	}
+	pulse := newPulse()
 	beating, err := beat.New(rdb, file.Schedules, beat.Config{
-		Lease: b.BeatLease.Duration, Revision: file.Revision, MaxEvents: b.MaxEvents.N, Logger: logger,
+		Lease: b.BeatLease.Duration, Revision: file.Revision, MaxEvents: b.MaxEvents.N, Alive: pulse.turn, Logger: logger,
 	})
 	if err != nil {
 		return err
 	}
-	logger.InfoContext(ctx, "beat started", "schedules", len(file.Schedules), "revision", file.Revision, "lease", b.BeatLease, "tzdata", schedule.ZonesVersion())
+	health, err := b.Alive.watch(ctx, pulse)
+	if err != nil {
+		return err
+	}
+	logger.InfoContext(ctx, "beat started", "schedules", len(file.Schedules), "revision", file.Revision, "lease", b.BeatLease.Duration, "tzdata", schedule.ZonesVersion())
 	defer tellStop(ctx, logger)()
-	return beating.Run(ctx)
+	return run.Stack(ctx, health, run.Part{Name: "schedules", Run: beating.Run})
 }

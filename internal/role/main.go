@@ -23,16 +23,23 @@ type Role interface {
 }
 
 // Main is the main function of a program with a single role: it reads the settings into r and runs it until SIGTERM or
-// SIGINT; a second one ends the process at once. It does not return.
+// SIGINT; a second one ends the process at once. Called with the argument "health", it asks the one that runs already.
+// It does not return.
 func Main(name, description string, r Role) {
 	var options struct {
 		Role    Role             `embed:""`
 		Version kong.VersionFlag `help:"Print the version."`
+		Run     struct{}         `cmd:"" default:"1" hidden:""`
+		Health  struct{}         `cmd:"" help:"Ask the one that runs here whether it is alive: exit code 0 or 1, and one line."`
 	}
 	options.Role = r
 	parser := kong.Must(&options, Options(name, description)...)
-	if _, err := parser.Parse(os.Args[1:]); err != nil {
+	parsed, err := parser.Parse(os.Args[1:])
+	if err != nil {
 		Exit(name, err)
+	}
+	if parsed.Command() == "health" {
+		Exit(name, askHealth(context.Background(), r.(asked), os.Stdout))
 	}
 	Exit(name, Execute(r))
 }
@@ -90,8 +97,14 @@ func Exit(name string, err error) {
 	os.Exit(0)
 }
 
-// Version returns the version of the program: that of its module, or the commit it was built from.
+// release is the version that an image was built as, set by the linker: its build sees neither module nor commit.
+var release string
+
+// Version returns the version of the program: that of its image or module, or the commit it was built from.
 func Version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

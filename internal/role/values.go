@@ -154,8 +154,13 @@ type faults []string
 
 func (f *faults) add(setting, wrong string) {
 	if wrong != "" {
-		*f = append(*f, fmt.Sprintf("--%s (SERI_%s) %s", setting, strings.ToUpper(strings.ReplaceAll(setting, "-", "_")), wrong))
+		*f = append(*f, fmt.Sprintf("--%s (%s) %s", setting, variableOf(setting), wrong))
 	}
+}
+
+// variableOf is the environment variable of a setting.
+func variableOf(setting string) string {
+	return "SERI_" + strings.ToUpper(strings.ReplaceAll(setting, "-", "_"))
 }
 
 // limit adds what is wrong with a duration, which must be at least low, and at most high unless that is zero.

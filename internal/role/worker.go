@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/run"
 	"github.com/seri-queue/seri/tasks"
 	"github.com/seri-queue/seri/worker"
 )
@@ -20,6 +21,7 @@ type Worker struct {
 	Work   `embed:""`
 	Divide `embed:""`
 	Tasks  `embed:""`
+	Alive  `embed:""`
 }
 
 // Work are the settings of how a worker works.
@@ -47,6 +49,7 @@ func (w *Worker) Check() error {
 	w.Work.check(&f)
 	f.add("partitions", w.Partitions.wrong)
 	w.Tasks.check(&f)
+	w.Alive.check(&f)
 	return f.err()
 }
 
@@ -78,8 +81,17 @@ func (w *Worker) Run(ctx context.Context, _, log io.Writer) error {
 	if err != nil {
 		return err
 	}
+	pulse := newPulse()
+	health, err := w.Alive.watch(ctx, pulse)
+	if err != nil {
+		return err
+	}
 	defer tellStop(ctx, logger)()
-	return w.Work.run(ctx, rdb, handlers, worker.Config{Partitions: w.Partitions.ByQueue, MaxEvents: w.MaxEvents.N, Logger: logger})
+	return run.Stack(ctx, health, run.Part{Name: "engine", Run: func(ctx context.Context) error {
+		return w.Work.run(ctx, rdb, handlers, worker.Config{
+			Partitions: w.Partitions.ByQueue, MaxEvents: w.MaxEvents.N, Alive: pulse.turn, Logger: logger,
+		})
+	}})
 }
 
 func (t *Tasks) check(f *faults) {
