@@ -19,6 +19,19 @@ have_browser() {
     have headless-shell || [ -x "$mac_chrome" ]
 }
 
+# "deps.sh images" is for those who build and run the container images, which is possible on Linux only.
+if [ "${1:-}" = images ]; then
+  packages=()
+  for name in buildah umoci runc; do have "$name" || packages+=("$name"); done
+  have busybox || packages+=(busybox-static)
+  if [ ${#packages[@]} -gt 0 ] && have apt-get && [ "$(id -u)" -eq 0 ]; then
+    echo "installing ${packages[*]} with apt-get"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+  fi
+  exit 0 # the test says what is still missing
+fi
+
 missing=()
 have_redis || missing+=(redis)
 have_browser || missing+=(chromium)

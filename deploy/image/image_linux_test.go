@@ -1,0 +1,224 @@
+package image_test
+
+import (
+	"bytes"
+	"crypto/x509"
+	"debug/elf"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seri-queue/seri/internal/api"
+	"github.com/seri-queue/seri/internal/devstore/redisproc"
+	"github.com/seri-queue/seri/internal/redistest"
+)
+
+// One test, because the images are built once and the containers belong together.
+func TestTheImagesRunAsOnFargate(t *testing.T) {
+	s := newStore(t)
+	s.makeGolang("docker.io/library/golang:1.26")
+	images := make(map[string]*image)
+	for _, target := range []string{"api", "worker", "beat", "seri"} {
+		images[target] = s.build(target, runtime.GOARCH)
+		t.Run(target+" holds what it needs and nothing else", func(t *testing.T) { images[target].inspect(t, runtime.GOARCH) })
+	}
+	t.Run("together they do work", func(t *testing.T) { work(t, images) })
+	other := map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]
+	t.Run("worker for the other architecture", func(t *testing.T) { s.build("worker", other).inspect(t, other) })
+}
+
+// inspect looks at an image without running it.
+func (i *image) inspect(t *testing.T, arch string) {
+	c := i.config.Config
+	program := "/usr/local/bin/" + i.target
+	if c.User != "65532:65532" || c.StopSignal != "SIGTERM" || !slices.Equal(c.Entrypoint, []string{program}) || len(c.Cmd) > 0 {
+		t.Errorf("user %q, stop signal %q, entry point %q, command %q", c.User, c.StopSignal, c.Entrypoint, c.Cmd)
+	}
+	if i.config.Architecture != arch || i.config.OS != "linux" {
+		t.Errorf("is for %s/%s, want linux/%s", i.config.OS, i.config.Architecture, arch)
+	}
+	if files, want := i.files(t), []string{certificates, program}; !slices.Equal(files, want) {
+		t.Errorf("holds %q, want %q", files, want)
+	}
+	bundle, err := os.ReadFile(filepath.Join(i.rootfs(), certificates))
+	if err != nil || !x509.NewCertPool().AppendCertsFromPEM(bundle) {
+		t.Errorf("its authorities cannot be read: %v", err)
+	}
+	elfs := i.program(t)
+	if machine := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}[arch]; elfs.Machine != machine {
+		t.Errorf("its program is for %v, want %v", elfs.Machine, machine)
+	}
+	if libraries, err := elfs.ImportedLibraries(); err != nil || len(libraries) > 0 {
+		t.Errorf("its program is not static: %v, %v", libraries, err)
+	}
+	if _, volume := c.Volumes["/data"]; volume != (i.target == "worker") {
+		t.Errorf("volumes: %v", c.Volumes)
+	}
+}
+
+// work has the containers run tasks end to end on a real Redis, and stops them.
+func work(t *testing.T, images map[string]*image) {
+	server := redistest.Exclusive(t)
+	key, err := api.NewKey("image")
+	if err != nil {
+		t.Fatal(err)
+	}
+	health := func() string { return fmt.Sprintf("SERI_HEALTH_ADDR=127.0.0.1:%d", redisproc.FreePort()) }
+	url := "SERI_REDIS_URL=" + server.URL()
+	apiAddr := fmt.Sprintf("127.0.0.1:%d", redisproc.FreePort())
+	front := images["api"].run(t, url, "SERI_API_KEYS="+key.Entry, "SERI_HTTP_ADDR="+apiAddr, "SERI_HTTP_DRAIN=100ms")
+	front.await("api started")
+	worker := images["worker"].run(t, url, health(), "SERI_ALLOW_HOSTS=127.0.0.0/8:*", "SERI_GRACE=20s")
+	worker.await("worker started")
+	page := "http://" + apiAddr
+	beat := images["beat"].run(t, url, health(),
+		"SERI_SCHEDULES_TEXT=schedules: [{id: often, every: 1s, task: http.request, payload: {url: '"+page+"/healthz'}}]")
+	beat.await("tick enqueued")
+	e := endpoint{t, page, key.Secret}
+
+	for name, c := range map[string]*container{"api": front, "worker": worker, "beat": beat} {
+		status := c.status()
+		if pids := strings.Fields(status["NSpid"]); pids[len(pids)-1] != "1" {
+			t.Errorf("%s: process %q, want 1", name, status["NSpid"])
+		}
+		if status["Uid"] != "65532 65532 65532 65532" || strings.Trim(status["CapEff"], "0") != "" || status["NoNewPrivs"] != "1" {
+			t.Errorf("%s: user %q, capabilities %q", name, status["Uid"], status["CapEff"])
+		}
+		if options := strings.Split(c.rootOptions(), ","); options[0] != "ro" {
+			t.Errorf("%s: its root is mounted %q, want read-only", name, options)
+		}
+		if said, code := c.exec("/usr/local/bin/"+name, "health"); code != 0 || !strings.Contains(said, "alive") {
+			t.Errorf("%s health: %d, %q", name, code, said)
+		}
+		if said, code := c.exec("/usr/local/bin/"+name, "--version"); code != 0 || said != "v0-test" {
+			t.Errorf("%s --version: %d, %q", name, code, said)
+		}
+		if said, code := c.exec("/bin/sh"); code == 0 {
+			t.Errorf("%s has a shell: %q", name, said)
+		}
+	}
+
+	t.Run("a task writes its file to the volume", func(t *testing.T) {
+		task := e.end(e.post("image.thumbnail", map[string]any{"source": page + "/samples/photo.jpeg", "sizes": []int{64}}))
+		if task.State != "succeeded" || !strings.Contains(string(task.Result), "jpeg") {
+			t.Errorf("ended as %+v", task)
+		}
+		written := 0
+		size(t, worker.volume, func(name string) { written += strings.Count(filepath.Base(name), ".jpeg") })
+		if written != 1 {
+			t.Errorf("the volume holds %d thumbnails", written)
+		}
+	})
+
+	t.Run("SIGTERM lets a running task end", func(t *testing.T) {
+		reached, finish := make(chan struct{}, 1), make(chan struct{})
+		slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			reached <- struct{}{}
+			select {
+			case <-finish:
+			case <-r.Context().Done():
+			}
+			_, _ = io.WriteString(w, "done")
+		}))
+		defer slow.Close()
+		id := e.post("http.request", map[string]any{"url": slow.URL})
+		select {
+		case <-reached:
+		case <-time.After(patience):
+			t.Fatal("the task does not run")
+		}
+
+		worker.terminate()
+		worker.await("asked to stop")
+		if said, code := worker.exec("/usr/local/bin/worker", "health"); code != 0 {
+			t.Errorf("while it drains: %d, %q", code, said)
+		}
+		close(finish)
+		worker.wait()
+
+		if task := e.end(id); task.State != "succeeded" || task.Attempt != 1 {
+			t.Errorf("ended as %+v", task)
+		}
+	})
+
+	t.Run("SIGTERM ends the others, too", func(t *testing.T) {
+		for _, c := range []*container{beat, front} {
+			c.terminate()
+			c.wait()
+		}
+	})
+}
+
+// endpoint is where the api answers.
+type endpoint struct {
+	t        *testing.T
+	url, key string
+}
+
+type task struct {
+	ID      string          `json:"id"`
+	State   string          `json:"state"`
+	Attempt int             `json:"attempt"`
+	Result  json.RawMessage `json:"result"`
+	Error   string          `json:"error"`
+}
+
+func (e endpoint) post(typ string, payload map[string]any) (id string) {
+	e.t.Helper()
+	body, err := json.Marshal(map[string]any{"type": typ, "payload": payload})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return e.call(http.MethodPost, "/v1/tasks", body, http.StatusAccepted).ID
+}
+
+// end waits for a task's end. It asks again and again: the events of a task are tested elsewhere.
+func (e endpoint) end(id string) task {
+	e.t.Helper()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	expired := time.After(patience)
+	for {
+		t := e.call(http.MethodGet, "/v1/tasks/"+id, nil, http.StatusOK)
+		if t.State == "succeeded" || t.State == "failed" {
+			return t
+		}
+		select {
+		case <-again.C:
+		case <-expired:
+			e.t.Fatalf("the task does not end: %+v", t)
+		}
+	}
+}
+
+func (e endpoint) call(method, path string, body []byte, want int) (answer task) {
+	e.t.Helper()
+	request, err := http.NewRequestWithContext(e.t.Context(), method, e.url+path, bytes.NewReader(body))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+e.key)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != want {
+		e.t.Fatalf("%s %s answers %d, %v: %s", method, path, response.StatusCode, err, content)
+	}
+	if err := json.Unmarshal(content, &answer); err != nil {
+		e.t.Fatalf("%v in %s", err, content)
+	}
+	return answer
+}
