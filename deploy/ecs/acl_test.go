@@ -1,0 +1,369 @@
+package ecs_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seri-queue/seri/internal/api"
+	"github.com/seri-queue/seri/internal/devstore/redisproc"
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redistest"
+	"github.com/seri-queue/seri/internal/role"
+)
+
+// patience is how long anything may take until a test fails.
+const patience = 30 * time.Second
+
+// access returns the rules of a role as redis.tf puts them together: a line with {q} is meant for each queue.
+func access(t *testing.T, roleName string, queues ...string) []string {
+	t.Helper()
+	var rules []string
+	for _, file := range []string{roleName, "commands"} {
+		content, err := os.ReadFile("acl/" + file + ".acl")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(content)) {
+			line = strings.TrimSpace(line)
+			switch {
+			case line == "" || strings.HasPrefix(line, "#"):
+			case strings.Contains(line, "{q}"):
+				for _, queue := range queues {
+					rules = append(rules, strings.ReplaceAll(line, "{q}", "{"+queue+"}"))
+				}
+			default:
+				rules = append(rules, line)
+			}
+		}
+	}
+	return rules
+}
+
+// users are those that the server knows, with the queues of each.
+var users = map[string][]string{"api": nil, "worker": {"default"}, "beat": {"default"}}
+
+// admit makes the users on a server.
+func admit(t *testing.T, rdb *redis.Client) {
+	t.Helper()
+	for name, queues := range users {
+		args := []any{"ACL", "SETUSER", name, "reset", "on", ">secret"}
+		for _, rule := range access(t, name, queues...) {
+			args = append(args, rule)
+		}
+		if err := rdb.Do(t.Context(), args...).Err(); err != nil {
+			t.Fatalf("%v: %v", args, err)
+		}
+	}
+}
+
+// as returns the URL under which a role comes in.
+func as(name, url string) string { return strings.Replace(url, "://", "://"+name+":secret@", 1) }
+
+// The three roles do their work as the users that the module makes, and Redis refuses nothing of it.
+func TestTheRolesDoTheirWorkUnderTheirRules(t *testing.T) {
+	t.Parallel()
+	t.Run("one server", func(t *testing.T) {
+		t.Parallel()
+		server := redistest.Exclusive(t)
+		work(t, server.URL(), func(do func(*redis.Client)) { do(server.Client()) })
+	})
+	// No other test of this package has the cluster, so its users are this one's.
+	t.Run("a cluster, as ElastiCache's", func(t *testing.T) {
+		t.Parallel()
+		cluster := redistest.Cluster(t)
+		work(t, redistest.URL(cluster), func(do func(*redis.Client)) {
+			nodes := make(chan *redis.Client, 16) // the function below is called by several goroutines
+			err := cluster.ForEachMaster(t.Context(), func(_ context.Context, node *redis.Client) error {
+				nodes <- node
+				return nil
+			})
+			close(nodes)
+			if err != nil || len(nodes) == 0 {
+				t.Errorf("%d nodes, %v", len(nodes), err)
+			}
+			for node := range nodes {
+				do(node)
+			}
+		})
+	})
+}
+
+// work has the roles do all that they can. each calls a function for each server.
+func work(t *testing.T, url string, each func(func(*redis.Client))) {
+	each(func(rdb *redis.Client) { admit(t, rdb) })
+	key, err := api.NewKey("acl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := fmt.Sprintf("127.0.0.1:%d", redisproc.FreePort())
+	common := func(name string) role.Common {
+		return role.Common{RedisURL: as(name, url), MaxEvents: role.Count{N: 1000}, Log: role.Log{LogLevel: "info", LogFormat: "json"}}
+	}
+	grace := role.Duration{Duration: time.Second}
+	front := start(t, &role.API{Common: common("api"), APIKeys: key.Entry, Serve: role.Serve{HTTPAddr: addr, HTTPGrace: grace}}, "api started")
+	worker := &role.Worker{
+		Common: common("worker"), Tasks: role.Tasks{AllowHosts: []string{"127.0.0.0/8:*"}, OutputDir: t.TempDir()},
+		Work: role.Work{
+			Queues: role.Weights{ByQueue: map[string]int{"default": 1}}, Slots: role.Count{N: 2}, Crashes: role.Count{N: 3},
+			Lease: role.Duration{Duration: 2 * time.Second}, Grace: grace,
+		},
+	}
+	start(t, worker, "worker started")
+	schedules := fmt.Sprintf("schedules: [{id: often, every: 1s, task: http.request, payload: {url: 'http://%s/healthz'}}]", addr)
+	start(t, &role.Beat{Common: common("beat"), Beating: role.Beating{SchedulesText: schedules, BeatLease: role.Duration{Duration: time.Second}}}, "tick enqueued")
+
+	e := endpoint{t, "http://" + addr, key.Secret}
+	healthz := map[string]any{"url": e.url + "/healthz"}
+	succeeds := e.enqueue("http.request", healthz, nil)
+	fails := e.enqueue("http.request", map[string]any{"url": "http://127.0.0.1:1/"}, map[string]any{"max_retries": 0})
+	retries := e.enqueue("http.request", map[string]any{"url": "http://127.0.0.1:1/"}, map[string]any{"max_retries": 1})
+	later := e.enqueue("http.request", healthz, map[string]any{"countdown": 3600, "owner": "user:42"})
+	soon := e.enqueue("http.request", healthz, map[string]any{"countdown": 0.2})
+	e.until(succeeds, "succeeded")
+	e.until(soon, "succeeded")
+	e.until(fails, "failed")
+	e.until(retries, "failed") // after a second attempt
+	e.call(http.MethodDelete, "/v1/tasks/"+later, nil, 0)
+	e.until(later, "revoked")
+	for _, path := range []string{"/v1/queues", "/v1/queues/default/tasks?state=succeeded", "/v1/types", "/readyz"} {
+		e.call(http.MethodGet, path, nil, 200)
+	}
+	e.call(http.MethodPost, "/v1/queues/default/pause", nil, 0)
+	e.call(http.MethodPost, "/v1/queues/default/resume", nil, 0)
+	e.follow("/v1/events?owner=user:42", "snapshot")
+	front() // the rest ends with the test
+
+	each(func(rdb *redis.Client) {
+		refused, err := rdb.Do(t.Context(), "ACL", "LOG").Slice()
+		if err != nil {
+			t.Error(err)
+		}
+		for _, entry := range refused {
+			t.Errorf("Redis has refused something: %v", entry)
+		}
+	})
+}
+
+// What belongs to others, or to whoever runs the server, is out of reach.
+func TestTheRulesKeepTheRolesFromMore(t *testing.T) {
+	t.Parallel()
+	admin := redistest.Exclusive(t).Client()
+	admit(t, admin)
+	cases := map[string]struct {
+		user    string
+		command []any
+	}{
+		"a worker reads another queue's tasks":       {"worker", []any{"HGETALL", keys.Queue("other").Task("1")}},
+		"a worker writes into another queue":         {"worker", []any{"LPUSH", keys.Queue("other").Pending(), "1"}},
+		"a worker takes the beats' lock":             {"worker", []any{"SET", keys.Lock("beat"), "x"}},
+		"a worker reads answers of the api":          {"worker", []any{"GET", keys.Idempotency("0")}},
+		"a beat reads another queue's tasks":         {"beat", []any{"HGETALL", keys.Queue("other").Task("1")}},
+		"a beat takes another lock":                  {"beat", []any{"SET", keys.Lock("other"), "x"}},
+		"a beat tells which types there are":         {"beat", []any{"ZADD", keys.Types, "1", "x"}},
+		"the api takes the beats' lock":              {"api", []any{"SET", keys.Lock("beat"), "x"}},
+		"the api writes keys that are not Seri's":    {"api", []any{"SET", "session:1", "x"}},
+		"the api empties the database":               {"api", []any{"FLUSHALL"}},
+		"a worker lists all keys":                    {"worker", []any{"KEYS", "*"}},
+		"a worker changes the configuration":         {"worker", []any{"CONFIG", "SET", "maxmemory-policy", "allkeys-lru"}},
+		"a worker makes itself another user":         {"worker", []any{"ACL", "SETUSER", "worker", "allkeys"}},
+		"a beat leaves a function behind":            {"beat", []any{"FUNCTION", "LOAD", "#!lua name=x\nredis.register_function('x', function() end)"}},
+		"an api moves keys to another server":        {"api", []any{"MIGRATE", "127.0.0.1", "1", keys.Queues, "0", "1"}},
+		"a worker ends the connections of others":    {"worker", []any{"CLIENT", "KILL", "127.0.0.1:1"}},
+		"a worker listens to what is not for it":     {"worker", []any{"SUBSCRIBE", "__keyspace@0__:*"}},
+		"a beat stops the server":                    {"beat", []any{"SHUTDOWN"}},
+		"an api makes a replica of a strange server": {"api", []any{"REPLICAOF", "127.0.0.1", "1"}},
+	}
+	for sentence, c := range cases {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			said, err := admin.Do(t.Context(), append([]any{"ACL", "DRYRUN", c.user}, c.command...)...).Text()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(said, "no permissions") {
+				t.Errorf("%v may run %v: %s", c.user, c.command, said)
+			}
+		})
+	}
+}
+
+// Whoever declares a new kind of key has to let its owner reach it.
+func TestEveryKeyIsWithinReachOfItsOwner(t *testing.T) {
+	t.Parallel()
+	admin := redistest.Exclusive(t).Client()
+	admit(t, admin)
+	placeholder := regexp.MustCompile(`<[a-z0-9]+>`)
+	owners := map[string]string{"engine": "worker", "worker": "worker", "beat": "beat", "api": "api"}
+	checked := 0
+	for _, entry := range keys.Registry {
+		key := placeholder.ReplaceAllString(strings.ReplaceAll(entry.Pattern, "{q}", "{default}"), "x")
+		for owner, user := range owners {
+			if !regexp.MustCompile(`\b`+owner+`\b`).MatchString(entry.Owner) || strings.Contains(entry.Owner, "stock") {
+				continue
+			}
+			checked++
+			said, err := admin.Do(t.Context(), "ACL", "DRYRUN", user, "DEL", key).Text()
+			if err != nil || said != "OK" {
+				t.Errorf("%s, which is of %s, is out of reach of %s: %s %v; see acl/%s.acl", entry.Pattern, entry.Owner, user, said, err, user)
+			}
+		}
+	}
+	if checked < 20 {
+		t.Errorf("checked %d keys only", checked)
+	}
+}
+
+// start runs a role until the returned function is called, or the test ends, and waits until its log says that it works.
+func start(t *testing.T, r role.Role, says string) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	log := &watched{text: says, seen: make(chan struct{})}
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx, io.Discard, log) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("%T wrote:\n%s", r, log.all.String())
+		}
+	}
+	t.Cleanup(stop)
+	select {
+	case <-log.seen:
+	case err := <-ended:
+		stopped = true
+		cancel()
+		t.Fatalf("%T has ended: %v\n%s", r, err, log.all.String())
+	case <-time.After(patience):
+		t.Fatalf("%T has not written %q", r, says)
+	}
+	return stop
+}
+
+// watched is a log; seen is closed once text is in it. Its writers take turns, as slog's handlers have them.
+type watched struct {
+	text string
+	all  bytes.Buffer
+	seen chan struct{}
+	done bool
+}
+
+func (w *watched) Write(b []byte) (int, error) {
+	w.all.Write(b)
+	if !w.done && strings.Contains(w.all.String(), w.text) {
+		w.done = true
+		close(w.seen)
+	}
+	return len(b), nil
+}
+
+// endpoint is where the api answers.
+type endpoint struct {
+	t        *testing.T
+	url, key string
+}
+
+func (e endpoint) enqueue(typ string, payload map[string]any, terms map[string]any) (id string) {
+	e.t.Helper()
+	body := map[string]any{"type": typ, "payload": payload}
+	for name, value := range terms {
+		body[name] = value
+	}
+	var answer struct{ ID string }
+	if err := json.Unmarshal(e.call(http.MethodPost, "/v1/tasks", body, http.StatusAccepted), &answer); err != nil {
+		e.t.Fatal(err)
+	}
+	return answer.ID
+}
+
+// until asks for a task again and again until it is in the state.
+func (e endpoint) until(id, state string) {
+	e.t.Helper()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	expired := time.After(patience)
+	for {
+		var answer struct{ State, Error string }
+		if err := json.Unmarshal(e.call(http.MethodGet, "/v1/tasks/"+id, nil, http.StatusOK), &answer); err != nil {
+			e.t.Fatal(err)
+		}
+		if answer.State == state {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-expired:
+			e.t.Fatalf("task %s is %s (%s), want %s", id, answer.State, answer.Error, state)
+		}
+	}
+}
+
+// follow opens a stream and waits for the first line with text.
+func (e endpoint) follow(path, text string) {
+	e.t.Helper()
+	response := e.send(http.MethodGet, path, nil)
+	defer response.Body.Close()
+	buffer, all := make([]byte, 4096), ""
+	for !strings.Contains(all, text) {
+		n, err := response.Body.Read(buffer)
+		all += string(buffer[:n])
+		if err != nil {
+			e.t.Fatalf("%s ends without %q: %s", path, text, all)
+		}
+	}
+}
+
+// call makes a request and returns the answer, which must have the status; 0: any that is good.
+func (e endpoint) call(method, path string, body any, want int) []byte {
+	e.t.Helper()
+	response := e.send(method, path, body)
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil || want == 0 && response.StatusCode/100 != 2 || want != 0 && response.StatusCode != want {
+		e.t.Fatalf("%s %s answers %d, %v: %s", method, path, response.StatusCode, err, content)
+	}
+	return content
+}
+
+func (e endpoint) send(method, path string, body any) *http.Response {
+	e.t.Helper()
+	content := []byte{}
+	if body != nil {
+		var err error
+		if content, err = json.Marshal(body); err != nil {
+			e.t.Fatal(err)
+		}
+	}
+	request, err := http.NewRequestWithContext(e.t.Context(), method, e.url+path, bytes.NewReader(content))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+e.key)
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Idempotency-Key", fmt.Sprint(time.Now().UnixNano()))
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return response
+}
