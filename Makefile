@@ -105,6 +105,17 @@ microbench: ## Benchmarks of packages: make microbench PACKAGES=./internal/store
 oracle: ## Schedules beside oracles in full: every clock change to 2035, a million ticks beside robfig/cron; takes minutes
 	@$(GO) test -timeout 60m -run 'Oracle|Robfig|RRuleGo' -v ./internal/schedule -whole
 
+.PHONY: image-test
+image-test: ## Builds the container images and runs them; needs root on Linux, installs buildah, umoci, runc, busybox on Debian
+	@scripts/deps.sh images
+	@$(GO) test ./deploy/image -image -v -count 1 -timeout 60m
+
+# Where Terraform's registry cannot be reached: a directory with its provider for AWS, as a filesystem mirror.
+PLUGINS ?=
+.PHONY: deploy-test
+deploy-test: ## The Terraform module: format, validity, its tests, task definitions; says loudly what is missing
+	@$(GO) test ./deploy/ecs -terraform -plugins '$(PLUGINS)' -v -count 1 -timeout 60m
+
 .PHONY: vuln
 vuln: ## Known vulnerabilities in what is used; asks vuln.go.dev, so it is not part of make test
 	@$(TOOL) govulncheck $(PACKAGES)
