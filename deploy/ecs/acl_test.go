@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"regexp"
@@ -284,9 +285,7 @@ type endpoint struct {
 func (e endpoint) enqueue(typ string, payload map[string]any, terms map[string]any) (id string) {
 	e.t.Helper()
 	body := map[string]any{"type": typ, "payload": payload}
-	for name, value := range terms {
-		body[name] = value
-	}
+	maps.Copy(body, terms)
 	var answer struct{ ID string }
 	if err := json.Unmarshal(e.call(http.MethodPost, "/v1/tasks", body, http.StatusAccepted), &answer); err != nil {
 		e.t.Fatal(err)

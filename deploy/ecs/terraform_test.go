@@ -1,7 +1,6 @@
 package ecs_test
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"flag"
@@ -107,29 +106,27 @@ func TestTheModuleIsValidAndItsTaskDefinitionsAreECSs(t *testing.T) {
 	output, failed := do(t, m.dir, m.env, "terraform", "test", "-json", "-verbose")
 	definitions := make(map[string]definition)
 	passed := 0
-	for lines := bufio.NewScanner(strings.NewReader(output)); ; {
-		lines.Buffer(nil, 64<<20)
-		for lines.Scan() {
-			var e event
-			if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-				continue // a warning for people
-			}
-			if e.Level == "error" {
-				t.Errorf("%s: %s\n%s", e.Message, e.Diagnostic.Summary, e.Diagnostic.Detail)
-			}
-			if e.Run.Progress == "complete" && e.Run.Status == "pass" {
-				passed++
-			}
-			for _, r := range e.State.Values.Root.Resources {
-				if r.Type == "aws_ecs_task_definition" {
-					definitions[e.TestRun+" "+r.Index] = r.Values
-				}
-			}
+	for line := range strings.Lines(output) {
+		var e event
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			continue // a warning for people
 		}
-		if err := lines.Err(); err != nil {
-			t.Fatal(err)
+		if e.Level == "error" {
+			t.Errorf("%s: %s\n%s", e.Message, e.Diagnostic.Summary, e.Diagnostic.Detail)
 		}
-		break
+		if e.Run.Progress == "complete" && e.Run.Status == "pass" {
+			passed++
+		}
+		for _, r := range e.State.Root.Resources {
+			if r.Type != "aws_ecs_task_definition" {
+				continue
+			}
+			var d definition
+			if err := json.Unmarshal(r.Values, &d); err != nil {
+				t.Fatal(err)
+			}
+			definitions[e.TestRun+" "+r.Address] = d
+		}
 	}
 	if failed || passed < 15 {
 		t.Fatalf("%d runs have passed", passed)
@@ -153,26 +150,14 @@ type event struct {
 	Diagnostic struct{ Summary, Detail string }
 	Run        struct{ Progress, Status string } `json:"test_run"`
 	State      struct {
-		Values struct {
-			Root struct {
-				Resources []struct {
-					Type   string     `json:"type"`
-					Index  string     `json:"index"`
-					Values definition `json:"values"`
-				} `json:"resources"`
-			} `json:"root_module"`
-		} `json:"values"`
+		Root struct {
+			Resources []struct {
+				Type    string          `json:"type"`
+				Address string          `json:"address"`
+				Values  json.RawMessage `json:"values"`
+			} `json:"resources"`
+		} `json:"root_module"`
 	} `json:"test_state"`
-}
-
-// UnmarshalJSON leaves out what has another form, such as resources without a key.
-func (e *event) UnmarshalJSON(data []byte) error {
-	type plain event
-	err := json.Unmarshal(data, (*plain)(e))
-	if _, other := err.(*json.UnmarshalTypeError); other {
-		return nil
-	}
-	return err
 }
 
 // definition is a task definition as Terraform keeps it.
