@@ -21,7 +21,13 @@ func TestHealthIsThatOfTheProcessAndNotThatOfRedis(t *testing.T) {
 	}
 	expectHealth := func(when string, code int, prefix string) {
 		t.Helper()
-		if gotCode, got := health(); gotCode != code || !strings.HasPrefix(got, prefix) || strings.Contains(got, "\n") {
+		gotCode, got := health()
+		for range 2 { // as orchestrators do: on a machine that is overloaded, 3 s may pass before anybody answers
+			if gotCode != code {
+				gotCode, got = health()
+			}
+		}
+		if gotCode != code || !strings.HasPrefix(got, prefix) || strings.Contains(got, "\n") {
 			t.Errorf("%s: exit code %d, %q; want %d, %q", when, gotCode, got, code, prefix)
 		}
 	}
@@ -49,9 +55,16 @@ func TestABeatThatWaitsIsAliveToo(t *testing.T) {
 		if beat.await("beat started"); i == 0 {
 			beat.await("beat leads")
 		}
-		asked := start(t, command{role: "beat", args: []string{"health", "--health-addr", addr}})
-		if code := asked.wait().ExitCode(); code != 0 || !strings.HasPrefix(asked.output(), "alive: ") {
-			t.Errorf("beat %d: exit code %d, %q", i, code, asked.output())
+		var code int
+		var said string
+		for range 3 { // as above
+			asked := start(t, command{role: "beat", args: []string{"health", "--health-addr", addr}})
+			if code, said = asked.wait().ExitCode(), asked.output(); code == 0 {
+				break
+			}
+		}
+		if code != 0 || !strings.HasPrefix(said, "alive: ") {
+			t.Errorf("beat %d: exit code %d, %q", i, code, said)
 		}
 	}
 }
