@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri/internal/api"
@@ -108,21 +109,12 @@ func work(t *testing.T, url string, each func(func(*redis.Client))) {
 		t.Fatal(err)
 	}
 	addr := fmt.Sprintf("127.0.0.1:%d", redisproc.FreePort())
-	common := func(name string) role.Common {
-		return role.Common{RedisURL: as(name, url), MaxEvents: role.Count{N: 1000}, Log: role.Log{LogLevel: "info", LogFormat: "json"}}
-	}
-	grace := role.Duration{Duration: time.Second}
-	front := start(t, &role.API{Common: common("api"), APIKeys: key.Entry, Serve: role.Serve{HTTPAddr: addr, HTTPGrace: grace}}, "api started")
-	worker := &role.Worker{
-		Common: common("worker"), Tasks: role.Tasks{AllowHosts: []string{"127.0.0.0/8:*"}, OutputDir: t.TempDir()},
-		Work: role.Work{
-			Queues: role.Weights{ByQueue: map[string]int{"default": 1}}, Slots: role.Count{N: 2}, Crashes: role.Count{N: 3},
-			Lease: role.Duration{Duration: 2 * time.Second}, Grace: grace,
-		},
-	}
-	start(t, worker, "worker started")
+	front := start(t, new(role.API), "api started",
+		"--redis-url", as("api", url), "--api-keys", key.Entry, "--http-addr", addr, "--http-grace", "1s", "--http-drain", "0s")
+	start(t, new(role.Worker), "worker started",
+		"--redis-url", as("worker", url), "--allow-hosts", "127.0.0.0/8:*", "--output-dir", t.TempDir(), "--lease", "2s", "--grace", "1s")
 	schedules := fmt.Sprintf("schedules: [{id: often, every: 1s, task: http.request, payload: {url: 'http://%s/healthz'}}]", addr)
-	start(t, &role.Beat{Common: common("beat"), Beating: role.Beating{SchedulesText: schedules, BeatLease: role.Duration{Duration: time.Second}}}, "tick enqueued")
+	start(t, new(role.Beat), "tick enqueued", "--redis-url", as("beat", url), "--schedules-text", schedules, "--beat-lease", "1s")
 
 	e := endpoint{t, "http://" + addr, key.Secret}
 	healthz := map[string]any{"url": e.url + "/healthz"}
@@ -225,9 +217,20 @@ func TestEveryKeyIsWithinReachOfItsOwner(t *testing.T) {
 	}
 }
 
-// start runs a role until the returned function is called, or the test ends, and waits until its log says that it works.
-func start(t *testing.T, r role.Role, says string) (stop func()) {
+// start runs a role with the given flags until the returned function is called, or the test ends, and waits until its log
+// says that it works.
+func start(t *testing.T, r role.Role, says string, flags ...string) (stop func()) {
 	t.Helper()
+	parser, err := kong.New(r)
+	if err == nil {
+		_, err = parser.Parse(flags)
+	}
+	if err == nil {
+		err = r.Check()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	log := &watched{text: says, seen: make(chan struct{})}
 	ended := make(chan error, 1)
