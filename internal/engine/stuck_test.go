@@ -159,9 +159,9 @@ func TestAStackIsThatOfItsSlot(t *testing.T) {
 		s.acquire(t.Context())
 		deaf := &deafHandler{make(chan struct{})}
 		a := held(r, "a", deaf.handleWithoutListening)
-		b := held(r, "b", func(context.Context, []byte) ([]byte, error) {
+		b := held(r, "b", func(ctx context.Context, _ []byte) ([]byte, error) {
 			waited := make(chan struct{})
-			go func() { deaf.handleWithoutListening(nil, nil); close(waited) }() // its own goroutines belong to it
+			go func() { deaf.handleWithoutListening(ctx, nil); close(waited) }() // its own goroutines belong to it
 			<-waited
 			return nil, nil
 		})

@@ -141,9 +141,11 @@ func TestFaultsOfRealServersAreTold(t *testing.T) {
 func config(name, value string) func(*testing.T, *redistest.Server, *redis.Client) {
 	return func(t *testing.T, _ *redistest.Server, rdb *redis.Client) {
 		t.Helper()
-		err := rdb.ConfigSet(t.Context(), name, value).Err()
+		var err error
 		if name == "replicaof" { // which is no setting at run time
-			err = rdb.SlaveOf(t.Context(), "127.0.0.1", "1").Err()
+			err = rdb.ReplicaOf(t.Context(), "127.0.0.1", "1").Err()
+		} else {
+			err = rdb.ConfigSet(t.Context(), name, value).Err()
 		}
 		if err != nil {
 			t.Fatal(err)
