@@ -114,7 +114,7 @@ func work(t *testing.T, url string, each func(func(*redis.Client))) {
 	start(t, new(role.Worker), "worker started",
 		"--redis-url", as("worker", url), "--allow-hosts", "127.0.0.0/8:*", "--output-dir", t.TempDir(), "--lease", "2s", "--grace", "1s")
 	schedules := fmt.Sprintf("schedules: [{id: often, every: 1s, task: http.request, payload: {url: 'http://%s/healthz'}}]", addr)
-	start(t, new(role.Beat), "tick enqueued", "--redis-url", as("beat", url), "--schedules-text", schedules, "--beat-lease", "1s")
+	start(t, new(role.Beat), "tick enqueued", "--redis-url", as("beat", url), "--schedules-text", schedules, "--beat-lease", "1s", "--log-level", "debug")
 
 	e := endpoint{t, "http://" + addr, key.Secret}
 	healthz := map[string]any{"url": e.url + "/healthz"}
@@ -257,7 +257,9 @@ func start(t *testing.T, r role.Role, says string, flags ...string) (stop func()
 		cancel()
 		t.Fatalf("%T has ended: %v\n%s", r, err, log.all.String())
 	case <-time.After(patience):
-		t.Fatalf("%T has not written %q", r, says)
+		t.Errorf("%T has not written %q", r, says)
+		stop() // whose log may be read only when it has ended
+		t.FailNow()
 	}
 	return stop
 }

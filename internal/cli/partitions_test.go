@@ -53,7 +53,7 @@ func TestCommandsShowADividedQueueAsOne(t *testing.T) {
 			t.Errorf("the queue's tasks:\n%s", out)
 		}
 		overview := s.must("inspect")
-		if !regexp.MustCompile(`(?m)^` + queue + ` +0 +0 +0 +0 +1 +0 +- +2 +0\n  :0 .*(\n  :[1-7] .*){7}`).MatchString(overview) {
+		if !regexp.MustCompile(`(?m)^` + queue + ` +0 +0 +0 +0 +1 +0 +- +2 +0 +0\n  :0 .*(\n  :[1-7] .*){7}`).MatchString(overview) {
 			t.Errorf("the overview:\n%s", overview)
 		}
 		if !regexp.MustCompile(`(?m)^published.echo +\d+ .*`+queue+`(,|$)`).MatchString(overview) || strings.Contains(overview, queue+":1") {

@@ -25,7 +25,7 @@ func (p *process) expectFault(name string, says ...string) {
 	if state.ExitCode() != 1 {
 		p.t.Errorf("%s: %s ended with %v, want exit status 1", name, p.name, state)
 	}
-	if took := time.Since(begun); took > 12*time.Second {
+	if took := time.Since(begun); took > 30*time.Second { // many start at once, perhaps on a busy machine
 		p.t.Errorf("%s: %s took %v to say so", name, p.name, took)
 	}
 	output := p.output()

@@ -17,6 +17,7 @@ import (
 	"github.com/seri-queue/seri/internal/cli/audit"
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/redistest"
+	"github.com/seri-queue/seri/internal/partition"
 	"github.com/seri-queue/seri/internal/store"
 	"github.com/seri-queue/seri/internal/wire"
 	"github.com/seri-queue/seri/lock"
@@ -91,7 +92,10 @@ func busy(t *testing.T, rdb redis.UniversalClient) keys.Queue {
 	guard, err := lock.NewGuard(rdb, lockName)
 	must([]error{guard.Set(ctx, held.Token(), nil)}, err)
 	waitInVain(t, rdb, lockName)
-	_, err = s.Plan(ctx, q, store.Leader{Lock: "beat", Token: held.Token()}, []store.Plan{{Schedule: "nightly", Revision: "r1", Next: time.Now().Add(time.Hour)}})
+	leader := store.Leader{Lock: lockName, Token: held.Token()}
+	_, err = s.Plan(ctx, q, leader, []store.Plan{{Schedule: "nightly", Revision: "r1", Next: time.Now().Add(time.Hour)}})
+	must([]error{s.PauseSchedule(ctx, q, "nightly", "for repair"), s.SetFileRevision(ctx, leader, 1)}, err)
+	_, err = partition.NewAgreement(rdb).Declare(ctx, string(q), 2)
 	must(nil, err)
 	digest := fmt.Sprintf("%064x", q)[:64]
 	_, _, err = api.NewRedisIdempotency(rdb).Claim(ctx, digest, api.IdempotencyRecord{})
