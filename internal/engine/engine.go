@@ -2,9 +2,11 @@ package engine
 
 import (
 	"context"
+	"time"
 
 	"github.com/seri-queue/seri/internal/redisurl"
 	"github.com/seri-queue/seri/internal/run"
+	"github.com/seri-queue/seri/internal/store"
 )
 
 // Run works until ctx ends, then stops as [Config.Grace] says. When it returns, every lease is settled or handed back,
@@ -25,6 +27,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	report := newReporter(e.store, 2*e.Slots, logger)
 	slots := newSlots(e.Slots, leases, report, outcomes, e.Grace, logger)
 	e.slots.Store(slots)
+	claims := newClaims(e.store, e.Lease, func(b store.Batch, asked time.Time) []*attempt {
+		attempts := leases.add(b.Leases, e.handler, asked, e.Lease)
+		pulse.received(asked)
+		return attempts
+	}, slots, logger)
 	waiting := newIdle(blocking, e.queues)
 	announce, err := newAnnouncer(e, leases, logger)
 	if err != nil {
@@ -40,6 +47,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		{Name: "reporter", Run: report.run},
 		{Name: "completer", Run: (&completer{e.store, leases, outcomes, e.Lease, logger}).run},
 		{Name: "slots", Run: slots.run}, // hands back what outlives the grace period
+		{Name: "claims", Run: claims.run},
 		{Name: "handlers", Run: (&warden{slots: slots, registry: leases, after: e.StuckAfter, logger: logger}).run},
 	}
 	for _, q := range e.queues {
@@ -51,7 +59,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		)
 	}
 	parts = append(parts,
-		run.Part{Name: "fetcher", Run: (&fetcher{engine: e, registry: leases, heartbeat: pulse, slots: slots, idle: waiting, logger: logger}).run},
+		run.Part{Name: "fetcher", Run: (&fetcher{engine: e, registry: leases, heartbeat: pulse, slots: slots, idle: waiting, claims: claims, logger: logger}).run},
 		run.Part{Name: "blocked calls", Run: func(ctx context.Context) error { // the first to stop
 			<-ctx.Done()
 			return blocking.Close()

@@ -25,10 +25,10 @@ type fetcher struct {
 	heartbeat *heartbeat
 	slots     *slots
 	idle      *idle
+	claims    *claims
 	logger    *slog.Logger
 
-	resting map[keys.Queue]rest      // queues that are not to be asked for a while
-	unheard map[keys.Queue][]unheard // calls whose replies were lost
+	resting map[keys.Queue]rest // queues that are not to be asked for a while
 }
 
 // rest is a pause in asking one queue, be it paused or out of reach. The others are served meanwhile.
@@ -38,7 +38,7 @@ type rest struct {
 }
 
 func (f *fetcher) run(ctx context.Context) error {
-	f.resting, f.unheard = make(map[keys.Queue]rest), make(map[keys.Queue][]unheard)
+	f.resting = make(map[keys.Queue]rest)
 	for {
 		room := f.slots.acquire(ctx)
 		if room == 0 {
@@ -63,21 +63,17 @@ func (f *fetcher) fetch(ctx context.Context, room int) (started int) {
 		if time.Now().Before(f.resting[q].until) {
 			continue
 		}
-		for _, attempts := range f.claim(ctx, q) {
-			taken = append(taken, attempts)
-			started += len(attempts)
-		}
 		want := store.Wanted{
 			Tasks: f.share(room-started, order[i:]), Lease: f.engine.Lease, Worker: f.engine.name, Types: f.engine.types,
 			Nonce: store.NewNonce(),
 		}
-		if want.Tasks < 1 || ctx.Err() != nil {
+		if want.Tasks == 0 || ctx.Err() != nil {
 			break
 		}
 		asked := time.Now()
 		batch, err := f.engine.store.Dequeue(context.WithoutCancel(ctx), q, want) // a call under way may have leased tasks: hear its answer
 		if err != nil {
-			f.doubt(q, want.Nonce, err)
+			f.claims.doubt(q, want.Nonce, err)
 			f.backOff(ctx, q, err)
 			continue
 		}
@@ -88,7 +84,8 @@ func (f *fetcher) fetch(ctx context.Context, room int) (started int) {
 		}
 		f.tell(ctx, q, batch)
 		if len(batch.Leases) > 0 {
-			taken = append(taken, f.receive(batch, asked))
+			taken = append(taken, f.registry.add(batch.Leases, f.engine.handler, asked, f.engine.Lease))
+			f.heartbeat.received(asked)
 		}
 		started += len(batch.Leases)
 		if batch.Popped > len(batch.Leases) { // there may be more behind what was set aside
@@ -101,13 +98,6 @@ func (f *fetcher) fetch(ctx context.Context, room int) (started int) {
 		f.slots.start(interleaved(taken))
 	}
 	return started
-}
-
-// receive registers leases that were asked for at the time asked.
-func (f *fetcher) receive(b store.Batch, asked time.Time) []*attempt {
-	attempts := f.registry.add(b.Leases, f.engine.handler, asked, f.engine.Lease)
-	f.heartbeat.received(asked)
-	return attempts
 }
 
 // interleaved merges attempts of several queues evenly, each queue's in their order, so that those of one do not all wait
@@ -151,9 +141,6 @@ func (f *fetcher) wait(ctx context.Context) {
 			limit = min(limit, time.Until(r.until))
 		} else {
 			awake = append(awake, q)
-		}
-		for _, call := range f.unheard[q] {
-			limit = min(limit, time.Until(call.next))
 		}
 	}
 	f.idle.wait(ctx, awake, limit)

@@ -70,7 +70,7 @@ func (s *slots) wanted() int {
 	return min(s.size+ahead-s.taken, store.MaxBatch)
 }
 
-// release gives places back for which there was no task.
+// release gives places back for which there was no task; a negative number takes places although there may be none.
 func (s *slots) release(n int) {
 	if n == 0 {
 		return

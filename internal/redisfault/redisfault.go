@@ -60,6 +60,18 @@ var texts = []string{
 	"redis: connection pool timeout",
 }
 
+// MayHaveRun reports whether a command that came back with err may have been carried out, now or later: Redis has not
+// answered, and the command may have reached it.
+func MayHaveRun(err error) bool {
+	if _, answered := errors.AsType[redis.Error](err); answered || err == nil {
+		return false
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return false
+	}
+	return !errors.Is(err, redis.ErrPoolTimeout) && !errors.Is(err, redis.ErrPoolExhausted)
+}
+
 func passing(err error) bool {
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return true

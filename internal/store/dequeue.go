@@ -67,28 +67,30 @@ func (s *Store) Dequeue(ctx context.Context, q keys.Queue, want Wanted) (Batch, 
 		counts[i] = int(n)
 	}
 	b := Batch{Popped: counts[0], Ghosts: counts[1], Parked: counts[2], Leases: make([]Lease, 0, (len(values)-3)/4)}
-	err = b.read(q, nonce, values[3:])
-	return b, err
+	for v := values[3:]; len(v) > 0; v = v[4:] {
+		if err := b.add(q, nonce, v[:4]); err != nil {
+			return Batch{}, err
+		}
+	}
+	return b, nil
 }
 
-// read adds leases to the batch: of each its ID, message, token, and owner or nothing.
-func (b *Batch) read(q keys.Queue, nonce string, values []any) error {
-	for v := values; len(v) > 0; v = v[4:] {
-		id, _ := v[0].(string)
-		encoded, _ := v[1].(string)
-		text, _ := v[2].(string)
-		owner, _ := v[3].(string)
-		token, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			return fmt.Errorf("lease of task %s in queue %q: token: %w", id, q, err)
-		}
-		message, err := wire.DecodeMessage([]byte(encoded))
-		if err != nil || message.ID != id {
-			b.Broken++
-			continue
-		}
-		b.Leases = append(b.Leases, Lease{Queue: q, Message: message, Owner: owner, Token: token, Nonce: nonce})
+// add reads one lease of a reply: ID, message, token, and owner or nothing.
+func (b *Batch) add(q keys.Queue, nonce string, values []any) error {
+	id, _ := values[0].(string)
+	encoded, _ := values[1].(string)
+	text, _ := values[2].(string)
+	owner, _ := values[3].(string)
+	token, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return fmt.Errorf("lease of task %s in queue %q: token: %w", id, q, err)
 	}
+	message, err := wire.DecodeMessage([]byte(encoded))
+	if err != nil || message.ID != id {
+		b.Broken++
+		return nil
+	}
+	b.Leases = append(b.Leases, Lease{Queue: q, Message: message, Owner: owner, Token: token, Nonce: nonce})
 	return nil
 }
 
