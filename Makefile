@@ -46,7 +46,8 @@ lint: ## Format, vet, modernisers, staticcheck
 	if [ -n "$$unformatted" ]; then printf 'not formatted; run gofmt -w:\n%s\n' "$$unformatted"; exit 1; fi
 	$(STEP) 'go vet'
 	@$(GO) vet $(PACKAGES)
-	@$(GO) -C internal/compat/asynqmon vet ./... # a module of its own, which ./... leaves out; the tests of internal/compat run it
+	@$(GO) -C internal/compat/asynqmon vet ./... # modules of their own, which ./... leaves out
+	@$(GO) -C bench/river vet ./...
 	$(STEP) 'go fix'
 	@outdated=$$($(GO) fix -diff $(PACKAGES)) && [ -z "$$outdated" ] || \
 	{ printf 'the language has something better; run go fix:\n%s\n' "$$outdated"; exit 1; }
