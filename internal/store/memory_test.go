@@ -45,6 +45,14 @@ func TestAFullRedisDrainsAndTakesNothingIn(t *testing.T) {
 			func(s *scene) *store.Lease { l := s.start("t1"); s.rdb.ZRem(s.ctx(), s.q.Lease(), "t1"); return l },
 			func(s *scene, _ *store.Lease) { s.sweep() }, "active",
 		},
+		"pause": {
+			func(s *scene) *store.Lease { s.add("t1"); return nil },
+			func(s *scene, _ *store.Lease) {
+				if err := s.Pause(s.ctx(), s.q); err != nil || s.rdb.Exists(s.ctx(), s.q.Paused()).Val() != 1 {
+					s.t.Errorf("the queue is not paused: %v", err)
+				}
+			}, "pending",
+		},
 		"purge": {
 			func(s *scene) *store.Lease {
 				l := s.start("t1")

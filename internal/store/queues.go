@@ -94,18 +94,6 @@ func (s *Store) Queue(ctx context.Context, q keys.Queue) (QueueInfo, error) {
 	return info, nil
 }
 
-// Pause stops workers from taking tasks out of q; those that run go on. Pausing twice is no error.
-// [seri.ErrNotFound] if there is no such queue.
-func (s *Store) Pause(ctx context.Context, q keys.Queue) error {
-	if err := s.exists(ctx, q); err != nil {
-		return err
-	}
-	if err := s.rdb.SetNX(ctx, q.Paused(), time.Now().Unix(), 0).Err(); err != nil {
-		return fmt.Errorf("pause queue %q: %w", q, redisfault.Mark(err))
-	}
-	return nil
-}
-
 // Resume lets workers take tasks out of q again. Resuming a queue that is not paused is no error.
 // [seri.ErrNotFound] if there is no such queue.
 func (s *Store) Resume(ctx context.Context, q keys.Queue) error {
