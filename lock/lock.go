@@ -138,8 +138,8 @@ func (l *Lock) Extend(ctx context.Context) error {
 	return nil
 }
 
-// Release gives the lock up and wakes who has waited longest. Repeated, it answers the same. If the lock was another's
-// before, it returns an error that is [ErrLost] and a [*seri.FencedError]; then nothing has changed.
+// Release gives the lock up and wakes who has waited longest. Repeated, it answers the same, as long as no more than 31
+// others have released the lock since. If the lock was another's before, it returns an error that is [ErrLost] and a [*seri.FencedError]; then nothing has changed.
 func (l *Lock) Release(ctx context.Context) error {
 	a, err := l.ask(ctx, release, l.nonce)
 	switch {

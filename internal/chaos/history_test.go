@@ -156,6 +156,9 @@ func (h *history) readStream(ctx context.Context, rdb redis.UniversalClient, q k
 				return err
 			}
 			for i, d := range decoded {
+				if d.Task == "" { // of a schedule
+					continue
+				}
 				v := &event{Event: d, position: fmt.Sprintf("%s:%d", e.ID, i)}
 				if d.Kind == seri.EventStarted {
 					if fields := strings.Split(d.Data.Worker, ":"); len(fields) >= 3 {
