@@ -208,7 +208,10 @@ func (c *completer) log(ctx context.Context, o outcome) {
 	}
 	a := o.attempt
 	args := []any{"task_id", a.lease.ID(), "queue", a.lease.Queue, "type", a.lease.Message.Type, "token", a.lease.Token,
-		"attempt", a.lease.Attempt(), "duration", time.Since(a.started)}
+		"attempt", a.lease.Attempt()}
+	if !a.started.IsZero() {
+		args = append(args, "duration", time.Since(a.started))
+	}
 	if o.err != nil {
 		args = append(args, "error", o.err)
 	}

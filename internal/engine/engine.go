@@ -47,6 +47,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		{Name: "reporter", Run: report.run},
 		{Name: "completer", Run: (&completer{e.store, leases, outcomes, e.Lease, logger}).run},
 		{Name: "slots", Run: slots.run}, // hands back what outlives the grace period
+		{Name: "surplus", Run: slots.surplus},
 		{Name: "claims", Run: claims.run},
 		{Name: "handlers", Run: (&warden{slots: slots, registry: leases, after: e.StuckAfter, logger: logger}).run},
 	}

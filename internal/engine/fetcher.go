@@ -28,7 +28,17 @@ type fetcher struct {
 	claims    *claims
 	logger    *slog.Logger
 
-	resting map[keys.Queue]rest // queues that are not to be asked for a while
+	resting map[keys.Queue]rest    // queues that are not to be asked for a while
+	parked  map[keys.Queue]*parked // what was set aside
+}
+
+// parkedEvery is how often a queue's tasks of unknown types are told of. They are looked at every two seconds.
+const parkedEvery = time.Minute
+
+// parked is how often tasks were set aside since that was told.
+type parked struct {
+	count int
+	told  time.Time
 }
 
 // rest is a pause in asking one queue, be it paused or out of reach. The others are served meanwhile.
@@ -38,7 +48,7 @@ type rest struct {
 }
 
 func (f *fetcher) run(ctx context.Context) error {
-	f.resting = make(map[keys.Queue]rest)
+	f.resting, f.parked = make(map[keys.Queue]rest), make(map[keys.Queue]*parked)
 	for {
 		room := f.slots.acquire(ctx)
 		if room == 0 {
@@ -151,7 +161,14 @@ func (f *fetcher) tell(ctx context.Context, q keys.Queue, b store.Batch) {
 		f.logger.WarnContext(ctx, "dropped IDs without a task", "queue", q, "count", b.Ghosts)
 	}
 	if b.Parked > 0 {
-		f.logger.WarnContext(ctx, "set tasks aside that this worker has no handler for", "queue", q, "count", b.Parked)
+		if f.parked[q] == nil {
+			f.parked[q] = &parked{}
+		}
+		p := f.parked[q]
+		if p.count += b.Parked; time.Since(p.told) >= parkedEvery {
+			f.logger.WarnContext(ctx, "set tasks aside that this worker has no handler for", "queue", q, "times", p.count)
+			*p = parked{told: time.Now()}
+		}
 	}
 	if b.Broken > 0 {
 		f.logger.ErrorContext(ctx, "left tasks alone whose message does not decode", "queue", q, "count", b.Broken)

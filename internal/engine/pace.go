@@ -5,7 +5,7 @@ import "time"
 // What is fetched ahead of free slots. The slots of fast tasks would otherwise wait for Redis most of their time; slow
 // tasks are not hoarded, for another worker may have a free slot for them now.
 const (
-	aheadTime = 10 * time.Millisecond // the work that may wait here, so that nothing waits longer than that
+	aheadTime = 10 * time.Millisecond // the work that may wait here, as far as the tasks before tell; see surplus for the others
 	aheadMost = 200                   // tasks; more would bring little more, and hold Redis up for a longer time at once
 	slowTask  = 50 * time.Millisecond // from here on nothing is fetched ahead
 )

@@ -32,13 +32,15 @@ type slots struct {
 	lost    int        // of them, those whose handlers were given up
 	ending  bool       // no attempt begins any more
 	waiting []*attempt // the next one first
+	moved   time.Time  // when the first of them last went to a slot, or came
+	kept    chan struct{}
 	pace    pace
 }
 
 func newSlots(n int, r *registry, reporter *reporter, outcomes chan<- outcome, grace time.Duration, logger *slog.Logger) *slots {
 	return &slots{
 		size: n, registry: r, reporter: reporter, outcomes: outcomes, grace: grace, logger: logger,
-		room: make(chan struct{}, 1), quiet: make(chan struct{}),
+		room: make(chan struct{}, 1), quiet: make(chan struct{}), kept: make(chan struct{}, 1),
 	}
 }
 
@@ -94,9 +96,18 @@ func (s *slots) ring() {
 // start runs attempts for which places were acquired.
 func (s *slots) start(attempts []*attempt) {
 	s.mu.Lock()
+	if len(s.waiting) == 0 {
+		s.moved = time.Now()
+	}
 	s.waiting = append(s.waiting, attempts...)
 	more := min(s.size-s.workers, len(s.waiting))
 	s.workers += more
+	if len(s.waiting) > more {
+		select {
+		case s.kept <- struct{}{}:
+		default:
+		}
+	}
 	s.mu.Unlock()
 	for range more {
 		go s.work(nil)
@@ -125,13 +136,14 @@ func (s *slots) work(ended *attempt) {
 func (s *slots) next(ended *attempt) *attempt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := time.Now()
 	if ended != nil {
 		s.taken--
 		if ended.stuck {
 			s.lost--
 			s.logger.Warn("slot back: the handler has ended after all", ended.about()...)
 		} else {
-			s.pace.note(time.Since(ended.started))
+			s.pace.note(now.Sub(ended.started))
 		}
 		s.ring()
 	}
@@ -140,6 +152,7 @@ func (s *slots) next(ended *attempt) *attempt {
 		s.rest()
 		return nil
 	}
+	s.moved = now
 	a := s.waiting[0]
 	s.waiting[0] = nil
 	s.waiting = s.waiting[1:]
