@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -287,6 +288,43 @@ func TestWhoDividesAQueueOtherwiseIsRefused(t *testing.T) {
 		}
 	})
 }
+
+func TestAFaultOfRedisIsToldWhetherOrNotTheQueueIsDivided(t *testing.T) {
+	t.Parallel()
+	s := redistest.Exclusive(t)
+	rdb := redis.NewClient(&redis.Options{Addr: s.Addr(), MaxRetries: -1, DialerRetries: 1})
+	t.Cleanup(func() { _ = rdb.Close() })
+	queue, ctx := redistest.Queue(t), within(t, 30*time.Second)
+	for name, partitions := range map[string]map[string]int{"divided": {queue: 4}, "undivided": nil} {
+		agreed := client.New(rdb, client.Config{Partitions: partitions})
+		m := newMessage(t, queue)
+		if err := agreed.Enqueue(ctx, m); err != nil {
+			t.Fatal(err)
+		}
+		s.Stop()
+		fresh := client.New(rdb, client.Config{Partitions: partitions}) // has not asked for the number on record
+		for call, err := range map[string]error{
+			"Enqueue":       agreed.Enqueue(ctx, newMessage(t, queue)),
+			"first Enqueue": fresh.Enqueue(ctx, newMessage(t, queue)),
+			"EnqueueBatch":  fresh.EnqueueBatch(ctx, []seri.Message{newMessage(t, queue)})[0],
+			"Declare":       cmp.Or(fresh.Declare(ctx), seri.ErrUnavailable), // which asks nothing if nothing is divided
+			"Task":          second(agreed.Task(ctx, queue, m.ID)),
+			"Find":          second(agreed.Find(ctx, m.ID)),
+			"Revoke":        second(agreed.Revoke(ctx, queue, m.ID)),
+			"Queue":         second(agreed.Queue(ctx, queue)),
+			"Queues":        second(agreed.Queues(ctx)),
+			"Pause":         agreed.Pause(ctx, queue),
+			"Resume":        agreed.Resume(ctx, queue),
+		} {
+			if !errors.Is(err, seri.ErrUnavailable) {
+				t.Errorf("%s, %s: %v, want %v", name, call, err, seri.ErrUnavailable)
+			}
+		}
+		s.Start()
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
 
 func TestFaultyPartitionsAreTheErrorOfEveryTask(t *testing.T) {
 	t.Parallel()

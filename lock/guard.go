@@ -10,6 +10,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redisfault"
 )
 
 // maxToken is the highest number that Redis' Lua keeps exactly. No token is higher until the year 2255.
@@ -60,7 +61,7 @@ func (g *Guard) Get(ctx context.Context) (value []byte, token uint64, err error)
 	}
 	err = g.rdb.HMGet(ctx, keys.LockGuard(g.name), "token", "value").Scan(&record)
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, 0, fmt.Errorf("guard %s: %w", g.name, err)
+		return nil, 0, fmt.Errorf("guard %s: %w", g.name, redisfault.Mark(err))
 	}
 	return record.Value, record.Token, nil
 }

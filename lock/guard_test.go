@@ -107,3 +107,19 @@ func TestTokensThatCannotBe(t *testing.T) {
 		t.Error("something was written")
 	}
 }
+
+func TestAGuardTellsAFaultOfRedis(t *testing.T) {
+	t.Parallel()
+	s := redistest.Exclusive(t)
+	g := newGuard(t, s.Client(), "g")
+	s.Stop()
+
+	_, _, err := g.Get(t.Context())
+
+	if !errors.Is(err, seri.ErrUnavailable) {
+		t.Errorf("Get: %v, want %v", err, seri.ErrUnavailable)
+	}
+	if err := g.Set(t.Context(), 1, nil); !errors.Is(err, seri.ErrUnavailable) {
+		t.Errorf("Set: %v, want %v", err, seri.ErrUnavailable)
+	}
+}

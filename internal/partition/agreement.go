@@ -10,6 +10,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redisfault"
 )
 
 // Agreement is the record in Redis of how many partitions each queue has: that producers place tasks where workers look.
@@ -24,7 +25,7 @@ func (a Agreement) Declare(ctx context.Context, queue string, n int) (onRecord i
 	pipe.HSetNX(ctx, keys.Partitions, queue, n)
 	record := pipe.HGet(ctx, keys.Partitions, queue)
 	if _, err := pipe.Exec(ctx); err != nil {
-		return 0, fmt.Errorf("declare the partitions of queue %q: %w", queue, err)
+		return 0, fmt.Errorf("declare the partitions of queue %q: %w", queue, redisfault.Mark(err))
 	}
 	return record.Int()
 }
@@ -38,7 +39,7 @@ func (a Agreement) Change(ctx context.Context, queue string, n int) error {
 		err = a.rdb.HSet(ctx, keys.Partitions, queue, n).Err()
 	}
 	if err != nil {
-		return fmt.Errorf("change the partitions of queue %q: %w", queue, err)
+		return fmt.Errorf("change the partitions of queue %q: %w", queue, redisfault.Mark(err))
 	}
 	return nil
 }
@@ -47,7 +48,7 @@ func (a Agreement) Change(ctx context.Context, queue string, n int) error {
 func (a Agreement) All(ctx context.Context) (map[string]int, error) {
 	record, err := a.rdb.HGetAll(ctx, keys.Partitions).Result()
 	if err != nil {
-		return nil, fmt.Errorf("read the partitions of queues: %w", err)
+		return nil, fmt.Errorf("read the partitions of queues: %w", redisfault.Mark(err))
 	}
 	counts := make(map[string]int, len(record))
 	for queue, text := range record {

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redisfault"
 	"github.com/seri-queue/seri/internal/wire"
 )
 
@@ -30,7 +31,7 @@ func (s *Store) Foreign(ctx context.Context) ([]ForeignServer, error) {
 	since := strconv.FormatInt(time.Now().Add(-clockSlack).Unix(), 10) // those before it have ended long ago
 	names, err := s.rdb.ZRangeByScore(ctx, keys.Servers, &redis.ZRangeBy{Min: since, Max: "+inf"}).Result()
 	if err != nil {
-		return nil, fmt.Errorf("list asynq's servers: %w", err)
+		return nil, fmt.Errorf("list asynq's servers: %w", redisfault.Mark(err))
 	}
 	if len(names) == 0 {
 		return nil, nil
@@ -41,7 +42,7 @@ func (s *Store) Foreign(ctx context.Context) ([]ForeignServer, error) {
 		values[i] = pipe.Get(ctx, name)
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return nil, fmt.Errorf("list asynq's servers: %w", err)
+		return nil, fmt.Errorf("list asynq's servers: %w", redisfault.Mark(err))
 	}
 	var foreign []ForeignServer
 	for _, value := range values {

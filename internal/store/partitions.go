@@ -10,6 +10,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redisfault"
 )
 
 // Locate returns the first of queues that has a task under id, in one pipeline. [seri.ErrNotFound] if none has.
@@ -21,7 +22,7 @@ func (s *Store) Locate(ctx context.Context, queues []keys.Queue, id string) (key
 	}
 	if len(queues) > 0 {
 		if _, err := pipe.Exec(ctx); err != nil {
-			return "", fmt.Errorf("look for task %s: %w", id, err)
+			return "", fmt.Errorf("look for task %s: %w", id, redisfault.Mark(err))
 		}
 	}
 	for i, q := range queues {
@@ -40,14 +41,14 @@ func (s *Store) PauseAll(ctx context.Context, queues []keys.Queue) error {
 		return err
 	}
 	if err := s.rdb.SAdd(ctx, keys.Queues, names...).Err(); err != nil {
-		return fmt.Errorf("register the partitions of queue %q: %w", queues[0], err)
+		return fmt.Errorf("register the partitions of queue %q: %w", queues[0], redisfault.Mark(err))
 	}
 	pipe := s.rdb.Pipeline()
 	for _, q := range queues {
 		pipe.SetNX(ctx, q.Paused(), time.Now().Unix(), 0)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return fmt.Errorf("pause queue %q: %w", queues[0], err)
+		return fmt.Errorf("pause queue %q: %w", queues[0], redisfault.Mark(err))
 	}
 	return nil
 }
@@ -63,7 +64,7 @@ func (s *Store) ResumeAll(ctx context.Context, queues []keys.Queue) error {
 		pipe.Del(ctx, q.Paused())
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return fmt.Errorf("resume queue %q: %w", queues[0], err)
+		return fmt.Errorf("resume queue %q: %w", queues[0], redisfault.Mark(err))
 	}
 	return nil
 }
@@ -75,7 +76,7 @@ func (s *Store) registered(ctx context.Context, queues []keys.Queue) (names []an
 	}
 	known, err := s.rdb.SMIsMember(ctx, keys.Queues, names...).Result()
 	if err != nil {
-		return nil, fmt.Errorf("read queue %q: %w", queues[0], err)
+		return nil, fmt.Errorf("read queue %q: %w", queues[0], redisfault.Mark(err))
 	}
 	if !slices.Contains(known, true) {
 		return nil, fmt.Errorf("queue %q: %w", queues[0], seri.ErrNotFound)
