@@ -4,9 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
@@ -144,6 +149,49 @@ func TestAnAsynqHandlerServesADividedQueue(t *testing.T) {
 	}
 	if q := receive(w, queues, "the handler"); q != w.queue {
 		t.Errorf("the handler is told the queue %q", q)
+	}
+}
+
+func TestAWorkerThatWaitsForThePartitionsOnRecordShowsThatItTurns(t *testing.T) {
+	t.Parallel()
+	for name, dial := range map[string]func(ctx context.Context) error{
+		"Redis refuses":        func(context.Context) error { return syscall.ECONNREFUSED },
+		"Redis does not reply": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				rdb := redis.NewClient(&redis.Options{
+					Addr: "127.0.0.1:1", MaxRetries: -1, ContextTimeoutEnabled: true,
+					Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) { return nil, dial(ctx) },
+				})
+				defer time.Sleep(time.Minute) // until the driver has given up as well
+				defer rdb.Close()
+				last, longest, turns := time.Now(), time.Duration(0), 0
+				task := seri.NewTask[seri.None, seri.None]("test:idle")
+				w, err := worker.New(rdb, []seri.Handler{task.HandledBy(func(context.Context, seri.None) (seri.None, error) {
+					return seri.None{}, nil
+				})}, worker.Config{
+					Queues: map[string]int{"images": 1}, Partitions: map[string]int{"images": 4}, Logger: slog.New(slog.DiscardHandler),
+					Alive: func() {
+						longest, last, turns = max(longest, time.Since(last)), time.Now(), turns+1
+					},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+				defer cancel()
+
+				if err := w.Run(ctx); err != nil {
+					t.Error(err)
+				}
+
+				if longest = max(longest, time.Since(last)); longest > 5*time.Second || turns < 60 {
+					t.Errorf("showed that it turns %d times, and not for %v", turns, longest)
+				}
+			})
+		})
 	}
 }
 

@@ -62,7 +62,7 @@ type Config struct {
 	// MaxEvents is about how many entries each queue's event stream keeps. Default: 10,000.
 	MaxEvents int
 	// Alive is called at least every 5 s while the loop that keeps leases alive turns as it should: also while Redis cannot
-	// be reached, and until the last outcome is written. A worker that has not called it for a minute hangs and should be
+	// be reached, be it before the first task, and until the last outcome is written. A worker that has not called it for a minute hangs and should be
 	// replaced. It must not block. Default: nobody is told.
 	Alive func()
 	// Logger receives the worker's log. Default: [slog.Default].
@@ -75,6 +75,7 @@ type Worker struct {
 	rdb        redis.UniversalClient
 	partitions *partition.Table
 	queues     []string // as their producers name them
+	alive      func()
 	logger     *slog.Logger
 }
 
@@ -84,7 +85,12 @@ func New(rdb redis.UniversalClient, handlers []seri.Handler, config Config) (*Wo
 	if len(config.Queues) == 0 {
 		config.Queues = map[string]int{seri.DefaultQueue: 1}
 	}
-	w := &Worker{rdb: rdb, queues: slices.Sorted(maps.Keys(config.Queues)), logger: cmp.Or(config.Logger, slog.Default())}
+	if config.Alive == nil {
+		config.Alive = func() {}
+	}
+	w := &Worker{
+		rdb: rdb, queues: slices.Sorted(maps.Keys(config.Queues)), alive: config.Alive, logger: cmp.Or(config.Logger, slog.Default()),
+	}
 	var wrong, fault error
 	if w.partitions, config.Queues, wrong = divide(config); wrong == nil && w.partitions != nil {
 		handlers = slices.Clone(handlers)
