@@ -28,7 +28,8 @@ import (
 // Client hands tasks over to queues on one Redis. It is safe for concurrent use and needs no closing:
 // the Redis client remains its owner's.
 type Client struct {
-	store *store.Store
+	store   *store.Store
+	foreign *foreign
 
 	partitions *partition.Table
 	fault      error    // of the configuration
@@ -55,10 +56,8 @@ var _ seri.Enqueuer = (*Client)(nil)
 // New returns a client on rdb. The client repeats what may be repeated by itself: give rdb the option MaxRetries: -1,
 // or a lost reply of Redis makes a stored task look like a conflict.
 func New(rdb redis.UniversalClient, config Config) *Client {
-	c := &Client{
-		store:    store.New(rdb, store.Config{MaxEvents: config.MaxEvents}),
-		batchers: make(map[keys.Queue]*batcher),
-	}
+	s := store.New(rdb, store.Config{MaxEvents: config.MaxEvents})
+	c := &Client{store: s, foreign: newForeign(s.Foreign), batchers: make(map[keys.Queue]*batcher)}
 	if c.partitions, c.fault = partition.New(config.Partitions); c.fault != nil {
 		c.fault = fmt.Errorf("client: option Partitions: %w", c.fault)
 	}

@@ -44,13 +44,9 @@ func (c *Client) Find(ctx context.Context, id string) (seri.Info, error) {
 	return c.shown(info), err
 }
 
-// Queues returns every queue, by name.
+// Queues returns every queue, by name. As for [Client.Queue], Foreign may be some seconds old.
 func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
 	names, err := c.store.Queues(ctx)
-	if err != nil {
-		return nil, err
-	}
-	servers, err := c.store.Foreign(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -68,34 +64,21 @@ func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
 		if err != nil {
 			return nil, err
 		}
-		info.Foreign = foreignOn(c.partitions.Of(name), servers)
+		info.Foreign = c.foreign.on(ctx, c.partitions.Of(name))
 		queues = append(queues, info)
 	}
 	return queues, nil
 }
 
-// Queue returns one queue. [seri.ErrNotFound] if nothing was ever put into it.
+// Queue returns one queue. [seri.ErrNotFound] if nothing was ever put into it. Foreign is up to 5 s old, and empty too if the
+// servers could not be looked for: their records lie on all nodes of a cluster, the queue on one.
 func (c *Client) Queue(ctx context.Context, name string) (QueueInfo, error) {
 	info, err := c.queue(ctx, name)
 	if err != nil {
 		return QueueInfo{}, err
 	}
-	servers, err := c.store.Foreign(ctx)
-	if err != nil {
-		return QueueInfo{}, err
-	}
-	info.Foreign = foreignOn(c.partitions.Of(name), servers)
+	info.Foreign = c.foreign.on(ctx, c.partitions.Of(name))
 	return info, nil
-}
-
-// foreignOn returns the names of those servers that consume any of the partitions of a queue.
-func foreignOn(partitions []keys.Queue, servers []store.ForeignServer) (names []string) {
-	for _, s := range servers {
-		if slices.ContainsFunc(partitions, func(q keys.Queue) bool { return slices.Contains(s.Queues, q) }) {
-			names = append(names, s.Name)
-		}
-	}
-	return names
 }
 
 // Page returns up to limit (at most [MaxPage]) tasks of a queue in one state: those that wait with the next one first,

@@ -324,6 +324,24 @@ func TestAFaultOfRedisIsToldWhetherOrNotTheQueueIsDivided(t *testing.T) {
 	}
 }
 
+func TestAQueueIsShownAlthoughForeignServersCannotBeLookedFor(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.Exclusive(t).Client()
+	c, queue, ctx := divided(t, rdb, 4)
+	if err := c.Enqueue(ctx, newMessage(t, queue)); err != nil {
+		t.Fatal(err)
+	}
+	if err := rdb.Set(ctx, keys.Servers, "no sorted set", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := c.Queue(ctx, queue); err != nil || info.Pending != 1 || info.Foreign != nil {
+		t.Errorf("the queue is %+v, %v", info, err)
+	}
+	if all, err := c.Queues(ctx); err != nil || len(all) != 1 || all[0].Pending != 1 || all[0].Foreign != nil {
+		t.Errorf("all queues are %+v, %v", all, err)
+	}
+}
+
 func second[T any](_ T, err error) error { return err }
 
 func TestFaultyPartitionsAreTheErrorOfEveryTask(t *testing.T) {

@@ -27,7 +27,7 @@ type Queue struct {
 	Failed    int64   `json:"failed" doc:"Attempts that have failed, ever."`
 	Repaired  int64   `json:"repaired" doc:"Faults of the queue's structure that were repaired, ever: traces of lost writes or foreign hands."`
 
-	ForeignServers []string `json:"foreign_servers,omitempty" doc:"Live servers of stock asynq that consume the queue, as host:pid:id. While there is one, nothing is fenced on the queue. Absent: none."`
+	ForeignServers []string `json:"foreign_servers,omitempty" doc:"Live servers of stock asynq that consume the queue, as host:pid:id. While there is one, nothing is fenced on the queue. Up to 5 s old. Absent: none, or they could not be looked for."`
 
 	Partitions []Queue `json:"partitions,omitempty" doc:"Those of a queue that is divided, under their own names. The queue's numbers are their sums, its latency the greatest."`
 }

@@ -29,7 +29,8 @@ type QueueInfo struct {
 	Processed int64         // attempts that ended, ever
 	Failed    int64         // attempts that failed, ever
 	Repaired  int64         // faults of the queue's structure that were repaired, ever
-	// Foreign names the live servers of stock asynq that consume the queue. While there is one, nothing is fenced on it.
+	// Foreign names the live servers of stock asynq that consume the queue. While there is one, nothing is fenced on it. nil:
+	// there is none, or they could not be looked for.
 	// [Store.Queue] leaves it out: servers are looked for once for all queues, by [Store.Foreign].
 	Foreign []string
 
