@@ -45,6 +45,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/pause"
 	"github.com/seri-queue/seri/internal/schedule"
 	"github.com/seri-queue/seri/internal/store"
 	"github.com/seri-queue/seri/lock"
@@ -218,7 +219,7 @@ func (b *Beat) Run(ctx context.Context) error {
 			continue
 		}
 		b.config.Logger.WarnContext(ctx, "beat does not lead", "error", err)
-		pause(ctx, time.Second/2+rand.N(time.Second)) // beats that lost the same Redis do not come back in step
+		pause.For(ctx, time.Second/2+rand.N(time.Second)) // beats that lost the same Redis do not come back in step
 	}
 	return nil
 }

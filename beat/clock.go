@@ -26,15 +26,3 @@ func (c *clock) sync(ctx context.Context) error {
 }
 
 func (c *clock) now() time.Time { return c.server.Add(time.Since(c.local)) }
-
-// pause waits for d; false if ctx has ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/pause"
 	"github.com/seri-queue/seri/internal/store"
 	"github.com/seri-queue/seri/internal/wire"
 )
@@ -108,7 +109,7 @@ func (l *leader) serve(ctx context.Context) error {
 		if next := l.agenda.next(); !next.IsZero() && next.Before(wake) {
 			wake = next
 		}
-		if !pause(ctx, max(wake.Sub(now), 50*time.Microsecond)) {
+		if !pause.For(ctx, max(wake.Sub(now), 50*time.Microsecond)) {
 			return context.Cause(ctx)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/pause"
 	"github.com/seri-queue/seri/internal/redisurl"
 )
 
@@ -117,7 +118,7 @@ func (b *bell) run(ctx context.Context, key string) {
 				break
 			}
 			if !errors.Is(err, redis.Nil) {
-				pause(ctx, 2*backoff) // whoever waits looks by itself meanwhile
+				pause.For(ctx, 2*backoff) // whoever waits looks by itself meanwhile
 			}
 			if ctx.Err() != nil {
 				return

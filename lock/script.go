@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seri-queue/seri/internal/pause"
 	"github.com/seri-queue/seri/internal/redisfault"
 )
 
@@ -55,7 +56,7 @@ func ask(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, k
 			return parse(reply, asked)
 		}
 		_, refused := errors.AsType[redis.Error](err)
-		if refused || attempt == attempts || !pause(ctx, time.Duration(attempt)*backoff) {
+		if refused || attempt == attempts || !pause.For(ctx, time.Duration(attempt)*backoff) {
 			return answer{}, redisfault.Mark(err)
 		}
 	}
@@ -72,16 +73,4 @@ func parse(reply []any, asked time.Time) (answer, error) {
 		return answer{}, fmt.Errorf("unexpected reply %v", reply)
 	}
 	return answer{verdict, number, asked}, nil
-}
-
-// pause waits for d; false if ctx has ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

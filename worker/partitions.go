@@ -11,6 +11,7 @@ import (
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/partition"
+	"github.com/seri-queue/seri/internal/pause"
 )
 
 // divide returns the table that config asks for, and the queues that the engine is to serve, with their weights.
@@ -72,9 +73,6 @@ func (w *Worker) agree(ctx context.Context) error {
 		if w.partitions == nil {
 			return nil
 		}
-		select {
-		case <-time.After(agreeEvery):
-		case <-ctx.Done():
-		}
+		pause.For(ctx, agreeEvery)
 	}
 }

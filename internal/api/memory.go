@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seri-queue/seri/internal/pause"
 	"github.com/seri-queue/seri/internal/redisurl"
 )
 
@@ -39,11 +40,7 @@ func (g *MemoryGuard) Full() bool { return g.full.Load() }
 func (g *MemoryGuard) Run(ctx context.Context) error {
 	for {
 		g.look(ctx)
-		timer := time.NewTimer(memoryEvery*3/4 + rand.N(memoryEvery/2)) // servers that started together drift apart
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !pause.For(ctx, memoryEvery*3/4+rand.N(memoryEvery/2)) { // servers that started together drift apart
 			return nil
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/seri-queue/seri/internal/pause"
 	"github.com/seri-queue/seri/internal/store"
 	"github.com/seri-queue/seri/internal/typeschema"
 	"github.com/seri-queue/seri/internal/wire"
@@ -58,7 +59,7 @@ func (a *announcer) run(ctx context.Context) error {
 		if err := a.announce(ctx); err != nil && ctx.Err() == nil {
 			a.logger.WarnContext(ctx, "worker not announced", "error", err)
 		}
-		sleep(ctx, announceEvery*3/4+rand.N(announceEvery/4)) // workers that started together drift apart
+		pause.For(ctx, announceEvery*3/4+rand.N(announceEvery/4)) // workers that started together drift apart
 	}
 	farewell, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/pause"
 	"github.com/seri-queue/seri/internal/store"
 )
 
@@ -55,7 +56,7 @@ func (c *caretaker) run(ctx context.Context) error {
 		if now.Sub(swept) >= sweepEvery {
 			swept = now
 		}
-		sleep(ctx, period*3/4+rand.N(period/4)) // workers that started together drift apart
+		pause.For(ctx, period*3/4+rand.N(period/4)) // workers that started together drift apart
 		if ctx.Err() != nil {
 			return nil
 		}

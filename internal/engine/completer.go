@@ -11,6 +11,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/pause"
 	"github.com/seri-queue/seri/internal/store"
 )
 
@@ -43,7 +44,7 @@ func (c *completer) run(ctx context.Context) error {
 	writing, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
 	defer context.AfterFunc(ctx, func() {
-		sleep(writing, lastWrites)
+		pause.For(writing, lastWrites)
 		giveUp()
 	})()
 	for {
@@ -147,7 +148,7 @@ func (c *completer) writeGroup(ctx context.Context, q keys.Queue, kind outcomeKi
 			return nil
 		}
 		c.logger.WarnContext(ctx, "outcomes not written yet", "queue", q, "count", len(outcomes), "error", err, "retry_in", backoff)
-		sleep(ctx, backoff)
+		pause.For(ctx, backoff)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/pause"
 	"github.com/seri-queue/seri/internal/store"
 )
 
@@ -188,7 +189,7 @@ type mute struct {
 }
 
 func (m mute) Requeue(ctx context.Context, _ keys.Queue, _ []*store.Lease) ([]error, error) {
-	sleep(ctx, m.answer)
+	pause.For(ctx, m.answer)
 	return nil, io.EOF
 }
 

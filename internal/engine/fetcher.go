@@ -218,13 +218,3 @@ func (f *fetcher) share(room int, queues []keys.Queue) int {
 	}
 	return (room*f.engine.Queues[string(queues[0])] + weights - 1) / weights
 }
-
-// sleep waits for d or the end of ctx.
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}

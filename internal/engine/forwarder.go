@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/pause"
 	"github.com/seri-queue/seri/internal/store"
 )
 
@@ -66,7 +67,7 @@ func (f *forwarder) listen(ctx context.Context) error {
 			default:
 			}
 		case !errors.Is(err, redis.Nil):
-			sleep(ctx, failed.next())
+			pause.For(ctx, failed.next())
 			continue
 		}
 		failed = backoff{}

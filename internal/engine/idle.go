@@ -7,6 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/pause"
 )
 
 // blockFor limits one blocked call, so that a connection that died silently is noticed.
@@ -67,7 +68,7 @@ func (i *idle) watch(ctx context.Context, q keys.Queue) error {
 				continue
 			}
 			if err != nil {
-				sleep(ctx, faultBackoff)
+				pause.For(ctx, faultBackoff)
 			}
 			i.ring() // after an error too: the fetcher finds out, and waits longer each time
 			break

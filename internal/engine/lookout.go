@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/pause"
 	"github.com/seri-queue/seri/internal/store"
 )
 
@@ -28,7 +29,7 @@ type lookout struct {
 func (l *lookout) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		l.look(ctx)
-		sleep(ctx, lookEvery)
+		pause.For(ctx, lookEvery)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/pause"
 	"github.com/seri-queue/seri/internal/store"
 )
 
@@ -65,7 +66,7 @@ func (r *reporter) run(ctx context.Context) error {
 			return nil
 		case a := <-r.noted:
 			r.write(ctx, r.gather(a))
-			sleep(ctx, reportEvery)
+			pause.For(ctx, reportEvery)
 		}
 	}
 }

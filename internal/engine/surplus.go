@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/seri-queue/seri/internal/pause"
 )
 
 // surplusAfter is how long tasks that were fetched ahead may wait without one of them getting a slot: much longer than the
@@ -23,7 +25,7 @@ func (s *slots) surplus(ctx context.Context) error {
 		case <-s.kept:
 		}
 		for wait := surplusAfter; wait > 0; wait = s.dropSurplus(time.Now()) {
-			if sleep(ctx, wait); ctx.Err() != nil {
+			if !pause.For(ctx, wait) {
 				return nil
 			}
 		}

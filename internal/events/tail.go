@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/seri-queue/seri/internal/pause"
 )
 
 const (
@@ -205,12 +207,7 @@ func (b *backoff) wait(ctx context.Context, err error) {
 		b.logger.WarnContext(ctx, "could not read events, trying again", "error", err)
 	}
 	longest := min(backoffFirst<<min(b.failed, 16), backoffMost)
-	timer := time.NewTimer(rand.N(longest) + time.Millisecond)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
+	pause.For(ctx, rand.N(longest)+time.Millisecond)
 }
 
 func (b *backoff) reset(ctx context.Context) {
