@@ -95,14 +95,7 @@ local function terminate(id)
   else
     call('ZREM', retry, id)
   end
-  call('ZREM', due, id)
-  settle_mark(task, record[5])
-  release(task, id)
-  stop_waiting(task)
-  local seq = after(record[3])
-  call('ZADD', archived, now_s, id)
-  call('HSET', task, 'state', 'archived', 'reason', 'revoked', 'finished', at, 'seq', seq)
-  event(seq, '"kind":"revoked",' .. about(id, record[1] or '', record[4]) .. ',"data":{"reason":"revoked"}')
+  withdraw(task, id, record, due, archived)
 end
 
 -- start stores the task of a tick; false if it exists.

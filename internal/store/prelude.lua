@@ -248,6 +248,18 @@ local function settle_mark(task, marked)
   end
 end
 
+-- withdraw archives a task as revoked that its caller has taken out of where it stood. record: msg, state, seq, owner, revoked.
+local function withdraw(task, id, record, due, archived)
+  call('ZREM', due, id)
+  settle_mark(task, record[5])
+  release(task, id)
+  stop_waiting(task)
+  local seq = after(record[3])
+  call('ZADD', archived, now_s, id)
+  call('HSET', task, 'state', 'archived', 'reason', 'revoked', 'finished', at, 'seq', seq)
+  event(seq, '"kind":"revoked",' .. about(id, record[1] or '', record[4]) .. ',"data":{"reason":"revoked"}')
+end
+
 -- end_lease takes a task out of what is running.
 local function end_lease(active, lease, id)
   call('ZREM', lease, id)

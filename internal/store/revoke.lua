@@ -43,13 +43,6 @@ else
   call('HSET', task, 'revoked', '1') -- in one of asynq's groups: settled when it is dequeued
   return 2
 end
-call('ZREM', due, id)
-settle_mark(task, record[5])
-release(task, id)
-stop_waiting(task)
-local seq = after(record[3])
-call('ZADD', archived, now_s, id)
-call('HSET', task, 'state', 'archived', 'reason', 'revoked', 'finished', at, 'seq', seq)
-event(seq, '"kind":"revoked",' .. about(id, record[1], record[4]) .. ',"data":{"reason":"revoked"}')
+withdraw(task, id, record, due, archived)
 append_events(stream, maxlen)
 return 1
