@@ -57,7 +57,7 @@ var mutants = []mutant{
 	}, "late", []string{"I4", "I9"}},
 	{"M8", "the comparison in fire: whoever comes fires", []edit{
 		{"internal/store/fire.lua", "if record[1] ~= ARGV[a + 1] or not waited and record[2] ~= expected or waited and list(buffer)[1] ~= tick then\n    return 0\n  end", ""},
-		{"internal/store/fire.lua", "if floor and tonumber(floor) > tonumber(token) then\n  return -1\nend", ""},
+		{"internal/store/fire.lua", "if not leads(beat, lock, token) then\n  return -1\nend", "leads(beat, lock, token)"},
 	}, "beats", []string{"I5", "I7"}},
 	{"M9", "the tick in the ID of its task", []edit{
 		{"internal/schedule/schedule.go", `return "sched:" + s.ID + ":" + strconv.FormatInt(tick.Unix(), 10)`, `return strconv.FormatInt(time.Now().UnixNano(), 36)`},

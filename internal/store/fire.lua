@@ -36,12 +36,8 @@
 local beat, index, stream, pending, scheduled, retry, due, active, lease, archived = unpack(KEYS, 1, 10)
 local prefix, maxlen, lock, token, cancel, n = unpack(ARGV, 1, 6)
 
-local floor = call('HGET', beat, 'token:' .. lock)
-if floor and tonumber(floor) > tonumber(token) then
+if not leads(beat, lock, token) then
   return -1
-end
-if floor ~= token then
-  call('HSET', beat, 'token:' .. lock, token)
 end
 
 local since = micros .. '000'

@@ -18,14 +18,8 @@
 local beat, index, edited = KEYS[1], KEYS[2], KEYS[3]
 local set, token = ARGV[1], ARGV[2]
 
-if token ~= '' then
-  local floor = call('HGET', beat, 'token:' .. set)
-  if floor and tonumber(floor) > tonumber(token) then
-    return -1
-  end
-  if floor ~= token then
-    call('HSET', beat, 'token:' .. set, token)
-  end
+if token ~= '' and not leads(beat, set, token) then
+  return -1
 end
 
 local replies = {}

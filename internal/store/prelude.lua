@@ -260,6 +260,18 @@ local function withdraw(task, id, record, due, archived)
   event(seq, '"kind":"revoked",' .. about(id, record[1] or '', record[4]) .. ',"data":{"reason":"revoked"}')
 end
 
+-- leads reports whether no beat with a higher token of a lock has been here, and notes the token if it is the highest.
+local function leads(beat, lock, token)
+  local floor = call('HGET', beat, 'token:' .. lock)
+  if floor and tonumber(floor) > tonumber(token) then
+    return false
+  end
+  if floor ~= token then
+    call('HSET', beat, 'token:' .. lock, token)
+  end
+  return true
+end
+
 -- end_lease takes a task out of what is running.
 local function end_lease(active, lease, id)
   call('ZREM', lease, id)
