@@ -130,6 +130,12 @@ func (q Queue) Events() string { return q.own("events") }
 // Repairs returns the key of the hash that counts what was repaired in the queue.
 func (q Queue) Repairs() string { return q.own("repairs") }
 
+// Turn returns the key of the worker whose turn it is to look the queue over for what cannot be.
+func (q Queue) Turn() string { return q.own("turn") }
+
+// Cursor returns the key of the place among the server's keys where the search for stray tasks goes on.
+func (q Queue) Cursor() string { return q.own("cursor") }
+
 // Owner returns the key of the zset of an owner's tasks by when they were enqueued, in Unix milliseconds.
 func (q Queue) Owner(label string) string { return q.own("owner:" + label) }
 

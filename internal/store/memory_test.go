@@ -43,7 +43,12 @@ func TestAFullRedisDrainsAndTakesNothingIn(t *testing.T) {
 		},
 		"sweep": {
 			func(s *scene) *store.Lease { l := s.start("t1"); s.rdb.ZRem(s.ctx(), s.q.Lease(), "t1"); return l },
-			func(s *scene, _ *store.Lease) { s.sweep() }, "active",
+			func(s *scene, _ *store.Lease) {
+				if s.turn("w"); s.rdb.Exists(s.ctx(), s.q.Turn()).Val() == 0 {
+					s.t.Error("a full Redis gives nobody the turn")
+				}
+				s.sweep()
+			}, "active",
 		},
 		"pause": {
 			func(s *scene) *store.Lease { s.add("t1"); return nil },

@@ -39,6 +39,7 @@ func TestEveryKeyThatTheScriptsMakeIsInTheRegistry(t *testing.T) {
 		}
 
 		s.rdb.LRem(s.ctx(), s.q.Active(), 0, "marked")
+		s.turn("w")
 		s.sweep()
 
 		var hash keys.Entry

@@ -77,8 +77,11 @@ func busy(t *testing.T, rdb redis.UniversalClient) keys.Queue {
 	must(s.Retry(ctx, q, []store.Retry{{Lease: &leases[1], After: time.Minute, Error: "again"}}))
 	must(s.Archive(ctx, q, []store.Ending{{Lease: &leases[2], Reason: seri.ReasonPermanent, Error: "dead"}}))
 	must(nil, rdb.ZAdd(ctx, q.Archived(), redis.Z{Score: 1, Member: "ghost"}).Err())
+	_, err = s.Turn(ctx, q, "w", time.Minute)
+	must(nil, err)
 	_, err = s.Sweep(ctx, q, time.Minute) // which counts what it repairs
 	must(nil, err)
+	must(nil, rdb.Set(ctx, q.Cursor(), 7, 24*time.Hour).Err()) // as of a search among more than 100,000 keys
 	must(nil, s.Pause(ctx, q))
 
 	name := "host:1:" + string(q)
