@@ -69,7 +69,7 @@ var mutants = []mutant{
 		{"internal/store/complete.go", `draining("complete"`, `filling("complete"`},
 	}, "full-memory", []string{"I12", "I4"}},
 	{"M12", "the sweep", []edit{
-		{"internal/engine/caretaker.go", "s, err := c.engine.store.Sweep(ctx, q, c.engine.Lease)", "s, err := store.Swept{}, error(nil)"},
+		{"internal/engine/sweeper.go", "swept, err := s.store.Sweep(ctx, q, s.lease)", "swept, err := store.Swept{}, error(nil)"},
 	}, "meddling", []string{"I1", "I9", "I12"}},
 }
 

@@ -274,6 +274,11 @@ func (r *rig) heal() error {
 	return within(10*time.Second, func(ctx context.Context) error {
 		rdb := r.client()
 		defer rdb.Close()
+		for _, q := range r.queues { // the dead have taken their turns with them
+			if err := rdb.Del(ctx, q.Turn()).Err(); err != nil {
+				return err
+			}
+		}
 		return rdb.Ping(ctx).Err()
 	})
 }

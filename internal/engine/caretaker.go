@@ -14,7 +14,6 @@ import (
 // How often the caretaker looks after each queue, and what it keeps.
 const (
 	purgeEvery = 8 * time.Second // as asynq's janitor
-	sweepEvery = time.Minute
 
 	crashBackoff = 4 * time.Second // after a task's second crash
 )
@@ -25,20 +24,17 @@ var keep = store.Keep{
 	Events:      24 * time.Hour,
 }
 
-// caretaker takes back the tasks of dead workers, deletes what was kept long enough, and repairs what cannot be. Every
-// worker has one; each step is atomic, so they do not get into each other's way.
+// caretaker takes back the tasks of dead workers and deletes what was kept long enough. Every worker has one; each step is
+// atomic, so they do not get into each other's way.
 type caretaker struct {
 	engine *Engine
 	logger *slog.Logger
-
-	scanned map[keys.Queue]uint64 // how far each queue's server was looked over for stray tasks
 }
 
 func (c *caretaker) run(ctx context.Context) error {
 	// Recovery within a second of the lease's end, or sooner where leases are shorter.
 	period := min(c.engine.Lease/4, time.Second)
-	var purged, swept time.Time
-	c.scanned = make(map[keys.Queue]uint64)
+	var purged time.Time
 	for {
 		now := time.Now()
 		for _, q := range c.engine.queues {
@@ -46,15 +42,9 @@ func (c *caretaker) run(ctx context.Context) error {
 			if now.Sub(purged) >= purgeEvery {
 				c.purge(ctx, q)
 			}
-			if now.Sub(swept) >= sweepEvery {
-				c.sweep(ctx, q)
-			}
 		}
 		if now.Sub(purged) >= purgeEvery {
 			purged = now
-		}
-		if now.Sub(swept) >= sweepEvery {
-			swept = now
 		}
 		pause.For(ctx, period*3/4+rand.N(period/4)) // workers that started together drift apart
 		if ctx.Err() != nil {
@@ -84,20 +74,6 @@ func (c *caretaker) purge(ctx context.Context, q keys.Queue) {
 		if c.failed(ctx, "old tasks not deleted", q, err) || max(p.Succeeded, p.Archived) < 500 {
 			return
 		}
-	}
-}
-
-func (c *caretaker) sweep(ctx context.Context, q keys.Queue) {
-	s, err := c.engine.store.Sweep(ctx, q, c.engine.Lease)
-	if !c.failed(ctx, "queue not swept", q, err) && s != (store.Swept{}) {
-		c.logger.WarnContext(ctx, "repaired the queue", "queue", q, "leases_added", s.Leased, "ghosts_removed", s.Ghosts,
-			"second_places_removed", s.TwoPlaces, "states_corrected", s.Restated, "reactivated", s.Reactivated,
-			"leases_removed", s.StaleLeases, "times_removed", s.StaleTimes)
-	}
-	adopted, next, err := c.engine.store.Adopt(ctx, q, c.engine.Lease, c.scanned[q])
-	c.scanned[q] = next
-	if !c.failed(ctx, "stray tasks not looked for", q, err) && adopted != (store.Adopted{}) {
-		c.logger.WarnContext(ctx, "put stray tasks back", "queue", q, "placed", adopted.Placed, "quarantined", adopted.Quarantined, "lost", adopted.Lost)
 	}
 }
 

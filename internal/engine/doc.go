@@ -9,5 +9,5 @@
 // a busy one shares it among many, without a timer.
 //
 // Beside them run a forwarder for each queue (tasks whose time has come), a caretaker (tasks whose worker vanished,
-// results whose retention is over, repairs), and the announcer (what asynq's readers and the API know of this process).
+// results whose retention is over), a sweeper (repairs, once a minute by one of the workers), and the announcer (what asynq's readers and the API know of this process).
 package engine

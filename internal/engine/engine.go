@@ -44,6 +44,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		{Name: "heartbeat", Run: pulse.run}, // leases stay alive until the last outcome is written
 		{Name: "revocations", Run: (&revocations{e.store.Redis(), leases, pulse.check, pulse.hurry}).run},
 		{Name: "caretaker", Run: (&caretaker{engine: e, logger: logger}).run},
+		{Name: "sweeper", Run: (&sweeper{e.store, e.queues, e.name, e.Lease, logger}).run},
 		{Name: "reporter", Run: report.run},
 		{Name: "completer", Run: (&completer{e.store, leases, outcomes, e.Lease, logger}).run},
 		{Name: "slots", Run: slots.run}, // hands back what outlives the grace period

@@ -10,12 +10,15 @@
 -- KEYS[8]  due zset
 -- KEYS[9]  events stream
 -- KEYS[10] repairs hash
+-- KEYS[11] cursor of the search
 -- ARGV[1]  what precedes an ID in a task's key
 -- ARGV[2]  most entries of the events stream
 -- ARGV[3]  lease for a task that is active, seconds
--- ARGV[4…] IDs that have a hash, at most 1,000
+-- ARGV[4]  where the next search goes on, '0' at the beginning; '' while this one has not ended
+-- ARGV[5]  1 to look lists through, 0 to return the IDs that should stand in one
+-- ARGV[6…] IDs that have a hash, at most 1,000
 --
--- Returns  {put back, quarantined, hashes without a message that were deleted}
+-- Returns  {put back, quarantined, hashes without a message that were deleted, IDs that should stand in pending, in active}
 --
 -- Guarantees that a task stays what its state says: what was pending is the next to start, what was active is taken back
 -- by recover one lease later, what has ended is kept for a day. What was scheduled and has lost its time must not start
@@ -24,7 +27,7 @@
 
 local pending, active, lease, due, stream = KEYS[1], KEYS[2], KEYS[3], KEYS[8], KEYS[9]
 local sets = {scheduled = KEYS[4], retry = KEYS[5], archived = KEYS[6], completed = KEYS[7]}
-local prefix, maxlen = ARGV[1], ARGV[2]
+local prefix, maxlen, cursor, thorough = ARGV[1], ARGV[2], ARGV[4], ARGV[5] == '1'
 
 local found = {no_place = 0, quarantined = 0, lost = 0}
 
@@ -34,13 +37,14 @@ local function start(id, task)
   return 'pending'
 end
 
-local function quarantine(id, task, record)
+local function quarantine(id, task)
+  local record = told(task)
   local text = 'the task has lost its place, and with it the time for which it was scheduled'
-  local seq = after(record[3])
+  local seq = after(record[2])
   call('ZADD', sets.archived, now_s, id)
   call('HSET', task, 'msg', record[1] .. '\58' .. varint(#text) .. text .. '\88' .. varint(now_s), -- fields 7, 11
     'state', 'archived', 'reason', 'quarantined', 'finished', at, 'seq', seq)
-  event(seq, '"kind":"failed",' .. about(id, record[1], record[4]) .. ',"data":{"reason":"quarantined","error":"' .. text .. '"}')
+  event(seq, '"kind":"failed",' .. about(id, record[1], record[3]) .. ',"data":{"reason":"quarantined","error":"' .. text .. '"}')
   found.quarantined = found.quarantined + 1
 end
 
@@ -57,10 +61,10 @@ local put = {
 }
 
 local function wait(state, otherwise)
-  return function(id, task, record)
+  return function(id, task)
     local exact = call('ZSCORE', due, id)
     if not exact then
-      return otherwise(id, task, record)
+      return otherwise(id, task)
     end
     call('ZADD', sets[state], digits(math.ceil(tonumber(exact) / 1000)), id)
     return state
@@ -68,33 +72,43 @@ local function wait(state, otherwise)
 end
 put.scheduled, put.retry = wait('scheduled', quarantine), wait('retry', start)
 
+local lists_of = {pending = pending, active = active}
+local in_doubt = {pending = {}, active = {}}
+
 -- astray reports whether a task stands nowhere that its state says.
 local function astray(id, state)
   if sets[state] then
     return not call('ZSCORE', sets[state], id)
-  elseif state == 'active' then
-    return listed(active, id) == false
-  elseif state == 'pending' then
-    return listed(pending, id) == false
+  elseif not lists_of[state] then
+    return false -- in one of asynq's groups
+  elseif thorough then
+    return listed(lists_of[state], id) == false
+  elseif short(lists_of[state]) then
+    table.insert(in_doubt[state], id)
   end
-  return false -- in one of asynq's groups
+  return false
 end
 
-for i = 4, #ARGV do
+for i = 6, #ARGV do
   local id = ARGV[i]
   local task = prefix .. id
-  local record = redis.pcall('HMGET', task, 'msg', 'state', 'seq', 'owner', 'reason')
-  if not record[1] then
+  local state = state_of(task)
+  if state == nil then
     found.lost = found.lost + call('DEL', task)
-  elseif astray(id, record[2]) then
-    local state = put[record[2]](id, task, record)
-    if state then
+  elseif astray(id, state) then
+    local back = put[state](id, task)
+    if back then
       found.no_place = found.no_place + 1
-      tell(task, id, record, state, 'no_place')
+      tell(task, id, back, 'no_place')
     end
   end
 end
 
+if cursor == '0' then
+  call('DEL', KEYS[11])
+elseif cursor ~= '' then
+  call('SET', KEYS[11], cursor, 'EX', 86400)
+end
 counted(KEYS[10], found)
 append_events(stream, maxlen)
-return {found.no_place, found.quarantined, found.lost}
+return {found.no_place, found.quarantined, found.lost, in_doubt.pending, in_doubt.active}

@@ -1,11 +1,14 @@
 package store_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redistest"
 	"github.com/seri-queue/seri/internal/store"
 )
 
@@ -13,15 +16,15 @@ import (
 func (s *scene) adopt() store.Adopted {
 	s.t.Helper()
 	var total store.Adopted
-	for cursor := uint64(0); ; {
-		adopted, next, err := s.Adopt(s.ctx(), s.q, 30*time.Second, cursor)
+	for {
+		adopted, end, err := s.Adopt(s.ctx(), s.q, 30*time.Second)
 		if err != nil {
 			s.t.Fatal(err)
 		}
 		total.Placed += adopted.Placed
 		total.Quarantined += adopted.Quarantined
 		total.Lost += adopted.Lost
-		if cursor = next; cursor == 0 {
+		if end {
 			return total
 		}
 	}
@@ -144,5 +147,84 @@ func TestAdoptTakesNamesLiterally(t *testing.T) {
 		if places := other.places("t2"); len(places) > 0 {
 			s.t.Errorf("the other queue's task was put into %v", places)
 		}
+	})
+}
+
+// A search of a big server takes many calls, of whichever worker has the turn.
+func TestAdoptGoesOnWhereAnotherWorkerHasStopped(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, redistest.New(t))
+	pipe := s.rdb.Pipeline()
+	for i := range 110_000 { // more than one call looks at
+		pipe.Set(s.ctx(), "other:"+strconv.Itoa(i), "", 0)
+		if i%10_000 == 0 {
+			s.exec(pipe)
+		}
+	}
+	s.exec(pipe)
+	ids := s.addMany("t", 200)
+	for _, id := range ids {
+		s.expel(id)
+	}
+
+	adopt := func() (int, bool) {
+		worker := store.New(s.rdb, store.Config{}) // which knows nothing of the others
+		adopted, end, err := worker.Adopt(s.ctx(), s.q, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return adopted.Placed, end
+	}
+	first, end := adopt()
+	cursor := s.rdb.Get(s.ctx(), s.q.Cursor()).Val()
+	if end || first == 0 || first == len(ids) || cursor == "" {
+		t.Fatalf("the first call puts %d of %d back, its end is %t, its cursor %q", first, len(ids), end, cursor)
+	}
+	if entry, ok := keys.Find(s.q.Cursor()); !ok || entry.Type != s.rdb.Type(s.ctx(), s.q.Cursor()).Val() || !entry.TTL {
+		t.Errorf("the registry says %+v of the cursor", entry)
+	}
+	if left := s.rdb.TTL(s.ctx(), s.q.Cursor()).Val(); left <= 23*time.Hour || left > 24*time.Hour {
+		t.Errorf("the cursor lives for %v", left)
+	}
+	second, end := adopt()
+	if !end || first+second != len(ids) {
+		t.Errorf("two calls put %d and %d of %d back; the end is reached: %t", first, second, len(ids), end)
+	}
+	if n := s.rdb.Exists(s.ctx(), s.q.Cursor()).Val(); n != 0 {
+		t.Error("a search that has ended leaves a cursor")
+	}
+	if n := s.rdb.LLen(s.ctx(), s.q.Pending()).Val(); n != int64(len(ids)) {
+		t.Errorf("%d tasks wait, want each of %d once", n, len(ids))
+	}
+}
+
+// A task that stands in a list, but not in that of its state, is put there, as one that stands nowhere.
+func TestAdoptTellsTheListsApart(t *testing.T) {
+	each(t, func(s *scene) {
+		s.start("runs")
+		s.add("t1")
+		s.rdb.HSet(s.ctx(), s.q.Task("t1"), "state", "active") // and stands in pending
+
+		if adopted := s.adopt(); adopted != (store.Adopted{Placed: 1}) {
+			s.t.Errorf("adopted %+v", adopted)
+		}
+		s.stands("runs", "active")
+		if s.sweep(); len(s.places("t1")) != 1 {
+			s.t.Errorf("the task stands in %v after a sweep", s.places("t1"))
+		}
+		s.stands("t1", "active")
+	})
+}
+
+// A cursor that a hand has written stops nothing.
+func TestAdoptBeginsAnewAtACursorThatIsNone(t *testing.T) {
+	each(t, func(s *scene) {
+		s.add("t1")
+		s.expel("t1")
+		s.rdb.Set(s.ctx(), s.q.Cursor(), "nonsense", 0)
+		if adopted := s.adopt(); adopted != (store.Adopted{Placed: 1}) {
+			s.t.Errorf("adopted %+v", adopted)
+		}
+		s.stands("t1", "pending")
 	})
 }

@@ -1,6 +1,7 @@
 -- pause keeps workers from taking tasks out of a queue.
 --
 -- KEYS[1]  paused key
+-- ARGV     none
 --
 -- Returns  1 if paused, 0 if it was before
 --

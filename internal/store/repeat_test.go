@@ -107,13 +107,19 @@ func TestEveryWriteMayBeRepeatedAfterALostReply(t *testing.T) {
 			}
 		}, "true <nil>", false},
 		"adopt": {func(s *scene) func() string {
-			s.add("t1")
+			s.add("t1", later)
 			s.expel("t1")
 			return func() string {
-				a, _, err := s.Adopt(s.ctx(), s.q, time.Minute, 0)
+				a, _, err := s.Adopt(s.ctx(), s.q, time.Minute)
 				return fmt.Sprint(a == store.Adopted{}, err)
 			}
 		}, "true <nil>", false},
+		"turn": {func(s *scene) func() string { // goes by unused: the next one is a minute later
+			return func() string {
+				mine, err := s.Turn(s.ctx(), s.q, "w", time.Minute)
+				return fmt.Sprint(mine, err)
+			}
+		}, "false <nil>", false},
 		"plan": {func(s *scene) func() string {
 			return func() string {
 				written, err := s.Plan(s.ctx(), s.q, leads(7), []store.Plan{{Schedule: "nightly", Revision: "r1", Next: tick}})

@@ -47,11 +47,11 @@ local function stands(id, state)
   end
 end
 
--- examine looks at one ID in a container, from which remove takes it. It returns the record if the ID belongs there.
+-- examine looks at one ID in a container, from which remove takes it. It reports whether the ID belongs there.
 local function examine(id, here, remove)
   local task = prefix .. id
-  local record = redis.pcall('HMGET', task, 'msg', 'state', 'seq', 'owner', 'reason')
-  if not record[1] then
+  local state = state_of(task)
+  if state == nil then
     remove(id)
     call('DEL', task)
     note('lost')
@@ -59,23 +59,24 @@ local function examine(id, here, remove)
     if here ~= 'completed' and here ~= 'archived' then -- what had ended has not failed
       event('0', '"kind":"failed","task":' .. encode(id) .. ',"type":"","data":{"reason":"lost"}')
     end
-    return nil
+    return false
   end
-  if record[2] == here then
-    return record
+  if state == here then
+    return true
   end
-  local elsewhere = stands(id, record[2])
+  local elsewhere = stands(id, state)
   if elsewhere then
     remove(id)
     note('two_places')
     removals = removals + 1
-    tell(task, id, record, record[2], 'two_places')
-  elseif elsewhere == false or not record[2] then
+    tell(task, id, state, 'two_places')
+  elseif elsewhere == false or not state then
     call('HSET', task, 'state', here)
     note('wrong_state')
-    tell(task, id, record, here, 'wrong_state')
-    return record
+    tell(task, id, here, 'wrong_state')
+    return true
   end
+  return false
 end
 
 local function not_active(id)
@@ -87,10 +88,9 @@ if #ids == n then
   more = 1
 end
 for _, id in ipairs(ids) do
-  local record = examine(id, 'active', not_active)
-  if record and call('ZADD', lease, 'NX', expiry, id) == 1 then
+  if examine(id, 'active', not_active) and call('ZADD', lease, 'NX', expiry, id) == 1 then
     note('no_lease')
-    tell(prefix .. id, id, record, 'active', 'no_lease')
+    tell(prefix .. id, id, 'active', 'no_lease')
   end
 end
 
@@ -98,11 +98,10 @@ if call('ZCARD', lease) > call('LLEN', active) then
   for _, id in ipairs(call('ZRANGE', lease, offset, offset + n - 1)) do
     if listed(active, id) == false then
       local task = prefix .. id
-      local record = redis.pcall('HMGET', task, 'msg', 'state', 'seq', 'owner', 'reason')
-      if record[1] and record[2] == 'active' then
+      if state_of(task) == 'active' then
         call('LPUSH', active, id)
         note('no_place')
-        tell(task, id, record, 'active', 'no_place')
+        tell(task, id, 'active', 'no_place')
       else
         call('ZREM', lease, id)
         note('stale_lease')
