@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -71,7 +72,11 @@ func TestADividedQueueIsWatchedAsOne(t *testing.T) {
 			}
 			seen[event.ID] = true
 		}
-		expect(t, slices.Sorted(slices.Values(await(t, all, 8))), "other:1", "other:2", "other:3", "other:4", "task:1", "task:2", "task:3", "task:4")
+		var told []string
+		for len(told) < 8 { // the shared cluster has queues of other tests, of which it is told that events are missing
+			told = append(told, slices.DeleteFunc(await(t, all, 1), func(f string) bool { return strings.HasSuffix(f, ")") })...)
+		}
+		expect(t, slices.Sorted(slices.Values(told)), "other:1", "other:2", "other:3", "other:4", "task:1", "task:2", "task:3", "task:4")
 
 		// The cursor of any frame resumes all partitions.
 		later := await(t, resume(t, h, Filter{Queue: q}, frames[1].Cursor), 2)
