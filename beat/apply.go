@@ -2,7 +2,6 @@ package beat
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -40,7 +39,7 @@ func (l *leader) load(ctx context.Context) error {
 	for q, e := range edits {
 		l.edits[q] = e.Last
 	}
-	records := make(map[ref]store.ScheduleRecord)
+	records, foreign := make(map[ref]store.ScheduleRecord), make(map[ref]store.ScheduleRecord)
 	for _, q := range queues {
 		ids, err := l.beat.store.ScheduleIDs(ctx, q)
 		if err != nil {
@@ -48,13 +47,18 @@ func (l *leader) load(ctx context.Context) error {
 		}
 		ids = append(ids, own[q]...)
 		slices.Sort(ids)
-		if err := l.read(ctx, q, slices.Compact(ids), known[q], records); err != nil {
+		if err := l.read(ctx, q, slices.Compact(ids), known[q], records, foreign); err != nil {
 			return err
 		}
 	}
 	if l.beat.declared != nil {
-		if err := l.apply(ctx, records); err != nil {
+		if err := l.apply(ctx, records, foreign); err != nil {
 			return err
+		}
+	}
+	for r := range l.entries {
+		if _, there := records[r]; !there {
+			l.drop(r)
 		}
 	}
 	for r, record := range records {
@@ -63,15 +67,20 @@ func (l *leader) load(ctx context.Context) error {
 	return nil
 }
 
-// read adds the records of those schedules of a queue that this leader's beats serve.
-func (l *leader) read(ctx context.Context, q keys.Queue, ids []string, known map[string]string, records map[ref]store.ScheduleRecord) error {
+// read adds the records of those schedules of a queue that this leader's beats serve, and to foreign, unless it is nil, those
+// that other beats do.
+func (l *leader) read(ctx context.Context, q keys.Queue, ids []string, known map[string]string, records, foreign map[ref]store.ScheduleRecord) error {
 	read, err := l.beat.store.ScheduleRecords(ctx, q, ids, orEmpty(known))
 	if err != nil {
 		return err
 	}
 	for _, record := range read {
-		if record.ID != "" && (record.Lock == l.as.Lock || record.Lock == "") {
+		switch {
+		case record.ID == "":
+		case record.Lock == l.as.Lock || record.Lock == "":
 			records[ref{q, record.ID}] = record
+		case foreign != nil:
+			foreign[ref{q, record.ID}] = record
 		}
 	}
 	return nil
@@ -85,8 +94,10 @@ func orEmpty(known map[string]string) map[string]string {
 }
 
 // apply makes the record that of the beat's own list, unless a list of a higher revision is in force.
-func (l *leader) apply(ctx context.Context, records map[ref]store.ScheduleRecord) error {
+func (l *leader) apply(ctx context.Context, records, foreign map[ref]store.ScheduleRecord) error {
 	logger := l.beat.config.Logger
+	l.refused = false
+	l.others = make(map[string]bool)
 	inForce, err := l.beat.store.FileRevision(ctx, l.as.Lock)
 	if err != nil {
 		return err
@@ -106,12 +117,18 @@ func (l *leader) apply(ctx context.Context, records map[ref]store.ScheduleRecord
 	plans := make(map[keys.Queue][]store.Plan)
 	added, changed, removed := 0, 0, 0
 	for _, r := range sorted(l.beat.declared) {
-		d, was := l.beat.declared[r], records[ref{r.queue, r.id}]
+		d, was := l.beat.declared[r], records[r]
+		if other, there := foreign[r]; there {
+			if !l.takesOver(ctx, r, other) {
+				continue
+			}
+			was = other
+		}
 		switch {
 		case was.Origin == store.OriginAPI:
 			logger.WarnContext(ctx, "a schedule of the file is left out: one of that id was made at run time", "schedule", r.id, "queue", r.queue)
 			continue
-		case was.Revision == d.revision:
+		case was.Revision == d.revision && (was.Lock == l.as.Lock || was.Lock == ""):
 			continue
 		case was.ID == "":
 			added++
@@ -145,6 +162,20 @@ func (l *leader) apply(ctx context.Context, records map[ref]store.ScheduleRecord
 	return nil
 }
 
+// takesOver tells whether a schedule of the beat's list becomes its own that is on record as that of other beats. It does
+// once nobody leads those: their lock has got another name, or they are gone. Otherwise it is left to them, until they are.
+func (l *leader) takesOver(ctx context.Context, r ref, record store.ScheduleRecord) bool {
+	logger := l.beat.config.Logger.With("schedule", r.id, "queue", r.queue, "their_lock", record.Lock)
+	led, err := l.beat.store.Led(ctx, record.Lock)
+	if err == nil && !led {
+		logger.WarnContext(ctx, "a schedule is taken over from beats of another lock, which nobody holds")
+		return true
+	}
+	l.others[record.Lock] = true
+	logger.WarnContext(ctx, "a schedule of the file is left out: beats of another lock serve it", "error", err)
+	return false
+}
+
 // firstTick returns the next tick of a declared schedule: the one on record, here or in the queue that it has left, while
 // its timing is the same; otherwise the first after now, and after what was fired already.
 func (d *declaration) firstTick(was, elsewhere store.ScheduleRecord, now time.Time) time.Time {
@@ -162,7 +193,8 @@ func (d *declaration) firstTick(was, elsewhere store.ScheduleRecord, now time.Ti
 	return d.Next(now)
 }
 
-// write carries out plans, and notes in records what is so then. Whatever has changed under the leader's hands is read again.
+// write carries out plans, and notes in records what is so then. What another has changed at the same time is read again and
+// served as it is, until the list is applied anew.
 func (l *leader) write(ctx context.Context, plans map[keys.Queue][]store.Plan, records map[ref]store.ScheduleRecord) error {
 	for q, all := range plans {
 		for chunk := range slices.Chunk(all, store.MaxBatch) {
@@ -170,10 +202,14 @@ func (l *leader) write(ctx context.Context, plans map[keys.Queue][]store.Plan, r
 			if err != nil {
 				return err
 			}
+			var refused []string
 			for i, ok := range written {
 				p := &chunk[i]
 				if !ok {
-					return fmt.Errorf("schedule %s of queue %q was changed by another at the same time", p.Schedule, q)
+					l.beat.config.Logger.WarnContext(ctx, "a schedule was changed by another at the same time; the file's is tried again", "schedule", p.Schedule, "queue", q)
+					refused = append(refused, p.Schedule)
+					delete(records, ref{q, p.Schedule})
+					continue
 				}
 				if p.Revision == "" {
 					delete(records, ref{q, p.Schedule})
@@ -183,6 +219,12 @@ func (l *leader) write(ctx context.Context, plans map[keys.Queue][]store.Plan, r
 				record.ID, record.Lock, record.Origin, record.Definition = p.Schedule, l.as.Lock, p.Origin, p.Definition
 				record.Revision, record.Timing, record.Next = p.Revision, p.Timing, p.Next
 				records[ref{q, p.Schedule}] = record
+			}
+			if len(refused) > 0 {
+				l.refused = true
+				if err := l.read(ctx, q, refused, nil, records, nil); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -28,6 +28,10 @@ type fakeRecords struct {
 	running map[string]bool
 	revoked []string
 	moved   int // so many times a fire finds that another beat was first
+	leaders map[string]bool // locks of other beats that are held
+	refuse  int             // so many plans find that another was faster
+	slow    time.Duration   // how long a call of fire takes
+	calls   int             // of fire
 	ahead   time.Duration
 	reads   int // of the clock
 	writes  int
@@ -117,6 +121,10 @@ func (f *fakeRecords) Plan(_ context.Context, q keys.Queue, leader store.Leader,
 		if was.Revision != p.Was.Revision || !was.Next.Equal(p.Was.Next) {
 			continue
 		}
+		if f.refuse > 0 {
+			f.refuse--
+			continue
+		}
 		written[i] = true
 		f.writes++
 		if p.Revision == "" {
@@ -131,8 +139,10 @@ func (f *fakeRecords) Plan(_ context.Context, q keys.Queue, leader store.Leader,
 }
 
 func (f *fakeRecords) Fire(_ context.Context, q keys.Queue, leader store.Leader, ticks []store.Tick) ([]store.Fired, error) {
+	time.Sleep(f.slow)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.calls++
 	if leader.Token < f.floor {
 		return nil, &seri.FencedError{Held: leader.Token}
 	}
@@ -186,6 +196,12 @@ func (f *fakeRecords) serve(r ref, k store.Tick) store.Fired {
 	}
 	f.records[r] = record
 	return outcome
+}
+
+func (f *fakeRecords) Led(_ context.Context, lock string) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.leaders[lock], nil
 }
 
 func (f *fakeRecords) Revoke(_ context.Context, _ keys.Queue, id string) (bool, error) {

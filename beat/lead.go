@@ -34,6 +34,7 @@ type records interface {
 	SetFileRevision(ctx context.Context, leader store.Leader, revision uint64) error
 	Plan(ctx context.Context, q keys.Queue, leader store.Leader, plans []store.Plan) ([]bool, error)
 	Fire(ctx context.Context, q keys.Queue, leader store.Leader, ticks []store.Tick) ([]store.Fired, error)
+	Led(ctx context.Context, lock string) (bool, error)
 	Revoke(ctx context.Context, q keys.Queue, id string) (running bool, err error)
 }
 
@@ -46,6 +47,8 @@ type leader struct {
 	agenda  agenda
 	waiting map[ref]*entry       // those with ticks that wait for an earlier task
 	edits   map[keys.Queue]int64 // the last change at run time that was seen
+	others  map[string]bool      // locks of other beats that serve schedules of this beat's list
+	refused bool                 // a change of the list found that another was faster, and is to be tried again
 }
 
 // lead serves the schedules until ctx ends, or an error makes another try under a new token necessary.
@@ -155,7 +158,20 @@ func (l *leader) care(ctx context.Context) error {
 		}
 		l.edits[q] = e.Last
 	}
+	if l.refused || l.inherits(ctx) {
+		return l.load(ctx)
+	}
 	return nil
+}
+
+// inherits tells whether other beats that serve schedules of this beat's list are gone by now.
+func (l *leader) inherits(ctx context.Context) bool {
+	for lock := range l.others {
+		if led, err := l.beat.store.Led(ctx, lock); err == nil && !led {
+			return true
+		}
+	}
+	return false
 }
 
 // reload reads schedules of a queue again.
@@ -167,7 +183,7 @@ func (l *leader) reload(ctx context.Context, q keys.Queue, ids []string) error {
 		}
 	}
 	records := make(map[ref]store.ScheduleRecord)
-	if err := l.read(ctx, q, ids, known, records); err != nil {
+	if err := l.read(ctx, q, ids, known, records, nil); err != nil {
 		return err
 	}
 	for _, id := range ids {

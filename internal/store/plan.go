@@ -252,6 +252,15 @@ func (s *Store) EditedSince(ctx context.Context, since map[keys.Queue]int64) (ma
 	return edits, nil
 }
 
+// Led tells whether a beat leads those of a lock.
+func (s *Store) Led(ctx context.Context, lock string) (bool, error) {
+	n, err := s.rdb.Exists(ctx, keys.Lock(lock)).Result()
+	if err != nil {
+		return false, fmt.Errorf("ask who holds lock %s: %w", lock, redisfault.Mark(err))
+	}
+	return n == 1, nil
+}
+
 // FileRevision returns the revision of the file of schedules that the beats of a lock have applied last; 0: none.
 func (s *Store) FileRevision(ctx context.Context, lock string) (uint64, error) {
 	n, err := s.rdb.HGet(ctx, keys.BeatFile(lock), "revision").Uint64()
