@@ -24,7 +24,7 @@ const (
 	EventScheduleFired   EventKind = "schedule.fired"   // the task of a tick was enqueued
 	EventScheduleMissed  EventKind = "schedule.missed"  // ticks passed without a task
 	EventSchedulePaused  EventKind = "schedule.paused"  // by an operator, or after too many failures in a row
-	EventScheduleResumed EventKind = "schedule.resumed" // by an operator
+	EventScheduleResumed EventKind = "schedule.resumed" // by an operator, or by a new definition
 )
 
 // Event is one change of one task, or of one schedule. Of an event about a schedule, Task, Type, Owner and Seq are not set.

@@ -177,13 +177,17 @@ func (l *leader) takesOver(ctx context.Context, r ref, record store.ScheduleReco
 }
 
 // firstTick returns the next tick of a declared schedule: the one on record, here or in the queue that it has left, while
-// its timing is the same; otherwise the first after now, and after what was fired already.
+// its timing is the same; otherwise, and after a pause, the first after now, and after what was fired already. One that has
+// come to its limit has none.
 func (d *declaration) firstTick(was, elsewhere store.ScheduleRecord, now time.Time) time.Time {
 	if !d.Enabled {
 		return time.Time{}
 	}
 	for _, record := range []store.ScheduleRecord{was, elsewhere} {
-		if record.ID != "" && record.Timing == d.timing && !record.Next.IsZero() {
+		if d.Limit > 0 && record.Runs >= int64(d.Limit) {
+			return time.Time{}
+		}
+		if record.ID != "" && record.Timing == d.timing && !record.Next.IsZero() && !record.Paused {
 			return record.Next
 		}
 		if record.Last.After(now) {
@@ -218,6 +222,9 @@ func (l *leader) write(ctx context.Context, plans map[keys.Queue][]store.Plan, r
 				record := p.Was
 				record.ID, record.Lock, record.Origin, record.Definition = p.Schedule, l.as.Lock, p.Origin, p.Definition
 				record.Revision, record.Timing, record.Next = p.Revision, p.Timing, p.Next
+				if record.ByItself && p.Was.Revision != p.Revision {
+					record.Paused, record.Note, record.PausedAt, record.ByItself, record.Failures = false, "", time.Time{}, false, 0
+				}
 				records[ref{q, p.Schedule}] = record
 			}
 			if len(refused) > 0 {

@@ -27,7 +27,7 @@ type fakeRecords struct {
 	at      []time.Time  // of fired, by the server's clock
 	running map[string]bool
 	revoked []string
-	moved   int // so many times a fire finds that another beat was first
+	moved   int             // so many times a fire finds that another beat was first
 	leaders map[string]bool // locks of other beats that are held
 	refuse  int             // so many plans find that another was faster
 	slow    time.Duration   // how long a call of fire takes
@@ -131,6 +131,9 @@ func (f *fakeRecords) Plan(_ context.Context, q keys.Queue, leader store.Leader,
 			delete(f.records, r)
 			continue
 		}
+		if was.ByItself && was.Revision != p.Revision {
+			was.Paused, was.ByItself = false, false
+		}
 		was.ID, was.Lock, was.Origin, was.Definition = p.Schedule, leader.Lock, p.Origin, p.Definition
 		was.Revision, was.Timing, was.Next = p.Revision, p.Timing, p.Next
 		f.records[r] = was
@@ -169,6 +172,11 @@ func (f *fakeRecords) serve(r ref, k store.Tick) store.Fired {
 	case !k.Tick.IsZero() && f.now().Before(k.Due):
 		return store.Fired{Outcome: store.TickEarly}
 	}
+	if k.Limit > 0 && record.Runs >= int64(k.Limit) {
+		record.Next, record.Waiting = time.Time{}, nil
+		f.records[r] = record
+		return store.Fired{Outcome: store.TickOver}
+	}
 	if !waited {
 		record.Next = k.Next
 	}
@@ -193,6 +201,10 @@ func (f *fakeRecords) serve(r ref, k store.Tick) store.Fired {
 		}
 		f.fired, f.at = append(f.fired, k), append(f.at, f.now())
 		record.Last, record.LastTask = k.Tick, k.Task.ID
+		if record.Runs++; k.Limit > 0 && record.Runs >= int64(k.Limit) {
+			record.Next, record.Waiting = time.Time{}, nil
+			outcome = store.Fired{Outcome: store.TickLast}
+		}
 	}
 	f.records[r] = record
 	return outcome

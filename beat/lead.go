@@ -354,7 +354,7 @@ func (l *leader) settle(ctx context.Context, c *call) error {
 	for i, f := range c.fired {
 		e, t := c.of[i], &c.ticks[i]
 		logger := l.beat.config.Logger.With("schedule", e.id, "queue", e.queue, "tick", t.Tick)
-		if t.Missed != "" && f.Outcome != store.TickMoved && f.Outcome != store.TickPaused && f.Outcome != store.TickEarly {
+		if t.Missed != "" && f.Outcome != store.TickMoved && f.Outcome != store.TickPaused && f.Outcome != store.TickEarly && f.Outcome != store.TickOver {
 			logger.WarnContext(ctx, "ticks were missed", "missed", t.Missed)
 		}
 		switch f.Outcome {
@@ -375,20 +375,21 @@ func (l *leader) settle(ctx context.Context, c *call) error {
 			if err := l.cancel(ctx, e, f.Running); err != nil {
 				return err
 			}
-		case store.TickLast:
+		case store.TickLast, store.TickOver:
 			logger.InfoContext(ctx, "schedule has come to its limit", "limit", e.Limit)
 			t.Next = time.Time{}
 		case store.TickEnqueued:
 			logger.DebugContext(ctx, "tick enqueued", "task_id", t.Task.ID)
 		}
-		if t.Expected.IsZero() && f.Outcome != store.TickLast { // of a tick that had waited: the next tick stays
+		over := f.Outcome == store.TickLast || f.Outcome == store.TickOver
+		if t.Expected.IsZero() && !over { // of a tick that had waited: the next tick stays
 			l.wait(e, f.Waiting)
 			continue
 		}
 		if f.Outcome != store.TickPaused {
 			e.record.Next = t.Next
 		}
-		if f.Outcome == store.TickWaits || f.Outcome == store.TickLeftOut || f.Outcome == store.TickLast {
+		if f.Outcome == store.TickWaits || f.Outcome == store.TickLeftOut || over {
 			l.wait(e, f.Waiting)
 		} else if e.record.Paused {
 			l.wait(e, e.record.Waiting)

@@ -63,6 +63,7 @@ const (
 	TickPaused                  // the schedule is paused
 	TickLast                    // this call has enqueued the tick's task, and the schedule has come to its limit
 	TickEarly                   // by Redis' clock the tick is not due
+	TickOver                    // the schedule had come to its limit before, and has no next tick now
 )
 
 const argumentsOfATick = 13

@@ -26,8 +26,10 @@
 -- Returns  {per tick what became of it, details}, or -1 if a newer holder of the lock has been here: nothing is written then
 --          0 the schedule's next tick or revision is another; 1 enqueued; 2 the tick's task exists already; 3 moved on
 --          without a task; 4 left out, an earlier task has not ended; 5 waits for an earlier task; 6 the schedule is paused;
---          7 enqueued, as the last one; 8 not yet due
+--          7 enqueued, as the last one; 8 not yet due; 9 the schedule has had all its tasks, and has ended
 --          details: for some ticks three values: place in the call; ticks that wait; ticks whose tasks have not ended
+--
+-- A tick that waits and finds that it still has to, writes nothing: it asks often.
 --
 -- Guarantees one task per tick with any number of callers: the tick is compared and set in the same step as the task is
 -- stored, and the task's ID is a second proof. Nothing starts early by Redis' clock. Refused as a whole when Redis is out
@@ -126,8 +128,11 @@ local function leave_out(schedule, id, tick)
   miss(schedule, id, '{"count":1,"first":' .. tick .. ',"last":' .. tick .. ',"reason":"overlap"}')
 end
 
-local function set(changes, field, value)
-  changes[#changes + 1], changes[#changes + 2] = field, value
+-- set notes the new value of a field, if it is another than the old one.
+local function set(changes, field, old, value)
+  if value ~= old then
+    changes[#changes + 1], changes[#changes + 2] = field, value
+  end
 end
 
 -- serve decides about one tick. i is its place in the call.
@@ -135,7 +140,8 @@ local function serve(i, schedule, a)
   local id, expected, tick, following = ARGV[a], ARGV[a + 2], ARGV[a + 3], ARGV[a + 5]
   local overlap, limit, most = ARGV[a + 10], tonumber(ARGV[a + 11]), tonumber(ARGV[a + 12])
   local record = call('HMGET', schedule, 'rev', 'next', 'paused', 'runs', 'open', 'fails', 'buffer')
-  local buffer = record[7] or ''
+  local buffer, runs = record[7] or '', number(record[4])
+  local waiting = list(buffer)
   local waited = expected == ''
   if record[1] ~= ARGV[a + 1] or not waited and record[2] ~= expected or waited and list(buffer)[1] ~= tick then
     return 0
@@ -145,6 +151,15 @@ local function serve(i, schedule, a)
   end
   if tick ~= '' and now_ms < tonumber(ARGV[a + 4]) then
     return 8
+  end
+
+  if limit > 0 and runs >= limit then -- as its definition is by now: without an edit it would have no next tick
+    for _, other in ipairs(waiting) do
+      leave_out(schedule, id, other)
+    end
+    call('HSET', schedule, 'next', '', 'buffer', '')
+    scores[#scores + 1], scores[#scores + 2] = '+inf', id
+    return 9
   end
 
   if ARGV[a + 6] ~= '' then
@@ -162,7 +177,7 @@ local function serve(i, schedule, a)
     open, fails = outcomes(id, record[5], number(record[6]))
     if most > 0 and fails >= most then
       local note = digits(fails) .. ' tasks in a row have failed'
-      call('HSET', schedule, 'paused', note, 'paused_at', at, 'fails', fails, 'open', table.concat(open, ','))
+      call('HSET', schedule, 'paused', note, 'paused_at', at, 'auto', '1', 'fails', fails, 'open', table.concat(open, ','))
       scores[#scores + 1], scores[#scores + 2] = '+inf', id
       event('0', '"kind":"schedule.paused","schedule":"' .. id .. '","data":{"note":"' .. note .. '"}')
       return 6
@@ -172,7 +187,6 @@ local function serve(i, schedule, a)
   local status
   local changes = {}
   if overlap ~= 'allow' and overlap ~= 'terminate_other' and (#open > 0 or not waited and buffer ~= '') then
-    local waiting = list(buffer)
     if waited then
       status = 5
     elseif overlap == 'skip' or overlap == 'buffer_one' and #waiting > 0 or #waiting >= 100 then
@@ -201,10 +215,7 @@ local function serve(i, schedule, a)
     local task_id = 'sched:' .. id .. ':' .. tick
     status = start(id, task_id, a) and 1 or 2
     if waited then
-      local waiting = list(buffer)
       table.remove(waiting, 1)
-      buffer = table.concat(waiting, ',')
-      details[#details + 1], details[#details + 2], details[#details + 3] = i, buffer, ''
     end
     if watched then
       open[#open + 1] = tick
@@ -212,21 +223,26 @@ local function serve(i, schedule, a)
         table.remove(open, 1)
       end
     end
-    local runs = number(record[4]) + 1
+    runs = runs + 1
     changes = {'last', tick, 'task', task_id, 'runs', runs}
     if limit > 0 and runs >= limit then
-      status, following, buffer = 7, '', ''
+      for _, other in ipairs(waiting) do
+        leave_out(schedule, id, other)
+      end
+      status, following, waiting = 7, '', {}
+    end
+    buffer = table.concat(waiting, ',')
+    if waited or status == 7 then
+      details[#details + 1], details[#details + 2], details[#details + 3] = i, buffer, ''
     end
   end
   if watched then
-    set(changes, 'open', table.concat(open, ','))
-    set(changes, 'fails', fails)
+    set(changes, 'open', record[5] or '', table.concat(open, ','))
+    set(changes, 'fails', record[6] or '0', digits(fails))
   end
-  if buffer ~= (record[7] or '') then
-    set(changes, 'buffer', buffer)
-  end
+  set(changes, 'buffer', record[7] or '', buffer)
   if not waited or status == 7 then
-    set(changes, 'next', following)
+    set(changes, 'next', record[2], following)
     scores[#scores + 1], scores[#scores + 2] = following == '' and '+inf' or following, id
   end
   if #changes > 0 then

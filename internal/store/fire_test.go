@@ -9,9 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redistest"
 	"github.com/seri-queue/seri/internal/store"
+	"github.com/seri-queue/seri/lock"
 )
 
 // tick is long past, so that it is due.
@@ -423,7 +427,9 @@ func TestATickThatOverlaps(t *testing.T) {
 		if c.waiting == nil {
 			return
 		}
-		s.fire("the second, too soon", store.TickWaits, s.tick(c.released, o, waited))
+		s.changesNothing("a tick that asks whether it still has to wait", func() {
+			s.fire("the second, too soon", store.TickWaits, s.tick(c.released, o, waited))
+		})
 		s.must(attempts["complete"](s, lease))
 		f := s.fire("the one that waited", store.TickEnqueued, s.tick(c.released, o, waited))
 		if !slices.Equal(f.Waiting, c.waiting[1:]) || !slices.Equal(s.scheduled().Waiting, c.waiting[1:]) {
@@ -476,6 +482,114 @@ func TestAScheduleEndsWithItsLimit(t *testing.T) {
 
 		s.nextIs(time.Time{})
 		s.changesNothing("a third", func() { s.fire("it", store.TickMoved, s.tick(2, limited)) })
+	})
+}
+
+// A leader that knows of no limit yet, or has computed a tick anew after an edit.
+func TestAScheduleThatHasEndedStaysEndedAfterAnEdit(t *testing.T) {
+	each(t, func(s *scene) {
+		s.plan("r1", tick, 7)
+		limited := func(k *store.Tick) { k.Limit = 2 }
+		s.fire("two of two", store.TickEnqueued, s.tick(0, limited))
+		s.fire("two of two", store.TickLast, s.tick(1, limited))
+		s.plan("r2", tick.Add(2*time.Hour), 7)
+
+		s.fire("a third", store.TickOver, s.tick(2, limited, func(k *store.Tick) {
+			k.Revision, k.Missed = "r2", `{"count":1,"first":1700000000,"last":1700000000,"reason":"outage"}`
+		}))
+
+		s.nextIs(time.Time{})
+		s.tellsOfSchedule("fired fired")
+		if r := s.scheduled(); r.Runs != 2 || r.Missed != 0 {
+			s.t.Errorf("the record is %+v", r)
+		}
+	})
+}
+
+func TestTicksThatWaitAtTheLimitAreMissed(t *testing.T) {
+	eachCase(t, map[string]struct {
+		limit   int // once ticks wait
+		outcome store.Outcome
+		events  string
+	}{
+		"the one whose turn it is is the last": {2, store.TickLast, "fired fired missed:overlap"},
+		"an edit has lowered the limit":        {1, store.TickOver, "fired missed:overlap missed:overlap"},
+	}, func(s *scene, c struct {
+		limit   int
+		outcome store.Outcome
+		events  string
+	}) {
+		s.plan("r1", tick, 7)
+		o := overlapping("buffer_all")
+		s.fire("the first", store.TickEnqueued, s.tick(0, o))
+		lease := s.lease()
+		s.fire("two that wait", store.TickWaits, s.tick(1, o), s.tick(2, o))
+		s.must(attempts["complete"](s, lease))
+
+		f := s.fire("the second", c.outcome, s.tick(1, o, waited, func(k *store.Tick) { k.Limit = c.limit }))
+
+		s.tellsOfSchedule(c.events)
+		s.nextIs(time.Time{})
+		if r := s.scheduled(); len(f.Waiting) != 0 || len(r.Waiting) != 0 || r.Runs != int64(c.limit) {
+			s.t.Errorf("waiting are %v, the record is %+v", f.Waiting, r)
+		}
+	})
+}
+
+func TestANewDefinitionEndsThePauseThatFollowedOnFailures(t *testing.T) {
+	each(t, func(s *scene) {
+		s.plan("r1", tick, 7)
+		strict := func(k *store.Tick) { k.PauseAfter = 1 }
+		s.fire("the first", store.TickEnqueued, s.tick(0, strict))
+		s.must(endings["archive"](s, s.lease()))
+		s.fire("after a failure", store.TickPaused, s.tick(1, strict))
+		if r := s.scheduled(); !r.Paused || !r.ByItself {
+			s.t.Errorf("the record is %+v", r)
+		}
+		s.plan("r1", tick.Add(2*time.Hour), 8)
+		if r := s.scheduled(); !r.Paused {
+			s.t.Error("the same definition ends the pause")
+		}
+
+		s.plan("r2", tick.Add(3*time.Hour), 8)
+
+		if r := s.scheduled(); r.Paused || r.ByItself || r.Failures != 0 {
+			s.t.Errorf("the record is %+v", r)
+		}
+		if score := s.rdb.ZScore(s.ctx(), s.q.Schedules(), "nightly").Val(); score != float64(tick.Add(3*time.Hour).Unix()) {
+			s.t.Errorf("the index has %v", score)
+		}
+		s.tellsOfSchedule("fired paused resumed")
+
+		s.must(nil, s.PauseSchedule(s.ctx(), s.q, "nightly", "by hand"))
+		s.plan("r3", tick.Add(4*time.Hour), 8)
+		if r := s.scheduled(); !r.Paused || r.ByItself || r.Note != "by hand" {
+			s.t.Errorf("after a pause by hand and a new definition the record is %+v", r)
+		}
+	})
+}
+
+func TestTheLockOfBeatsTellsWhetherOneLeads(t *testing.T) {
+	t.Parallel()
+	redistest.EachWithEmbedded(t, func(t *testing.T, rdb redis.UniversalClient) {
+		s := store.New(rdb, store.Config{})
+		name := redistest.Queue(t)
+		if led, err := s.Led(t.Context(), name); led || err != nil {
+			t.Errorf("nobody has had the lock: %v, %v", led, err)
+		}
+		held, err := lock.New(rdb).Try(t.Context(), name, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if led, err := s.Led(t.Context(), name); !led || err != nil {
+			t.Errorf("the lock is held: %v, %v", led, err)
+		}
+		if err := held.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if led, err := s.Led(t.Context(), name); led || err != nil {
+			t.Errorf("the lock was given back: %v, %v", led, err)
+		}
 	})
 }
 

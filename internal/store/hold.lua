@@ -34,7 +34,7 @@ else
   if record[1] ~= ARGV[6] then
     return -1
   end
-  call('HDEL', schedule, 'paused', 'paused_at', 'fails')
+  call('HDEL', schedule, 'paused', 'paused_at', 'auto', 'fails')
   call('HSET', schedule, 'next', following)
   call('ZADD', index, following == '' and '+inf' or following, id)
   event('0', '"kind":"schedule.resumed","schedule":"' .. id .. '"')

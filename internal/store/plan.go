@@ -55,6 +55,7 @@ type ScheduleRecord struct {
 	Paused   bool
 	Note     string
 	PausedAt time.Time
+	ByItself bool // because of failures: a new definition ends such a pause
 }
 
 // Plan is a change of the record of one schedule.
@@ -81,12 +82,12 @@ func (s *Store) Plan(ctx context.Context, q keys.Queue, leader Leader, plans []P
 	if err := s.register(ctx, q); err != nil {
 		return nil, err
 	}
-	names := []string{q.Beat(), q.Schedules(), q.Edited()}
+	names := []string{q.Beat(), q.Schedules(), q.Edited(), q.Events()}
 	token := ""
 	if leader.Token != 0 {
 		token = strconv.FormatUint(leader.Token, 10)
 	}
-	args := []any{leader.Lock, token}
+	args := []any{leader.Lock, token, s.config.MaxEvents}
 	for i := range plans {
 		p := &plans[i]
 		names = append(names, q.Schedule(p.Schedule))
@@ -152,7 +153,7 @@ func (s *Store) ScheduleIDs(ctx context.Context, q keys.Queue) ([]string, error)
 	return ids, nil
 }
 
-var scheduleFields = []string{"rev", "next", "timing", "origin", "set", "last", "task", "runs", "missed", "fails", "buffer", "paused", "paused_at"}
+var scheduleFields = []string{"rev", "next", "timing", "origin", "set", "last", "task", "runs", "missed", "fails", "buffer", "paused", "paused_at", "auto"}
 
 // ScheduleRecords reads the records of schedules of q, in the order of ids; those that are not there have no ID. The
 // definitions are read for those whose revision is not among known, by ID; nil: for all.
@@ -206,7 +207,7 @@ func scheduleRecord(id string, values []any) (r ScheduleRecord) {
 	r = ScheduleRecord{
 		ID: id, Revision: text(0), Next: tickOf(text(1)), Timing: text(2), Origin: Origin(text(3)), Lock: text(4), Last: tickOf(text(5)),
 		LastTask: text(6), Runs: count(7), Missed: count(8), Failures: int(count(9)), Waiting: ticksOf(text(10)),
-		Paused: values[11] != nil, Note: text(11),
+		Paused: values[11] != nil, Note: text(11), ByItself: values[13] != nil,
 	}
 	if r.Paused {
 		r.PausedAt = time.UnixMilli(count(12))
@@ -252,13 +253,26 @@ func (s *Store) EditedSince(ctx context.Context, since map[keys.Queue]int64) (ma
 	return edits, nil
 }
 
-// Led tells whether a beat leads those of a lock.
+// Led tells whether the beats of a lock have a leader, or one is about to take over.
 func (s *Store) Led(ctx context.Context, lock string) (bool, error) {
-	n, err := s.rdb.Exists(ctx, keys.Lock(lock)).Result()
+	pipe := s.rdb.Pipeline()
+	until := pipe.HGet(ctx, keys.Lock(lock), "until") // the key outlives the lease
+	waiting := pipe.ZRevRangeWithScores(ctx, keys.LockPresence(lock), 0, 0)
+	_, _ = pipe.Exec(ctx) // it tells of the first error only, which may be that nobody has the lock
+	for _, err := range []error{until.Err(), waiting.Err()} {
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return false, fmt.Errorf("ask who holds lock %s: %w", lock, redisfault.Mark(err))
+		}
+	}
+	now, err := s.rdb.Time(ctx).Result()
 	if err != nil {
 		return false, fmt.Errorf("ask who holds lock %s: %w", lock, redisfault.Mark(err))
 	}
-	return n == 1, nil
+	ends, _ := strconv.ParseInt(until.Val(), 10, 64)
+	for _, last := range waiting.Val() {
+		ends = max(ends, int64(last.Score))
+	}
+	return ends > now.UnixMicro(), nil
 }
 
 // FileRevision returns the revision of the file of schedules that the beats of a lock have applied last; 0: none.

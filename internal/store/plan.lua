@@ -3,30 +3,34 @@
 -- KEYS[1]  what beats know of the queue
 -- KEYS[2]  index of schedules by next tick
 -- KEYS[3]  schedules that were changed at run time
--- KEYS[4…] the schedule hashes
+-- KEYS[4]  events stream
+-- KEYS[5…] the schedule hashes
 -- ARGV[1]  the lock of the caller's beats
 -- ARGV[2]  fencing token of that lock; '' for a change at run time, of which the beats are told
--- ARGV[3…] per schedule: its ID; the revision and the next tick that the caller takes for those on record, '' if none; its
+-- ARGV[3]  most entries of the events stream
+-- ARGV[4…] per schedule: its ID; the revision and the next tick that the caller takes for those on record, '' if none; its
 --          new revision, '' to remove it; its timing, origin, definition; its next tick, Unix seconds, '' for none
 --
 -- Returns  per schedule 1 if written, 0 if the record is another than the caller thinks; or -1 if a newer holder of the
 --          lock has been here: then nothing is written
 --
+-- A pause that followed on failures ends with a new definition, one that somebody has asked for does not.
+--
 -- Guarantees that of two who change a schedule the second sees what the first has written.
 -- Runs when Redis is out of memory: a schedule must be removable.
 
-local beat, index, edited = KEYS[1], KEYS[2], KEYS[3]
-local set, token = ARGV[1], ARGV[2]
+local beat, index, edited, stream = unpack(KEYS, 1, 4)
+local set, token, maxlen = unpack(ARGV, 1, 3)
 
 if token ~= '' and not leads(beat, set, token) then
   return -1
 end
 
 local replies = {}
-for i = 4, #KEYS do
-  local schedule, a = KEYS[i], 8 * (i - 4) + 3
+for i = 5, #KEYS do
+  local schedule, a = KEYS[i], 8 * (i - 5) + 4
   local id, revision, following = ARGV[a], ARGV[a + 3], ARGV[a + 7]
-  local record = call('HMGET', schedule, 'rev', 'next')
+  local record = call('HMGET', schedule, 'rev', 'next', 'paused', 'auto')
   if (record[1] or '') ~= ARGV[a + 1] or (record[2] or '') ~= ARGV[a + 2] then
     replies[#replies + 1] = 0
   else
@@ -36,7 +40,13 @@ for i = 4, #KEYS do
       call('ZREM', index, id)
     else
       call('HSET', schedule, 'rev', revision, 'timing', ARGV[a + 4], 'origin', ARGV[a + 5], 'def', ARGV[a + 6], 'next', following, 'set', set)
-      call('ZADD', index, following == '' and '+inf' or following, id)
+      local paused = record[3]
+      if record[4] and record[1] ~= revision then
+        call('HDEL', schedule, 'paused', 'paused_at', 'auto', 'fails')
+        event('0', '"kind":"schedule.resumed","schedule":"' .. id .. '"')
+        paused = false
+      end
+      call('ZADD', index, (paused or following == '') and '+inf' or following, id)
     end
     if token == '' then
       call('ZADD', edited, call('HINCRBY', beat, 'edits', 1), id)
@@ -44,4 +54,5 @@ for i = 4, #KEYS do
     end
   end
 end
+append_events(stream, maxlen)
 return replies
