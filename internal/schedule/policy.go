@@ -221,15 +221,15 @@ func (s Schedule) Settle(next, now time.Time) (fire []time.Time, missed Missed, 
 			keep = DefaultCatchupLimit
 		}
 	}
-	tick := next
+	tick, looked := next, false
 	for ; !tick.IsZero() && !s.Due(tick).After(now); tick = s.Next(tick) {
 		if len(fire) == keep {
 			missed.add(fire[0])
 			fire = fire[1:]
 		}
 		fire = append(fire, tick)
-		if missed.More { // a long outage: the rest is not counted one by one
-			missed.Last = tick
+		if missed.More && !looked { // a long outage: the rest is not counted one by one
+			missed.Last, looked = tick, true
 			if later := s.lookBack(tick, now, keep); later.After(tick) {
 				tick, fire = later, append(fire[:0], later)
 			}
@@ -245,6 +245,9 @@ func (s Schedule) Settle(next, now time.Time) (fire []time.Time, missed Missed, 
 // lookBack returns a tick after the given one and up to now behind which at least keep others are due, or the given one.
 func (s Schedule) lookBack(tick, now time.Time, keep int) time.Time {
 	now = now.Add(-s.Jitter)
+	if !s.End.IsZero() && s.End.Before(now) {
+		now = s.End
+	}
 	for back := time.Minute; ; back *= 2 {
 		from := now.Add(-back)
 		if !from.After(tick) {
