@@ -14,6 +14,7 @@ type entry struct {
 	record store.ScheduleRecord // without the definition
 	due    time.Time            // when the task of the next tick may start; zero: there is none
 	place  int                  // in the agenda; -1: not in it
+	asked  time.Time            // the tick for which earlier ticks' tasks were asked to stop
 }
 
 // agenda is a heap of entries by when they are due, so that nobody has to look at all of them.

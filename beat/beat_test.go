@@ -387,12 +387,41 @@ func TestATickThatWaitsStartsWhenItsTurnHasCome(t *testing.T) {
 				if gap := f.at[1].Sub(f.at[0]); gap < 12*time.Second || gap > 12*time.Second+2*releaseEvery {
 					t.Errorf("the second starts %v after the first, which takes 12s", gap)
 				}
-				if cancelled := slices.Contains(f.revoked, f.ids()[0]); cancelled != (s.Overlap == OverlapCancelOther) {
-					t.Errorf("revoked %v", f.revoked)
+				if cancelled := slices.Contains(f.revoked, f.ids()[0]); cancelled != (s.Overlap == OverlapCancelOther) || len(f.revoked) > 2 {
+					t.Errorf("revoked %v, want each task once for each tick that has waited", f.revoked)
 				}
 			})
 		})
 	}
+}
+
+// A thousand ticks wait for tasks that take long: what is due meanwhile does not wait for all of them to be asked about.
+func TestTicksThatWaitDoNotHoldUpOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		schedules := []Schedule{every(t, "due", "@every 1s", func(s *Schedule) { s.Catchup = CatchupAll })}
+		for i := range 1000 {
+			s := every(t, fmt.Sprintf("w%d", i), "@every 24h", func(s *Schedule) { s.Overlap = OverlapBufferAll })
+			schedules = append(schedules, s)
+		}
+		_ = of(t, f, schedules...).leadFor(t, 1, time.Millisecond)
+		for r, record := range f.records {
+			if r.id != "due" {
+				record.LastTask, record.Waiting = "runs", []time.Time{time.Now().Truncate(time.Second)}
+				f.records[r] = record
+			}
+		}
+		f.running["runs"] = true
+		f.slow = 30 * time.Millisecond
+
+		err := of(t, f, schedules...).leadFor(t, 2, time.Minute)
+
+		noDoubles(t, f, 3*f.slow) // a call under way, its own, and one in the place of care
+		if len(f.fired) < 58 || f.calls < 1000 {
+			t.Errorf("%d ticks and %d calls in a minute: %v", len(f.fired), f.calls, err)
+		}
+	})
 }
 
 func TestALeaderSleepsUntilSomethingIsDue(t *testing.T) {

@@ -46,6 +46,7 @@ type leader struct {
 	entries map[ref]*entry
 	agenda  agenda
 	waiting map[ref]*entry       // those with ticks that wait for an earlier task
+	turns   []ref                // those of them that are still to be asked about in this round
 	edits   map[keys.Queue]int64 // the last change at run time that was seen
 	others  map[string]bool      // locks of other beats that serve schedules of this beat's list
 	refused bool                 // a change of the list found that another was faster, and is to be tried again
@@ -102,7 +103,9 @@ func (l *leader) serve(ctx context.Context) error {
 			if err := l.release(ctx); err != nil {
 				return err
 			}
-			release = l.clock.now().Add(releaseEvery)
+			if len(l.turns) == 0 {
+				release = l.clock.now().Add(releaseEvery)
+			}
 			continue
 		}
 		wake := care
@@ -372,7 +375,7 @@ func (l *leader) settle(ctx context.Context, c *call) error {
 		case store.TickLeftOut:
 			logger.WarnContext(ctx, "tick left out: an earlier task has not ended", "running", len(f.Running))
 		case store.TickWaits:
-			if err := l.cancel(ctx, e, f.Running); err != nil {
+			if err := l.cancel(ctx, e, t.Tick, f.Running); err != nil {
 				return err
 			}
 		case store.TickLast, store.TickOver:
@@ -402,13 +405,13 @@ func (l *leader) settle(ctx context.Context, c *call) error {
 	return nil
 }
 
-// cancel asks the workers of earlier ticks' tasks to stop, if that is the schedule's policy.
-func (l *leader) cancel(ctx context.Context, e *entry, running []time.Time) error {
-	if e.Overlap != OverlapCancelOther {
+// cancel asks the workers of earlier ticks' tasks to stop, if that is the schedule's policy: once for each tick that waits.
+func (l *leader) cancel(ctx context.Context, e *entry, waits time.Time, running []time.Time) error {
+	if e.Overlap != OverlapCancelOther || e.asked.Equal(waits) {
 		return nil
 	}
-	for _, tick := range running {
-		m, err := e.Message(tick)
+	for _, earlier := range running {
+		m, err := e.Message(earlier)
 		if err != nil {
 			return err
 		}
@@ -417,23 +420,27 @@ func (l *leader) cancel(ctx context.Context, e *entry, running []time.Time) erro
 			return err
 		}
 	}
+	e.asked = waits
 	return nil
 }
 
-// release enqueues the ticks whose turn has come.
+// release enqueues those of the ticks that wait whose turn has come. It does a part of a round, one call to Redis, and leaves
+// the others in l.turns, so that it does not hold up what is due meanwhile.
 func (l *leader) release(ctx context.Context) error {
-	calls := make(map[keys.Queue]*call)
-	for _, r := range sorted(l.waiting) {
-		e := l.waiting[r]
+	if len(l.turns) == 0 {
+		l.turns = sorted(l.waiting)
+	}
+	c := &call{queue: l.turns[0].queue}
+	for len(l.turns) > 0 && l.turns[0].queue == c.queue && len(c.ticks) < batch {
+		e := l.waiting[l.turns[0]]
+		l.turns = l.turns[1:]
+		if e == nil { // it has not waited any more when its turn came
+			continue
+		}
 		tick := e.record.Waiting[0]
 		task, err := e.Message(tick)
 		if err != nil {
 			return err
-		}
-		c := calls[e.queue]
-		if c == nil {
-			c = &call{queue: e.queue}
-			calls[e.queue] = c
 		}
 		c.of = append(c.of, e)
 		c.ticks = append(c.ticks, store.Tick{
@@ -441,15 +448,6 @@ func (l *leader) release(ctx context.Context) error {
 			Overlap: overlapOf(e), Limit: e.Limit, PauseAfter: e.PauseAfter,
 		})
 	}
-	for q, c := range calls {
-		for first := 0; first < len(c.ticks); first += batch {
-			last := min(first+batch, len(c.ticks))
-			part := &call{queue: q, ticks: c.ticks[first:last], of: c.of[first:last]}
-			part.fired, part.err = l.beat.store.Fire(ctx, q, l.as, part.ticks)
-			if err := l.settle(ctx, part); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	c.fired, c.err = l.beat.store.Fire(ctx, c.queue, l.as, c.ticks)
+	return l.settle(ctx, c)
 }
