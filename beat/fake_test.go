@@ -141,9 +141,9 @@ func (f *fakeRecords) Plan(_ context.Context, q keys.Queue, leader store.Leader,
 	return written, nil
 }
 
-func (f *fakeRecords) Fire(ctx context.Context, q keys.Queue, leader store.Leader, ticks []store.Tick) ([]store.Fired, error) {
+func (f *fakeRecords) Fire(_ context.Context, q keys.Queue, leader store.Leader, ticks []store.Tick) ([]store.Fired, error) {
 	if f.slow > 0 {
-		pause(ctx, f.slow)
+		<-time.After(f.slow)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
