@@ -109,7 +109,7 @@ func smoke() []scenario {
 	everywhere := scenario{
 		name: "everything", length: 30 * time.Second, workers: 4, slots: 8, producers: 1, rate: 250, beats: 2, lockers: 2, watchers: 4,
 		poison: 2, tracks: everything(1), probed: true,
-		floors: floors{tasks: 2000, faults: 40, fenced: 8, ticks: 15, operations: 200, reconnects: 10},
+		floors: floors{tasks: 500, faults: 20, fenced: 1, ticks: 5, operations: 50, reconnects: 3},
 	}
 	return append([]scenario{everywhere}, pick("full-memory", "failover-replica", "power-cut")...)
 }

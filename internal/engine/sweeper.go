@@ -29,13 +29,15 @@ type sweeper struct {
 }
 
 func (s *sweeper) run(ctx context.Context) error {
-	for ctx.Err() == nil {
+	for {
+		pause.For(ctx, askEvery*3/4+rand.N(askEvery/4)) // a worker begins with tasks; and those that started together drift apart
 		for _, q := range s.queues {
+			if ctx.Err() != nil {
+				return nil
+			}
 			s.look(ctx, q)
 		}
-		pause.For(ctx, askEvery*3/4+rand.N(askEvery/4)) // workers that started together drift apart
 	}
-	return nil
 }
 
 // look sweeps a queue if it is this worker's turn.
