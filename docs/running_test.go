@@ -42,12 +42,26 @@ func site(t *testing.T) string {
 	if err != nil || url == "" {
 		t.Fatalf("seri dev said %q, %v", line, err)
 	}
-	return url
+	for { // it says so a moment before its gateway runs, which answers 503 until then
+		response, err := http.Get(url + "/v1/events")
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusServiceUnavailable {
+			return url
+		}
+		if t.Context().Err() != nil {
+			t.Fatal("the gateway does not begin to serve")
+		}
+	}
 }
 
-// watched runs instead of curl: it takes the same arguments and prints the status. A stream is left after a second.
+// watched runs instead of curl: it takes the same arguments and prints the status. A stream (-N) does not end by itself and is
+// left after some seconds; everything else has time to answer, on a busy machine too.
 const watched = `curl() {
-	command curl -sS --max-time 1 -o /dev/null -w '%{http_code} %{method} %{url}\n' "$@" || true
+	case " $* " in *" -N "*) limit=3 ;; *) limit=30 ;; esac
+	command curl -sS --max-time "$limit" -o /dev/null -w '%{http_code} %{method} %{url}\n' "$@" || true
 }
 `
 
