@@ -62,13 +62,13 @@ const (
 // answer, a worker that declares partitions waits for it; one that declares none begins, as it does without Redis.
 func (w *Worker) agree(ctx context.Context) error {
 	for {
-		w.alive() // each turn takes agreeWithin and agreeEvery at most
 		ask, cancel := context.WithTimeout(ctx, agreeWithin)
 		err := w.partitions.Serve(ask, partition.NewAgreement(w.rdb), w.queues)
 		cancel()
 		if _, differs := errors.AsType[*seri.PartitionsError](err); err == nil || differs || ctx.Err() != nil {
 			return err
 		}
+		w.alive() // each turn takes agreeWithin and agreeEvery at most
 		w.logger.WarnContext(ctx, "partitions not checked", "error", err)
 		if w.partitions == nil {
 			return nil

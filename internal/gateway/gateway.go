@@ -76,6 +76,7 @@ type Gateway struct {
 	hub      *events.Hub
 	cfg      Config
 	upgrader websocket.Upgrader
+	opened   chan struct{} // closed when Run has begun to take streams
 
 	mu      sync.Mutex
 	running context.Context // of Run, for as long as it takes new streams; nil: it does not
@@ -88,7 +89,7 @@ func New(hub *events.Hub, cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	g := &Gateway{hub: hub, cfg: cfg}
+	g := &Gateway{hub: hub, cfg: cfg, opened: make(chan struct{})}
 	g.upgrader = websocket.Upgrader{
 		ReadBufferSize:  512, // clients have little to say; this is held by each connection
 		WriteBufferSize: 4096,
@@ -106,13 +107,14 @@ func New(hub *events.Hub, cfg Config) (*Gateway, error) {
 }
 
 // Run lets streams be opened until ctx ends; then it ends them, and returns when they have ended. Stop it before the
-// HTTP server: a server that shuts down waits for streams, and nothing else ends them.
+// HTTP server: a server that shuts down waits for streams, and nothing else ends them. A gateway runs once.
 func (g *Gateway) Run(ctx context.Context) error {
 	streams, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
 	g.mu.Lock()
 	g.running = streams
 	g.mu.Unlock()
+	close(g.opened)
 
 	<-ctx.Done()
 	g.mu.Lock()
@@ -122,6 +124,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.streams.Wait()
 	return ctx.Err()
 }
+
+// Opened is closed as soon as [Gateway.Run] takes streams.
+func (g *Gateway) Opened() <-chan struct{} { return g.opened }
 
 // open counts a new stream and returns a context that ends with the gateway. done must be called when the stream has
 // ended. It is false if the gateway does not run.

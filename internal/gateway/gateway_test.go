@@ -82,22 +82,8 @@ func newSite(t *testing.T, cfg gateway.Config, hubCfg events.Config) *site {
 		<-hubDone
 		server.Close()
 	})
-	s.waitUntilOpen()
+	<-g.Opened()
 	return s
-}
-
-// waitUntilOpen returns when the gateway takes streams: until its Run has begun it answers 503.
-func (s *site) waitUntilOpen() {
-	for {
-		stream, err := gatewaytest.SSE(s.t.Context(), s.url+"/v1/events", nil)
-		if err == nil {
-			stream.Close()
-			return
-		}
-		if refused, ok := errors.AsType[*gatewaytest.StatusError](err); !ok || refused.Status != http.StatusServiceUnavailable {
-			s.t.Fatal(err)
-		}
-	}
 }
 
 func (s *site) emit(task string, seqs ...int) {

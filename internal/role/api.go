@@ -216,7 +216,7 @@ func (s *Serve) parts(ctx context.Context, listener net.Listener, rdb redis.Univ
 	server := api.NewServer(handler, logger)
 	return []run.Part{ // starts downwards, stops upwards
 		{Name: "memory", Run: memory.Run},
-		{Name: "http", Run: func(ctx context.Context) error { return s.serve(ctx, server, listener) }},
+		{Name: "http", Run: func(ctx context.Context) error { return s.serve(ctx, server, listener, live.Opened()) }},
 		{Name: "events", Run: hub.Run},
 		{Name: "live connections", Run: live.Run}, // they end first: their requests would keep the server from ending
 		{Name: "readiness", Run: func(ctx context.Context) error {
@@ -228,8 +228,14 @@ func (s *Serve) parts(ctx context.Context, listener net.Listener, rdb redis.Univ
 	}, nil
 }
 
-// serve answers requests until ctx ends, and lets those that are open then end within the grace period.
-func (s *Serve) serve(ctx context.Context, server *http.Server, listener net.Listener) error {
+// serve answers requests from ready on until ctx ends, and lets those that are open then end within the grace period.
+// Requests that come earlier wait in the listener: a port that is open promises an answer, and not that it is too early.
+func (s *Serve) serve(ctx context.Context, server *http.Server, listener net.Listener, ready <-chan struct{}) error {
+	select {
+	case <-ready:
+	case <-ctx.Done():
+		return listener.Close()
+	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	select {

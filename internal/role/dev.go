@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/seri-queue/seri/beat"
 	"github.com/seri-queue/seri/client"
@@ -102,8 +103,10 @@ func (d *Dev) Run(ctx context.Context, out, log io.Writer) error {
 	if err != nil {
 		return err
 	}
+	working, beats := make(chan struct{}), make(chan struct{}) // closed when their loops turn for the first time
 	beating, err := beat.New(rdb, file.Schedules, beat.Config{
 		Lease: d.BeatLease.Duration, Revision: file.Revision, MaxEvents: d.MaxEvents.N, Logger: logger,
+		Alive: sync.OnceFunc(func() { close(beats) }),
 	})
 	if err != nil {
 		return err
@@ -125,13 +128,33 @@ func (d *Dev) Run(ctx context.Context, out, log io.Writer) error {
 	parts = append(parts, serving...)
 	parts = append(parts,
 		run.Part{Name: "worker", Run: func(ctx context.Context) error {
-			return d.Work.run(ctx, rdb, handlers, worker.Config{Partitions: d.Partitions.ByQueue, MaxEvents: d.MaxEvents.N, Logger: logger})
+			return d.Work.run(ctx, rdb, handlers, worker.Config{
+				Partitions: d.Partitions.ByQueue, MaxEvents: d.MaxEvents.N, Logger: logger, Alive: sync.OnceFunc(func() { close(working) }),
+			})
 		}},
 		run.Part{Name: "beat", Run: beating.Run},
+		run.Part{Name: "announcement", Run: func(ctx context.Context) error {
+			if untilClosed(ctx, working, beats) {
+				fmt.Fprintf(out, "Seri is at http://%s — api, worker (slots: %d) and beat (schedules: %d). Its store: %s. Ctrl-C ends it.\n",
+					listener.Addr(), d.Slots.N, len(file.Schedules), storage)
+			}
+			<-ctx.Done()
+			return nil
+		}},
 	)
-	fmt.Fprintf(out, "Seri is at http://%s — api, worker (slots: %d) and beat (schedules: %d). Its store: %s. Ctrl-C ends it.\n",
-		listener.Addr(), d.Slots.N, len(file.Schedules), storage)
 	return run.Stack(ctx, parts...)
+}
+
+// untilClosed waits for all of the channels, and is false if ctx ends before.
+func untilClosed(ctx context.Context, channels ...chan struct{}) bool {
+	for _, c := range channels {
+		select {
+		case <-c:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
 }
 
 // outputFiles serves what tasks write below dir, and nothing that lies outside of it or is not a plain file.
