@@ -21,6 +21,13 @@ func NewAgreement(rdb redis.UniversalClient) Agreement { return Agreement{rdb} }
 
 // Declare puts n partitions of a queue on record if nothing is, and returns what is then.
 func (a Agreement) Declare(ctx context.Context, queue string, n int) (onRecord int, err error) {
+	// A look comes first: a full Redis tells what is on record and refuses a write that would change nothing.
+	if onRecord, err = a.rdb.HGet(ctx, keys.Partitions, queue).Int(); err == nil {
+		return onRecord, nil
+	}
+	if !errors.Is(err, redis.Nil) {
+		return 0, fmt.Errorf("read the partitions of queue %q: %w", queue, redisfault.Mark(err))
+	}
 	pipe := a.rdb.Pipeline()
 	pipe.HSetNX(ctx, keys.Partitions, queue, n)
 	record := pipe.HGet(ctx, keys.Partitions, queue)

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/redistest"
 	"github.com/seri-queue/seri/internal/store"
 )
@@ -57,6 +58,10 @@ func TestAFullRedisDrainsAndTakesNothingIn(t *testing.T) {
 					s.t.Errorf("the queue is not paused: %v", err)
 				}
 			}, "pending",
+		},
+		"announce": {
+			func(s *scene) *store.Lease { return s.start("t1") },
+			func(s *scene, _ *store.Lease) { s.announces("host:1:full", "t1") }, "active",
 		},
 		"purge": {
 			func(s *scene) *store.Lease {
@@ -125,6 +130,24 @@ func TestAFullRedisDrainsAndTakesNothingIn(t *testing.T) {
 		s.add("t2")
 		s.fire("with memory again", store.TickEnqueued, s.tick(0))
 	})
+}
+
+func TestPartitionsOfAFullRedisCanBePausedAndResumed(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, redistest.Exclusive(t).Client())
+	partitions := []keys.Queue{s.q, s.q.Partition(1)}
+	for _, q := range partitions {
+		s.rdb.SAdd(s.ctx(), keys.Queues, string(q))
+	}
+	s.fill()
+
+	paused := func() int64 { return s.rdb.Exists(s.ctx(), partitions[0].Paused(), partitions[1].Paused()).Val() }
+	if err := s.PauseAll(s.ctx(), partitions); err != nil || paused() != 2 {
+		t.Errorf("%d of 2 are paused, %v", paused(), err)
+	}
+	if err := s.ResumeAll(s.ctx(), partitions); err != nil || paused() != 0 {
+		t.Errorf("%d of 2 are paused still, %v", paused(), err)
+	}
 }
 
 func later(m *seri.Message) { m.ETA = time.Now().Add(time.Hour) }

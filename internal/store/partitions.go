@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -36,19 +35,20 @@ func (s *Store) Locate(ctx context.Context, queues []keys.Queue, id string) (key
 // PauseAll is [Store.Pause] for the partitions of a queue, of which at least one must exist; the others, too, are paused
 // before they have their first task. After an error some may be paused: repeat it.
 func (s *Store) PauseAll(ctx context.Context, queues []keys.Queue) error {
-	names, err := s.registered(ctx, queues)
+	missing, err := s.unregistered(ctx, queues)
 	if err != nil {
 		return err
 	}
-	if err := s.rdb.SAdd(ctx, keys.Queues, names...).Err(); err != nil {
+	for _, q := range queues { // first: a full Redis lets queues be paused, but takes no names
+		if _, err := s.run(ctx, pause, q, []string{q.Paused()}); err != nil {
+			return err
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	if err := s.rdb.SAdd(ctx, keys.Queues, missing...).Err(); err != nil {
 		return fmt.Errorf("register the partitions of queue %q: %w", queues[0], redisfault.Mark(err))
-	}
-	pipe := s.rdb.Pipeline()
-	for _, q := range queues {
-		pipe.SetNX(ctx, q.Paused(), time.Now().Unix(), 0)
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return fmt.Errorf("pause queue %q: %w", queues[0], redisfault.Mark(err))
 	}
 	return nil
 }
@@ -56,7 +56,7 @@ func (s *Store) PauseAll(ctx context.Context, queues []keys.Queue) error {
 // ResumeAll is [Store.Resume] for the partitions of a queue, of which at least one must exist. After an error some may be
 // paused still: repeat it.
 func (s *Store) ResumeAll(ctx context.Context, queues []keys.Queue) error {
-	if _, err := s.registered(ctx, queues); err != nil {
+	if _, err := s.unregistered(ctx, queues); err != nil {
 		return err
 	}
 	pipe := s.rdb.Pipeline()
@@ -69,10 +69,11 @@ func (s *Store) ResumeAll(ctx context.Context, queues []keys.Queue) error {
 	return nil
 }
 
-// registered returns the names of queues, of which at least one must exist; otherwise [seri.ErrNotFound].
-func (s *Store) registered(ctx context.Context, queues []keys.Queue) (names []any, err error) {
-	for _, q := range queues {
-		names = append(names, string(q))
+// unregistered returns the names of those of queues that do not exist yet; [seri.ErrNotFound] if that is all of them.
+func (s *Store) unregistered(ctx context.Context, queues []keys.Queue) (missing []any, err error) {
+	names := make([]any, len(queues))
+	for i, q := range queues {
+		names[i] = string(q)
 	}
 	known, err := s.rdb.SMIsMember(ctx, keys.Queues, names...).Result()
 	if err != nil {
@@ -81,5 +82,10 @@ func (s *Store) registered(ctx context.Context, queues []keys.Queue) (names []an
 	if !slices.Contains(known, true) {
 		return nil, fmt.Errorf("queue %q: %w", queues[0], seri.ErrNotFound)
 	}
-	return names, nil
+	for i, name := range names {
+		if !known[i] {
+			missing = append(missing, name)
+		}
+	}
+	return missing, nil
 }

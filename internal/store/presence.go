@@ -2,12 +2,11 @@ package store
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
@@ -62,32 +61,38 @@ func TermsOf(h *seri.Handler) Terms {
 	return Terms{Queue: m.Queue, MaxRetries: m.MaxRetries, Timeout: m.Timeout, Retention: m.Retention, UniqueFor: m.UniqueFor}
 }
 
-// Announce publishes w for ttl. The keys lie in different slots, so it is not one step; each is right by itself.
+var (
+	//go:embed announce.lua
+	announceSource string
+	//go:embed enlist.lua
+	enlistSource string
+
+	announce = draining("announce", announceSource)
+	enlist   = draining("enlist", enlistSource)
+)
+
+// Announce publishes w for ttl, in whole seconds, also in a full Redis. The keys lie in different slots, so it is not one
+// step; each is right by itself.
 func (s *Store) Announce(ctx context.Context, w Worker, ttl time.Duration) error {
 	types, err := json.Marshal(w.Types)
 	if err != nil {
 		return fmt.Errorf("announce worker %s: encode types: %w", w.Name, err)
 	}
-	expiry := float64(time.Now().Add(ttl).Unix())
+	life := int64(ttl / time.Second)
 	server, running := keys.Server(w.Name), keys.Running(w.Name)
-
-	pipe := s.rdb.Pipeline()
-	pipe.Set(ctx, server, w.Server.Encode(), ttl)
-	pipe.ZAdd(ctx, keys.Servers, redis.Z{Score: expiry, Member: server})
-	pipe.Del(ctx, running)
-	if len(w.Running) > 0 {
-		fields := make([]any, 0, 2*len(w.Running))
-		for _, r := range w.Running {
-			fields = append(fields, r.TaskID, r.Encode())
-		}
-		pipe.HSet(ctx, running, fields...)
-		pipe.Expire(ctx, running, ttl)
+	tasks := []any{life, w.Server.Encode()}
+	for _, r := range w.Running {
+		tasks = append(tasks, r.TaskID, r.Encode())
 	}
-	pipe.ZAdd(ctx, keys.Workers, redis.Z{Score: expiry, Member: running})
-	pipe.Set(ctx, keys.TypesOf(w.Name), types, ttl)
-	pipe.ZAdd(ctx, keys.Types, redis.Z{Score: expiry, Member: w.Name})
-	if _, err := pipe.Exec(ctx); err != nil {
-		return fmt.Errorf("announce worker %s: %w", w.Name, redisfault.Mark(err))
+	for _, err := range []error{
+		s.runner.run(ctx, announce, []string{server, running}, tasks...).Err(),
+		s.runner.run(ctx, enlist, []string{keys.Servers}, life, server).Err(),
+		s.runner.run(ctx, enlist, []string{keys.Workers}, life, running).Err(),
+		s.runner.run(ctx, enlist, []string{keys.Types, keys.TypesOf(w.Name)}, life, w.Name, types).Err(),
+	} {
+		if err != nil {
+			return fmt.Errorf("announce worker %s: %w", w.Name, redisfault.Mark(err))
+		}
 	}
 	return nil
 }
