@@ -138,7 +138,7 @@ type declaration struct {
 
 // New returns a beat for schedules. Those that are not enabled are kept in Redis, but do not tick. nil stands for no list at
 // all: the beat serves what is in Redis; an empty list removes what earlier lists have made. The error lists every fault.
-// rdb needs the option MaxRetries: -1.
+// rdb needs the option MaxRetries: -1; client.OpenRedis makes one.
 func New(rdb redis.UniversalClient, schedules []Schedule, config Config) (*Beat, error) {
 	config.Lock = cmp.Or(config.Lock, "beat")
 	config.Lease = cmp.Or(config.Lease, 5*time.Second)

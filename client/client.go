@@ -1,6 +1,6 @@
 // Package client is what a program uses that hands tasks over and asks what became of them.
 //
-//	rdb := redis.NewClient(&redis.Options{Addr: "localhost:6379", MaxRetries: -1})
+//	rdb, err := client.OpenRedis("redis://localhost:6379")
 //	queue := client.New(rdb, client.Config{})
 //	ticket, err := email.Welcome.Enqueue(ctx, queue, email.WelcomeArgs{UserID: 42})
 //
@@ -53,8 +53,8 @@ type Config struct {
 
 var _ seri.Enqueuer = (*Client)(nil)
 
-// New returns a client on rdb. The client repeats what may be repeated by itself: give rdb the option MaxRetries: -1,
-// or a lost reply of Redis makes a stored task look like a conflict.
+// New returns a client on rdb, which [OpenRedis] makes. The client repeats what may be repeated by itself: an rdb that was
+// made otherwise needs the option MaxRetries: -1, or a lost reply of Redis makes a stored task look like a conflict.
 func New(rdb redis.UniversalClient, config Config) *Client {
 	s := store.New(rdb, store.Config{MaxEvents: config.MaxEvents})
 	c := &Client{store: s, foreign: newForeign(s.Foreign), batchers: make(map[keys.Queue]*batcher)}

@@ -73,7 +73,7 @@ func ExampleClient_Revoke() {
 	// revoked revoked <nil>
 }
 
-// openRedis opens a Redis of the example's own; in a program that is redis.NewClient with MaxRetries: -1.
+// openRedis opens a Redis of the example's own; in a program that is [client.OpenRedis].
 func openRedis() (rdb redis.UniversalClient, closeRedis func()) {
 	dir, err := os.MkdirTemp("", "seri-example-*")
 	if err != nil {

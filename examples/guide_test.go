@@ -179,9 +179,12 @@ func TestTermsOfOneCall(t *testing.T) {
 }
 
 // A client, with what a program asks of it.
-func newClient() *client.Client {
-	rdb := redis.NewClient(&redis.Options{Addr: "localhost:6379", MaxRetries: -1})
-	return client.New(rdb, client.Config{})
+func newClient() (*client.Client, error) {
+	rdb, err := client.OpenRedis("redis://localhost:6379")
+	if err != nil {
+		return nil, err
+	}
+	return client.New(rdb, client.Config{}), nil
 }
 
 func greetAll(ctx context.Context, queue *client.Client, users []int64) error {

@@ -87,7 +87,7 @@ func ExampleConfig_asynq() {
 	// succeeded <nil>
 }
 
-// openRedis opens a Redis of the example's own; in a program that is redis.NewClient with MaxRetries: -1.
+// openRedis opens a Redis of the example's own; in a program that is [client.OpenRedis].
 func openRedis() (rdb redis.UniversalClient, closeRedis func()) {
 	dir, err := os.MkdirTemp("", "seri-example-*")
 	if err != nil {

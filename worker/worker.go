@@ -80,7 +80,7 @@ type Worker struct {
 }
 
 // New returns a worker that runs the given handlers' types of task. rdb must be a [*redis.Client] or a
-// [*redis.ClusterClient] with MaxRetries: -1. The error lists every fault of the configuration.
+// [*redis.ClusterClient] with MaxRetries: -1; client.OpenRedis makes one. The error lists every fault of the configuration.
 func New(rdb redis.UniversalClient, handlers []seri.Handler, config Config) (*Worker, error) {
 	if len(config.Queues) == 0 {
 		config.Queues = map[string]int{seri.DefaultQueue: 1}

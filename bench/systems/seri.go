@@ -12,7 +12,6 @@ import (
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/bench/load"
 	"github.com/seri-queue/seri/client"
-	"github.com/seri-queue/seri/internal/redisurl"
 	"github.com/seri-queue/seri/worker"
 )
 
@@ -30,7 +29,7 @@ type seriSystem struct {
 }
 
 func openSeri(ctx context.Context, spec load.Spec) (load.System, error) {
-	rdb, err := redisurl.Open(spec.URL)
+	rdb, err := client.OpenRedis(spec.URL)
 	if err != nil {
 		return nil, err
 	}

@@ -12,21 +12,18 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/client"
 	"github.com/seri-queue/seri/examples/email"
 )
 
 func main() {
-	options, err := redis.ParseURL(cmp.Or(os.Getenv("REDIS_URL"), "redis://127.0.0.1:6379/0"))
+	rdb, err := client.OpenRedis(cmp.Or(os.Getenv("REDIS_URL"), "redis://127.0.0.1:6379/0"))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "webapp:", err)
 		os.Exit(1)
 	}
-	options.MaxRetries = -1 // Seri repeats by itself what may be repeated
-	queue := client.New(redis.NewClient(options), client.Config{})
+	queue := client.New(rdb, client.Config{})
 	fmt.Println("http://127.0.0.1:3000; try: curl -id user_id=42 http://127.0.0.1:3000/signup")
 	fmt.Fprintln(os.Stderr, "webapp:", http.ListenAndServe("127.0.0.1:3000", (&app{queue, queue}).routes()))
 	os.Exit(1)

@@ -10,9 +10,8 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/client"
 	"github.com/seri-queue/seri/examples/email"
 	"github.com/seri-queue/seri/worker"
 )
@@ -28,12 +27,10 @@ func main() {
 
 // run works until ctx ends; then running tasks get the grace period, and what is unfinished is handed back.
 func run(ctx context.Context, redisURL string) error {
-	options, err := redis.ParseURL(redisURL)
+	rdb, err := client.OpenRedis(redisURL)
 	if err != nil {
 		return err
 	}
-	options.MaxRetries = -1 // Seri repeats by itself what may be repeated
-	rdb := redis.NewClient(options)
 	defer rdb.Close()
 
 	mailer := &email.Mailer{Provider: printer{}}

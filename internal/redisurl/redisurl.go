@@ -144,6 +144,9 @@ func (p *parser) options() *redis.UniversalOptions {
 		ContextTimeoutEnabled:    true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
+	if opts.TLSConfig == nil {
+		opts.Dialer = near(redis.NewDialer(&redis.Options{DialTimeout: cmp.Or(opts.DialTimeout, timeout)}))
+	}
 	var unknown []string
 	for name := range p.query {
 		unknown = append(unknown, name)
