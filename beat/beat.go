@@ -45,6 +45,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/meter"
 	"github.com/seri-queue/seri/internal/pause"
 	"github.com/seri-queue/seri/internal/schedule"
 	"github.com/seri-queue/seri/internal/store"
@@ -121,6 +122,7 @@ type Beat struct {
 	store    records
 	patience time.Duration // how long it waits to lead before it looks up
 	now      func(context.Context) (time.Time, error)
+	meters   meter.Beat
 }
 
 // ref names a schedule.
@@ -223,6 +225,9 @@ func (b *Beat) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Measure hands the beat's figures to report. It is for package [github.com/seri-queue/seri/metrics], which shows them.
+func (b *Beat) Measure(ctx context.Context, report meter.Report) { b.meters.Measure(ctx, report) }
 
 // turn tells that the loop turns.
 func (b *Beat) turn() {

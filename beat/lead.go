@@ -54,6 +54,8 @@ type leader struct {
 
 // lead serves the schedules until ctx ends, or an error makes another try under a new token necessary.
 func (b *Beat) lead(ctx context.Context, token uint64) error {
+	b.meters.Leads.Store(true)
+	defer b.meters.Leads.Store(false)
 	l := b.leader(token)
 	if err := l.begin(ctx); err != nil {
 		return err
@@ -353,6 +355,7 @@ func (l *leader) settle(ctx context.Context, c *call) error {
 	if c.err != nil {
 		return c.err
 	}
+	meters := &l.beat.meters
 	var moved []string
 	for i, f := range c.fired {
 		e, t := c.of[i], &c.ticks[i]
@@ -366,22 +369,30 @@ func (l *leader) settle(ctx context.Context, c *call) error {
 			continue
 		case store.TickPaused:
 			e.record.Paused = true
+			meters.Ticks.Paused.Add(1)
 			logger.WarnContext(ctx, "schedule is paused")
 		case store.TickEarly:
 			l.agenda.at(e, l.clock.now().Add(time.Millisecond))
 			continue
 		case store.TickExists:
+			meters.Ticks.Exists.Add(1)
 			logger.WarnContext(ctx, "tick was enqueued before", "task_id", t.Task.ID)
 		case store.TickLeftOut:
+			meters.Ticks.LeftOut.Add(1)
 			logger.WarnContext(ctx, "tick left out: an earlier task has not ended", "running", len(f.Running))
 		case store.TickWaits:
+			meters.Ticks.Waits.Add(1)
 			if err := l.cancel(ctx, e, t.Tick, f.Running); err != nil {
 				return err
 			}
 		case store.TickLast, store.TickOver:
+			if f.Outcome == store.TickLast {
+				l.enqueued(t)
+			}
 			logger.InfoContext(ctx, "schedule has come to its limit", "limit", e.Limit)
 			t.Next = time.Time{}
 		case store.TickEnqueued:
+			l.enqueued(t)
 			logger.DebugContext(ctx, "tick enqueued", "task_id", t.Task.ID)
 		}
 		over := f.Outcome == store.TickLast || f.Outcome == store.TickOver
@@ -403,6 +414,14 @@ func (l *leader) settle(ctx context.Context, c *call) error {
 		return l.reload(ctx, c.queue, moved)
 	}
 	return nil
+}
+
+// enqueued counts a tick whose task is stored, and how late it is. One that had to wait for an earlier task is not late.
+func (l *leader) enqueued(t *store.Tick) {
+	l.beat.meters.Ticks.Enqueued.Add(1)
+	if !t.Expected.IsZero() {
+		l.beat.meters.Lateness.Observe(l.clock.now().Sub(t.Due))
+	}
 }
 
 // cancel asks the workers of earlier ticks' tasks to stop, if that is the schedule's policy: once for each tick that waits.

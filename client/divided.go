@@ -37,6 +37,13 @@ func (c *Client) queue(ctx context.Context, name string) (QueueInfo, error) {
 		all.Retrying, all.Succeeded, all.Archived = all.Retrying+p.Retrying, all.Succeeded+p.Succeeded, all.Archived+p.Archived
 		all.Latency = max(all.Latency, p.Latency)
 		all.Processed, all.Failed, all.Repaired = all.Processed+p.Processed, all.Failed+p.Failed, all.Repaired+p.Repaired
+		all.FenceAhead = max(all.FenceAhead, p.FenceAhead)
+		for kind, n := range p.Repairs {
+			if all.Repairs == nil {
+				all.Repairs = make(map[string]int64)
+			}
+			all.Repairs[kind] += n
+		}
 	}
 	if !exists {
 		return QueueInfo{}, fmt.Errorf("queue %q: %w", name, seri.ErrNotFound)

@@ -23,6 +23,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/engine"
+	"github.com/seri-queue/seri/internal/meter"
 	"github.com/seri-queue/seri/internal/partition"
 	"github.com/seri-queue/seri/internal/store"
 )
@@ -122,6 +123,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	return w.engine.Run(ctx)
 }
+
+// Measure hands the worker's figures to report. It is for package [github.com/seri-queue/seri/metrics], which shows them.
+func (w *Worker) Measure(ctx context.Context, report meter.Report) { w.engine.Measure(ctx, report) }
 
 // Stuck returns how many slots are lost to handlers that ignore the end of their context. It is for health checks: a
 // worker that has lost many may as well be replaced.

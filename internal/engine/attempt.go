@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/meter"
 	"github.com/seri-queue/seri/internal/store"
 )
 
@@ -17,6 +18,7 @@ import (
 type attempt struct {
 	lease   store.Lease
 	handler *seri.Handler // nil: none
+	meter   *meter.Type   // nil: nobody counts
 	started time.Time     // zero until a slot runs it
 	slot    string        // which one: see [slotLabel]
 	stuck   bool          // its handler was given up; for the slots, under their lock

@@ -60,6 +60,8 @@ func (c *caretaker) recover(ctx context.Context, q keys.Queue) {
 			return
 		}
 		if r.Taken > 0 {
+			c.engine.meters.TasksRecovered.Add(r.Taken)
+			c.engine.meters.TasksPoisoned.Add(r.Poison)
 			c.logger.WarnContext(ctx, "recovered tasks whose lease had run out", "queue", q, "count", r.Taken, "poison", r.Poison)
 		}
 		if r.Taken < 100 {

@@ -96,6 +96,7 @@ func (c *completer) write(ctx context.Context, batch []outcome) {
 			settled = c.writeGroup(ctx, g.queue, g.kind, outcomes)
 		}
 		for _, o := range settled {
+			o.count()
 			c.log(ctx, o)
 		}
 		for _, o := range outcomes {
@@ -120,6 +121,7 @@ func (c *completer) writeGroup(ctx context.Context, q keys.Queue, kind outcomeKi
 				fenced, ok := errors.AsType[*seri.FencedError](answer)
 				// Taken for a yes only if the lease is alive even now: this call may have arrived much later than it was sent.
 				if ok && !(try > 1 && fenced.Seen == 0 && c.registry.provable(outcomes[i].attempt)) {
+					c.registry.meters.Refused.Outcome.Add(1)
 					c.logger.WarnContext(ctx, "outcome refused: the lease was lost", "task_id", fenced.TaskID, "queue", q,
 						"type", outcomes[i].attempt.lease.Message.Type, "token", fenced.Held, "error", fenced)
 					continue
@@ -140,6 +142,7 @@ func (c *completer) writeGroup(ctx context.Context, q keys.Queue, kind outcomeKi
 			if c.registry.provable(o.attempt) && !broken && time.Since(begun) < c.patience && ctx.Err() == nil {
 				alive = append(alive, o)
 			} else {
+				c.registry.meters.OutcomesLost.Add(1)
 				c.logger.ErrorContext(ctx, "outcome not written: the task will run again", "task_id", o.attempt.lease.ID(), "queue", q,
 					"type", o.attempt.lease.Message.Type, "token", o.attempt.lease.Token, "error", err)
 			}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/meter"
 	"github.com/seri-queue/seri/internal/store"
 )
 
@@ -111,10 +113,17 @@ type Engine struct {
 	host     string
 	id       string
 	queues   []keys.Queue
-	handlers map[string]*seri.Handler
+	handlers map[string]bound
 	types    []string // nil: every type
 	started  time.Time
 	slots    atomic.Pointer[slots] // while it runs
+	meters   meter.Worker
+}
+
+// bound is what runs tasks of a type, and what counts them.
+type bound struct {
+	handler *seri.Handler
+	meter   *meter.Type
 }
 
 // Stuck returns how many slots are written off, because their handlers ignore the end of their context.
@@ -137,14 +146,15 @@ func New(s *store.Store, config Config) (*Engine, error) {
 	}
 	e := &Engine{
 		Config: config, store: s, host: host, id: strings.ToLower(rand.Text()[:10]),
-		handlers: make(map[string]*seri.Handler), started: time.Now(),
+		handlers: make(map[string]bound), started: time.Now(),
 	}
 	e.name = fmt.Sprintf("%s:%d:%s", host, os.Getpid(), e.id)
 	for _, name := range slices.Sorted(maps.Keys(config.Queues)) {
 		e.queues = append(e.queues, keys.Queue(name))
 	}
 	for i := range config.Handlers {
-		e.handlers[config.Handlers[i].Type] = &config.Handlers[i]
+		typ := config.Handlers[i].Type
+		e.handlers[typ] = bound{&config.Handlers[i], e.meters.Type(typ)}
 	}
 	if config.Fallback == nil {
 		e.types = slices.Sorted(maps.Keys(e.handlers))
@@ -152,10 +162,22 @@ func New(s *store.Store, config Config) (*Engine, error) {
 	return e, nil
 }
 
-// handler finds what runs tasks of a type; nil: nothing here.
-func (e *Engine) handler(typ string) *seri.Handler {
-	if h := e.handlers[typ]; h != nil || e.Fallback == nil {
-		return h
+// handler finds what runs tasks of a type, nil for nothing here, and what counts them.
+func (e *Engine) handler(typ string) (*seri.Handler, *meter.Type) {
+	if b, ok := e.handlers[typ]; ok || e.Fallback == nil {
+		return b.handler, b.meter
 	}
-	return e.Fallback(typ)
+	return e.Fallback(typ), e.meters.Type(typ)
+}
+
+// Measure implements [meter.Source].
+func (e *Engine) Measure(ctx context.Context, report meter.Report) {
+	e.meters.Measure(ctx, report)
+	report.Value(meter.WorkerSlots, float64(e.Slots))
+	busy := 0
+	if s := e.slots.Load(); s != nil {
+		busy = s.busy()
+	}
+	report.Value(meter.WorkerBusy, float64(busy))
+	report.Value(meter.WorkerStuck, float64(e.Stuck()))
 }

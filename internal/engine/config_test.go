@@ -67,7 +67,9 @@ func TestWithAFallbackEveryTypeIsTaken(t *testing.T) {
 	if e.types != nil {
 		t.Errorf("takes %q only", e.types)
 	}
-	if e.handler("a").Type != "a" || e.handler("other") != &other || e.handler("unknown") != nil {
-		t.Error("wrong handlers")
+	for typ, want := range map[string]*seri.Handler{"a": e.handlers["a"].handler, "other": &other, "unknown": nil} {
+		if got, counts := e.handler(typ); got != want || counts != e.meters.Type(typ) {
+			t.Errorf("%s is run by %v, want %v, and counted by %v", typ, got, want, counts)
+		}
 	}
 }

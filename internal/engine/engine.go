@@ -14,6 +14,7 @@ import (
 func (e *Engine) Run(ctx context.Context) error {
 	logger := e.Logger.With("worker", e.name)
 	leases := newRegistry(logger)
+	leases.meters = &e.meters
 	defer leases.stop()
 	outcomes := make(chan outcome, e.Slots+aheadMost)
 	blocking, err := redisurl.Clone(e.store.Redis(), 2*len(e.queues)+2)
@@ -25,6 +26,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	pulse := newHeartbeat(e.store, leases, e.Lease, logger)
 	pulse.alive = e.Alive
 	report := newReporter(e.store, 2*e.Slots, logger)
+	report.meters = &e.meters
 	slots := newSlots(e.Slots, leases, report, outcomes, e.Grace, logger)
 	e.slots.Store(slots)
 	claims := newClaims(e.store, e.Lease, func(b store.Batch, asked time.Time) []*attempt {

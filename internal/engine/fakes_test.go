@@ -12,6 +12,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/meter"
 	"github.com/seri-queue/seri/internal/store"
 	"github.com/seri-queue/seri/internal/wire"
 )
@@ -153,5 +154,5 @@ func wantCause(t *testing.T, ctx context.Context, want error) {
 
 // take is [registry.add] for one lease.
 func take(r *registry, lease store.Lease, handler *seri.Handler, asked time.Time, length time.Duration) *attempt {
-	return r.add([]store.Lease{lease}, func(string) *seri.Handler { return handler }, asked, length)[0]
+	return r.add([]store.Lease{lease}, func(string) (*seri.Handler, *meter.Type) { return handler, nil }, asked, length)[0]
 }

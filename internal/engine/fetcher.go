@@ -83,6 +83,7 @@ func (f *fetcher) fetch(ctx context.Context, room int) (started int) {
 		asked := time.Now()
 		batch, err := f.engine.store.Dequeue(context.WithoutCancel(ctx), q, want) // a call under way may have leased tasks: hear its answer
 		if err != nil {
+			f.engine.meters.FetchesFailed.Add(1)
 			f.claims.doubt(q, want.Nonce, err)
 			f.backOff(ctx, q, err)
 			continue

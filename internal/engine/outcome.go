@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/meter"
 )
 
 // judge decides what becomes of a task whose handler has returned.
@@ -34,6 +35,27 @@ func (a *attempt) judge(ctx context.Context, result []byte, err error) outcome {
 		err = fmt.Errorf("%w: %w", errCancelled, err)
 	}
 	return a.fail(err)
+}
+
+// count notes an attempt whose outcome is written, or of which nothing is to be written.
+func (o outcome) count() {
+	m := o.attempt.meter
+	switch o.kind {
+	case succeeded:
+		m.Ended(meter.Succeeded)
+	case retried:
+		m.Ended(meter.Retried)
+	case archived:
+		if o.reason == seri.ReasonRevoked {
+			m.Ended(meter.Revoked)
+		} else {
+			m.Ended(meter.Failed)
+		}
+	case handedBack:
+		m.Ended(meter.HandedBack)
+	case abandoned:
+		m.Ended(meter.Abandoned)
+	}
 }
 
 // fail decides between another attempt and none.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/meter"
 	"github.com/seri-queue/seri/internal/store"
 )
 
@@ -18,6 +19,7 @@ import (
 // its time is up. One timer serves all: it is set to the earliest of those moments.
 type registry struct {
 	born   time.Time // of the monotonic times in attempts
+	meters *meter.Worker
 	logger *slog.Logger
 
 	mu    sync.Mutex
@@ -30,7 +32,7 @@ type registry struct {
 type moment = int64
 
 func newRegistry(logger *slog.Logger) *registry {
-	return &registry{born: time.Now(), logger: logger}
+	return &registry{born: time.Now(), meters: new(meter.Worker), logger: logger}
 }
 
 // errUnproven is why a lease counts as lost that nobody has taken, as far as this worker knows.
@@ -39,11 +41,12 @@ var errUnproven = errors.New("not extended in time")
 func (r *registry) moment(t time.Time) moment { return int64(t.Sub(r.born)) }
 
 // add takes leases in that were asked for at the time asked, for the given length.
-func (r *registry) add(leases []store.Lease, handler func(typ string) *seri.Handler, asked time.Time, length time.Duration) []*attempt {
+func (r *registry) add(leases []store.Lease, handler func(typ string) (*seri.Handler, *meter.Type), asked time.Time, length time.Duration) []*attempt {
 	attempts := make([]*attempt, len(leases))
 	for i := range leases {
 		ctx, cancel := context.WithCancelCause(context.Background()) // an attempt ends by what becomes of its lease, not with the fetcher
-		attempts[i] = &attempt{lease: leases[i], handler: handler(leases[i].Message.Type), ctx: ctx, cancel: cancel, registry: r}
+		attempts[i] = &attempt{lease: leases[i], ctx: ctx, cancel: cancel, registry: r}
+		attempts[i].handler, attempts[i].meter = handler(leases[i].Message.Type)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -161,6 +164,7 @@ func (r *registry) lose(a *attempt, why error) {
 		return
 	}
 	a.cancel(seri.ErrLeaseLost)
+	r.meters.LeasesLost.Add(1)
 	r.logger.Warn("lease lost", "task_id", a.lease.ID(), "queue", a.lease.Queue, "type", a.lease.Message.Type,
 		"token", a.lease.Token, "error", why)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/meter"
 	"github.com/seri-queue/seri/internal/pause"
 	"github.com/seri-queue/seri/internal/store"
 )
@@ -23,11 +24,12 @@ type recorder interface {
 type reporter struct {
 	store  recorder
 	noted  chan *attempt // attempts with a report that is not written yet
+	meters *meter.Worker
 	logger *slog.Logger
 }
 
 func newReporter(s recorder, slots int, logger *slog.Logger) *reporter {
-	return &reporter{store: s, noted: make(chan *attempt, slots), logger: logger}
+	return &reporter{store: s, noted: make(chan *attempt, slots), meters: new(meter.Worker), logger: logger}
 }
 
 // note replaces the attempt's report. It never blocks: an attempt is noted once until its report is written, so there is
@@ -93,8 +95,14 @@ func (r *reporter) gather(first *attempt) map[keys.Queue][]store.Report {
 // write writes reports once. One that is lost is replaced by the next; one that is refused will be told by the heartbeat.
 func (r *reporter) write(ctx context.Context, reports map[keys.Queue][]store.Report) {
 	for q, batch := range reports {
-		if _, err := r.store.Progress(ctx, q, batch); err != nil && ctx.Err() == nil {
+		answers, err := r.store.Progress(ctx, q, batch)
+		if err != nil && ctx.Err() == nil {
 			r.logger.WarnContext(ctx, "progress not written", "queue", q, "reports", len(batch), "error", err)
+		}
+		for _, refused := range answers {
+			if refused != nil {
+				r.meters.Refused.Progress.Add(1)
+			}
 		}
 	}
 }

@@ -143,7 +143,9 @@ func (s *slots) next(ended *attempt) *attempt {
 			s.lost--
 			s.logger.Warn("slot back: the handler has ended after all", ended.about()...)
 		} else {
-			s.pace.note(now.Sub(ended.started))
+			took := now.Sub(ended.started)
+			s.pace.note(took)
+			ended.meter.Took(took)
 		}
 		s.ring()
 	}
@@ -179,6 +181,13 @@ func (s *slots) stuck() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.lost
+}
+
+// busy returns how many slots run a handler that is not given up.
+func (s *slots) busy() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.workers - s.lost
 }
 
 // rest closes quiet when there is nobody left to wait for. To be called with mu held.

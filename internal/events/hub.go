@@ -8,12 +8,12 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/meter"
 	"github.com/seri-queue/seri/internal/partition"
 	"github.com/seri-queue/seri/internal/wire"
 )
@@ -71,7 +71,7 @@ type Hub struct {
 	nudge     chan struct{}
 	ready     chan struct{} // closed when the hub knows where it stands
 	stopped   chan struct{} // closed when Run has ended
-	watched   atomic.Int64  // how many subscriptions there are, roughly: to be asked without the lock
+	meters    meter.Hub     // whose number of subscribers may be asked without the lock
 
 	// mu puts the events of all queues into one order, so that the positions reached after an event are true for every
 	// subscription that has been handed it.
@@ -132,6 +132,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	return err
 }
 
+// Measure implements [meter.Source].
+func (h *Hub) Measure(ctx context.Context, report meter.Report) { h.meters.Measure(ctx, report) }
+
 // await returns when the hub knows where it stands, which it does once Redis has answered.
 func (h *Hub) await(ctx context.Context) error {
 	select {
@@ -164,7 +167,7 @@ func (h *Hub) join(s *Subscription) (Cursor, int, error) {
 	}
 	s.buf = newBuffer(h.cfg.Buffer)
 	h.index.add(s)
-	h.watched.Add(1)
+	h.meters.Subscribers.Add(1)
 	s.joined = true
 	return h.cursor(), h.losses, nil
 }
@@ -180,7 +183,7 @@ func (h *Hub) leave(s *Subscription) {
 func (h *Hub) drop(s *Subscription) {
 	if s.joined {
 		h.index.remove(s)
-		h.watched.Add(-1)
+		h.meters.Subscribers.Add(-1)
 		s.joined = false
 	}
 }
@@ -223,7 +226,8 @@ func (h *Hub) begin(at Cursor) {
 
 func (h *Hub) publish(queue string, entries []entry) {
 	decoded := make([][]seri.Event, len(entries))
-	watched := h.watched.Load() > 0
+	h.meters.Entries.Add(len(entries))
+	watched := h.meters.Subscribers.Load() > 0
 	if watched { // before taking the lock: decoding takes longer than handing out
 		for i, e := range entries {
 			decoded[i] = h.decode(queue, e)
@@ -286,6 +290,7 @@ func (h *Hub) hand(queue string, at Position, e *seri.Event) {
 			}
 			h.shape(it, s.form)
 			if !s.buf.push(it) {
+				h.meters.Dropped.Add(1)
 				h.drop(s)
 			}
 		}
@@ -316,6 +321,7 @@ func (h *Hub) lose(queue string, next Position, before *Position) {
 	h.cfg.Logger.Warn("events are missing from a stream", "queue", queue, "after", after.String(), "next", next.String())
 	h.reach(queue, next)
 	h.losses++
+	h.meters.Lost.Add(1)
 	it := &item{queue: queue, at: next, loss: &loss{after, before}}
 	for s := range h.index.each {
 		if len(s.within) > 0 && !slices.Contains(s.within, queue) {

@@ -26,8 +26,52 @@ type ForeignServer struct {
 // clockSlack is by how much the clocks of two machines may differ.
 const clockSlack = time.Minute
 
-// Foreign returns the live servers that are not Seri's, by name. Values that do not decode are passed over, as asynq does.
+// Foreign returns the live servers that are not Seri's, by name.
 func (s *Store) Foreign(ctx context.Context) ([]ForeignServer, error) {
+	servers, err := s.servers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var foreign []ForeignServer
+	for _, info := range servers {
+		if info.Fenced {
+			continue
+		}
+		server := ForeignServer{Name: fmt.Sprintf("%s:%d:%s", info.Host, info.PID, info.ID)}
+		for queue := range info.Queues {
+			server.Queues = append(server.Queues, keys.Queue(queue))
+		}
+		slices.Sort(server.Queues)
+		foreign = append(foreign, server)
+	}
+	slices.SortFunc(foreign, func(a, b ForeignServer) int { return strings.Compare(a.Name, b.Name) })
+	return foreign, nil
+}
+
+// Capacity is what one live worker, or server of stock asynq, can run.
+type Capacity struct {
+	Slots  int
+	Queues []keys.Queue
+}
+
+// Capacities returns those of all live workers, in no order.
+func (s *Store) Capacities(ctx context.Context) ([]Capacity, error) {
+	servers, err := s.servers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	capacities := make([]Capacity, len(servers))
+	for i, info := range servers {
+		capacities[i].Slots = info.Concurrency
+		for queue := range info.Queues {
+			capacities[i].Queues = append(capacities[i].Queues, keys.Queue(queue))
+		}
+	}
+	return capacities, nil
+}
+
+// servers reads what live processes have announced. Values that do not decode are passed over, as asynq does.
+func (s *Store) servers(ctx context.Context) ([]wire.ServerInfo, error) {
 	since := strconv.FormatInt(time.Now().Add(-clockSlack).Unix(), 10) // those before it have ended long ago
 	names, err := s.rdb.ZRangeByScore(ctx, keys.Servers, &redis.ZRangeBy{Min: since, Max: "+inf"}).Result()
 	if err != nil {
@@ -44,23 +88,15 @@ func (s *Store) Foreign(ctx context.Context) ([]ForeignServer, error) {
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return nil, fmt.Errorf("list asynq's servers: %w", redisfault.Mark(err))
 	}
-	var foreign []ForeignServer
+	var servers []wire.ServerInfo
 	for _, value := range values {
 		text, err := value.Bytes()
 		if err != nil {
 			continue // gone: the key's life is the server's
 		}
-		info, err := wire.DecodeServerInfo(text)
-		if err != nil || info.Fenced {
-			continue
+		if info, err := wire.DecodeServerInfo(text); err == nil {
+			servers = append(servers, info)
 		}
-		server := ForeignServer{Name: fmt.Sprintf("%s:%d:%s", info.Host, info.PID, info.ID)}
-		for queue := range info.Queues {
-			server.Queues = append(server.Queues, keys.Queue(queue))
-		}
-		slices.Sort(server.Queues)
-		foreign = append(foreign, server)
 	}
-	slices.SortFunc(foreign, func(a, b ForeignServer) int { return strings.Compare(a.Name, b.Name) })
-	return foreign, nil
+	return servers, nil
 }

@@ -29,6 +29,10 @@ type QueueInfo struct {
 	Processed int64         // attempts that ended, ever
 	Failed    int64         // attempts that failed, ever
 	Repaired  int64         // faults of the queue's structure that were repaired, ever
+	// Repairs are those faults by kind: docs/keys.md lists them. nil: there were none.
+	Repairs map[string]int64
+	// FenceAhead is by how much the last fencing token is ahead of Redis' clock, from which tokens are made; 0: it is not.
+	FenceAhead time.Duration
 	// Foreign names the live servers of stock asynq that consume the queue. While there is one, nothing is fenced on it. nil:
 	// there is none, or they could not be looked for.
 	// [Store.Queue] leaves it out: servers are looked for once for all queues, by [Store.Foreign].
@@ -65,7 +69,7 @@ func (s *Store) Queue(ctx context.Context, q keys.Queue) (QueueInfo, error) {
 		pipe.Exists(ctx, q.Paused()),
 	}
 	processed, failed := pipe.Get(ctx, q.Processed()), pipe.Get(ctx, q.Failed())
-	repairs := pipe.HVals(ctx, q.Repairs())
+	repairs, fence := pipe.HGetAll(ctx, q.Repairs()), pipe.Get(ctx, q.Fence())
 	oldest := pipe.LIndex(ctx, q.Pending(), -1)
 	clock := pipe.Time(ctx)
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
@@ -79,9 +83,15 @@ func (s *Store) Queue(ctx context.Context, q keys.Queue) (QueueInfo, error) {
 	}
 	info.Processed, _ = strconv.ParseInt(processed.Val(), 10, 64) // absent: zero
 	info.Failed, _ = strconv.ParseInt(failed.Val(), 10, 64)
-	for _, text := range repairs.Val() {
+	for kind, text := range repairs.Val() {
 		n, _ := strconv.ParseInt(text, 10, 64) // a foreign hand's text counts for nothing
-		info.Repaired += n
+		if info.Repaired += n; info.Repairs == nil {
+			info.Repairs = make(map[string]int64)
+		}
+		info.Repairs[kind] = n
+	}
+	if token, _ := strconv.ParseInt(fence.Val(), 10, 64); token > 0 {
+		info.FenceAhead = max(time.UnixMicro(token).Sub(clock.Val()), 0)
 	}
 	if id := oldest.Val(); id != "" {
 		since, err := s.rdb.HGet(ctx, q.Task(id), "pending_since").Int64()
