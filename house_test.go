@@ -41,6 +41,7 @@ var exceptions = map[string]string{
 	"internal/role → client":        "a role assembles the public parts as any program of a user's could",
 	"internal/role → worker":        "as above",
 	"internal/role → beat":          "as above",
+	"internal/role → metrics":       "as above",
 	"internal/role → tasks":         "the commands run the tasks of this repository; a user's own program runs its own",
 	"internal/role → tasks/samples": "the page's forms begin with them",
 }

@@ -32,6 +32,7 @@ type API struct {
 	Common
 	Serve  `embed:""`
 	Divide `embed:""`
+	Admin  `embed:""`
 
 	APIKeys     string `env:"SERI_API_KEYS" placeholder:"ID:SHA256,…" help:"API keys, as hashes; \"seri key\" makes one. Without any, the api does not start."`
 	APIKeysFile string `env:"SERI_API_KEYS_FILE" placeholder:"FILE" help:"File with API keys, one a line."`
@@ -54,6 +55,7 @@ func (a *API) Check() error {
 	var f faults
 	a.Common.check(&f)
 	a.Serve.check(&f)
+	a.Admin.check(&f)
 	f.add("partitions", a.Partitions.wrong)
 	f.add("insecure-dev", a.InsecureDev.wrong)
 	f.limit("http-drain", a.HTTPDrain, 0, 0)
@@ -108,13 +110,14 @@ func isLoopback(addr string) bool {
 }
 
 // Run implements [Role].
-func (a *API) Run(ctx context.Context, _, log io.Writer) error {
+func (a *API) Run(ctx context.Context, out, log io.Writer) error {
 	logger := a.logger(log)
 	rdb, err := a.connect(ctx, logger)
 	if err != nil {
 		return err
 	}
 	defer rdb.Close()
+	trips := meterRedis(rdb)
 	keys, err := a.keys()
 	if err != nil {
 		return err
@@ -135,14 +138,19 @@ func (a *API) Run(ctx context.Context, _, log io.Writer) error {
 	config := api.Config{Keys: keys, Insecure: a.InsecureDev.On, Types: types, Web: page(nil)}
 	queues := client.New(rdb, client.Config{Partitions: a.Partitions.ByQueue, MaxEvents: a.MaxEvents.N})
 	config.Partitions = a.Partitions.table()
-	parts, err := a.Serve.parts(ctx, listener, rdb, queues, config, a.HTTPDrain.Duration, logger)
+	parts, hub, err := a.Serve.parts(ctx, listener, rdb, queues, config, a.HTTPDrain.Duration, logger)
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	telling, err := a.Admin.tell(ctx, "api", out, logger, queues, hub, trips)
 	if err != nil {
 		listener.Close()
 		return err
 	}
 	logger.InfoContext(ctx, "api started", "addr", listener.Addr().String(), "keys", keys.Len())
 	defer tellStop(ctx, logger)()
-	return run.Stack(ctx, parts...)
+	return run.Stack(ctx, append(telling, parts...)...)
 }
 
 // compiledTypes are the types of task that the api knows without any worker: those of package tasks.
@@ -184,18 +192,18 @@ func listen(ctx context.Context, addr, setting string) (net.Listener, error) {
 }
 
 // parts returns what serves HTTP on the listener, from the bottom up. config holds what is not among the settings; drain
-// is how long everything goes on when the end has come, but for /readyz.
-func (s *Serve) parts(ctx context.Context, listener net.Listener, rdb redis.UniversalClient, queues *client.Client, config api.Config, drain time.Duration, logger *slog.Logger) ([]run.Part, error) {
+// is how long everything goes on when the end has come, but for /readyz. hub is the part that has figures of its own.
+func (s *Serve) parts(ctx context.Context, listener net.Listener, rdb redis.UniversalClient, queues *client.Client, config api.Config, drain time.Duration, logger *slog.Logger) ([]run.Part, *events.Hub, error) {
 	if err := queues.Declare(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	hub, err := events.New(rdb, snapshots{queues}, events.Config{Partitions: config.Partitions, Logger: logger})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	live, err := gateway.New(hub, gateway.Config{Origins: s.AllowedOrigins, Problem: api.LiveProblem, Logger: logger})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	memory := api.NewMemoryGuard(func(ctx context.Context) ([]redisurl.Memory, error) { return redisurl.Memories(ctx, rdb) }, s.MemoryLimit.N, logger)
 	var draining atomic.Bool
@@ -211,7 +219,7 @@ func (s *Serve) parts(ctx context.Context, listener net.Listener, rdb redis.Univ
 	}
 	handler, err := api.New(config)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	server := api.NewServer(handler, logger)
 	return []run.Part{ // starts downwards, stops upwards
@@ -225,7 +233,7 @@ func (s *Serve) parts(ctx context.Context, listener net.Listener, rdb redis.Univ
 			<-time.After(drain)
 			return nil
 		}},
-	}, nil
+	}, hub, nil
 }
 
 // serve answers requests from ready on until ctx ends, and lets those that are open then end within the grace period.

@@ -17,6 +17,7 @@ type Beat struct {
 	Common
 	Beating `embed:""`
 	Alive   `embed:""`
+	Admin   `embed:""`
 }
 
 // Beating are the settings of how a beat beats.
@@ -35,6 +36,7 @@ func (b *Beat) Check() error {
 	}
 	b.Beating.check(&f)
 	b.Alive.check(&f)
+	b.Admin.check(&f)
 	return f.err()
 }
 
@@ -69,13 +71,14 @@ func (b *Beating) load() (beat.File, error) {
 }
 
 // Run implements [Role].
-func (b *Beat) Run(ctx context.Context, _, log io.Writer) error {
+func (b *Beat) Run(ctx context.Context, out, log io.Writer) error {
 	logger := b.logger(log)
 	rdb, err := b.connect(ctx, logger)
 	if err != nil {
 		return err
 	}
 	defer rdb.Close()
+	trips := meterRedis(rdb)
 	file, err := b.load()
 	if err != nil {
 		return err
@@ -91,7 +94,11 @@ func (b *Beat) Run(ctx context.Context, _, log io.Writer) error {
 	if err != nil {
 		return err
 	}
+	parts, err := b.Admin.tell(ctx, "beat", out, logger, beating, trips, memoryOf(rdb))
+	if err != nil {
+		return err
+	}
 	logger.InfoContext(ctx, "beat started", "schedules", len(file.Schedules), "revision", file.Revision, "lease", b.BeatLease.Duration, "tzdata", schedule.ZonesVersion())
 	defer tellStop(ctx, logger)()
-	return run.Stack(ctx, health, run.Part{Name: "schedules", Run: beating.Run})
+	return run.Stack(ctx, append(parts, health, run.Part{Name: "schedules", Run: beating.Run})...)
 }

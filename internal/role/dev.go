@@ -32,6 +32,7 @@ type Dev struct {
 	Work      `embed:""`
 	Tasks     `embed:""`
 	Beating   `embed:""`
+	Admin     `embed:""`
 }
 
 func (d *Dev) common() *Common {
@@ -53,6 +54,7 @@ func (d *Dev) Check() error {
 	f.add("partitions", d.Partitions.wrong)
 	d.Beating.check(&f)
 	d.Tasks.check(&f)
+	d.Admin.check(&f)
 	if _, _, err := net.SplitHostPort(d.HTTPAddr); err == nil && !isLoopback(d.HTTPAddr) {
 		f.add("http-addr", fmt.Sprintf("is %q, but dev answers everybody without a key and so on loopback only: use 127.0.0.1:8080", d.HTTPAddr))
 	}
@@ -89,6 +91,7 @@ func (d *Dev) Run(ctx context.Context, out, log io.Writer) error {
 		return err
 	}
 	defer rdb.Close()
+	trips := meterRedis(rdb)
 
 	// On a developer's machine the application that tasks call is on the same machine.
 	d.AllowHosts = append(d.AllowHosts, "localhost:*", "127.0.0.0/8:*", "[::1]:*")
@@ -121,17 +124,24 @@ func (d *Dev) Run(ctx context.Context, out, log io.Writer) error {
 	}
 	queues := client.New(rdb, client.Config{Partitions: d.Partitions.ByQueue, MaxEvents: d.MaxEvents.N})
 	config := api.Config{Partitions: d.Partitions.table(), Insecure: true, Types: types, Web: page(files)}
-	serving, err := d.Serve.parts(ctx, listener, rdb, queues, config, 0, logger)
+	serving, hub, err := d.Serve.parts(ctx, listener, rdb, queues, config, 0, logger)
 	if err != nil {
 		return err
 	}
+	worked, err := d.Work.worker(rdb, handlers, worker.Config{
+		Partitions: d.Partitions.ByQueue, MaxEvents: d.MaxEvents.N, Logger: logger, Alive: sync.OnceFunc(func() { close(working) }),
+	})
+	if err != nil {
+		return err
+	}
+	telling, err := d.Admin.tell(ctx, "dev", out, logger, queues, hub, worked, beating, trips, memoryOf(rdb))
+	if err != nil {
+		return err
+	}
+	parts = append(parts, telling...)
 	parts = append(parts, serving...)
 	parts = append(parts,
-		run.Part{Name: "worker", Run: func(ctx context.Context) error {
-			return d.Work.run(ctx, rdb, handlers, worker.Config{
-				Partitions: d.Partitions.ByQueue, MaxEvents: d.MaxEvents.N, Logger: logger, Alive: sync.OnceFunc(func() { close(working) }),
-			})
-		}},
+		run.Part{Name: "worker", Run: worked.Run},
 		run.Part{Name: "beat", Run: beating.Run},
 		run.Part{Name: "announcement", Run: func(ctx context.Context) error {
 			if untilClosed(ctx, working, beats) {

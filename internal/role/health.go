@@ -54,14 +54,7 @@ func (a *Alive) watch(ctx context.Context, p *pulse) (run.Part, error) {
 	if err != nil {
 		return run.Part{}, err
 	}
-	server := &http.Server{Handler: p, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, MaxHeaderBytes: 4 << 10}
-	return run.Part{Name: "health", Run: func(ctx context.Context) error {
-		defer context.AfterFunc(ctx, func() { server.Close() })()
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	}}, nil
+	return serveUntilTheEnd("health", listener, p), nil
 }
 
 // pulse knows when a main loop has turned last.

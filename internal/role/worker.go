@@ -22,6 +22,7 @@ type Worker struct {
 	Divide `embed:""`
 	Tasks  `embed:""`
 	Alive  `embed:""`
+	Admin  `embed:""`
 }
 
 // Work are the settings of how a worker works.
@@ -50,6 +51,7 @@ func (w *Worker) Check() error {
 	f.add("partitions", w.Partitions.wrong)
 	w.Tasks.check(&f)
 	w.Alive.check(&f)
+	w.Admin.check(&f)
 	return f.err()
 }
 
@@ -70,13 +72,14 @@ func (w *Work) check(f *faults) {
 }
 
 // Run implements [Role].
-func (w *Worker) Run(ctx context.Context, _, log io.Writer) error {
+func (w *Worker) Run(ctx context.Context, out, log io.Writer) error {
 	logger := w.logger(log)
 	rdb, err := w.connect(ctx, logger)
 	if err != nil {
 		return err
 	}
 	defer rdb.Close()
+	trips := meterRedis(rdb)
 	handlers, err := w.Tasks.handlers()
 	if err != nil {
 		return err
@@ -86,12 +89,18 @@ func (w *Worker) Run(ctx context.Context, _, log io.Writer) error {
 	if err != nil {
 		return err
 	}
+	working, err := w.Work.worker(rdb, handlers, worker.Config{
+		Partitions: w.Partitions.ByQueue, MaxEvents: w.MaxEvents.N, Alive: pulse.turn, Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	parts, err := w.Admin.tell(ctx, "worker", out, logger, working, trips)
+	if err != nil {
+		return err
+	}
 	defer tellStop(ctx, logger)()
-	return run.Stack(ctx, health, run.Part{Name: "engine", Run: func(ctx context.Context) error {
-		return w.Work.run(ctx, rdb, handlers, worker.Config{
-			Partitions: w.Partitions.ByQueue, MaxEvents: w.MaxEvents.N, Alive: pulse.turn, Logger: logger,
-		})
-	}})
+	return run.Stack(ctx, append(parts, health, run.Part{Name: "engine", Run: working.Run})...)
 }
 
 func (t *Tasks) check(f *faults) {
@@ -114,14 +123,10 @@ func (t *Tasks) handlers() ([]seri.Handler, error) {
 	return tasks.Handlers(tasks.Config{AllowHosts: t.AllowHosts, OutputDir: t.OutputDir, AllowFiles: t.FilesDir})
 }
 
-// run works with the given handlers; config holds what is not among the settings of [Work].
-func (w *Work) run(ctx context.Context, rdb redis.UniversalClient, handlers []seri.Handler, config worker.Config) error {
+// worker works with the given handlers; config holds what is not among the settings of [Work].
+func (w *Work) worker(rdb redis.UniversalClient, handlers []seri.Handler, config worker.Config) (*worker.Worker, error) {
 	config.Queues, config.Strict, config.Slots = w.Queues.ByQueue, w.Strict.On, w.Slots.N
 	config.Lease, config.StuckAfter, config.Crashes = w.Lease.Duration, w.StuckAfter.Duration, w.Crashes.N
 	config.Grace = max(w.Grace.Duration, time.Nanosecond) // zero would mean the default there, and means none here
-	working, err := worker.New(rdb, handlers, config)
-	if err != nil {
-		return err
-	}
-	return working.Run(ctx)
+	return worker.New(rdb, handlers, config)
 }

@@ -104,6 +104,12 @@ run "scaling" {
     error_message = "Alarms and their ends should be told to somebody."
   }
   assert {
+    condition = alltrue([for w in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : w.properties.region == local.region]) && alltrue([
+      for c in local.containers : contains(c.environment, { name = "SERI_METRICS_EMF", value = "true" })
+    ])
+    error_message = "There should be a dashboard, and figures for it from every service."
+  }
+  assert {
     condition     = length(output.alarms) == 3 + 3 * 4 + 2 * 4 && !contains(output.alarms, "seri-mail-from-zero")
     error_message = "The alarms that call a person should be listed, and no others."
   }
