@@ -52,10 +52,12 @@ func undivided(table *partition.Table, h seri.Handler) seri.Handler {
 	return h
 }
 
-// How long a worker waits for the answer to what the partitions on record are, and until it asks again.
+// How long a worker waits for the answer to what the partitions on record are, and until it asks again: before it begins,
+// and while it runs.
 const (
 	agreeWithin = 2 * time.Second
 	agreeEvery  = time.Second
+	watchEvery  = 15 * time.Second
 )
 
 // agree returns when it is known that the worker looks wherever producers place tasks, or when ctx ends. If Redis does not
@@ -74,5 +76,23 @@ func (w *Worker) agree(ctx context.Context) error {
 			return nil
 		}
 		pause.For(ctx, agreeEvery)
+	}
+}
+
+// watch compares with what is on record for as long as the worker runs, and complains while it leaves partitions unserved:
+// a producer that declares them only now finds nobody who would refuse. It goes on working, for the others of its tasks.
+func (w *Worker) watch(ctx context.Context, every time.Duration) {
+	agreement := partition.NewAgreement(w.rdb)
+	for pause.For(ctx, every); ctx.Err() == nil; pause.For(ctx, every) {
+		ask, cancel := context.WithTimeout(ctx, agreeWithin)
+		unserved, err := w.partitions.Unserved(ask, agreement, w.queues)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			w.logger.WarnContext(ctx, "partitions not checked", "error", err)
+		}
+		for _, fault := range unserved {
+			w.logger.ErrorContext(ctx, "partitions are unserved: tasks wait there for a worker that is started with them",
+				"queue", fault.Queue, "served", fault.Declared, "on_record", fault.OnRecord)
+		}
 	}
 }

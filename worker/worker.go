@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -38,7 +39,8 @@ type Config struct {
 	// Partitions divides queues that are too big for one node of a Redis Cluster: into how many partitions, at most 64, by
 	// name. A worker that serves a queue serves all of its partitions, which share the queue's weight. It must look
 	// wherever producers place tasks: [Worker.Run] returns a [*seri.PartitionsError] at once if there are more partitions
-	// on record than it would serve. Queues that it does not serve may be named. Default: none is divided.
+	// on record than it would serve, and complains in its log if that comes to be while it runs. Queues that it does not
+	// serve may be named. Default: none is divided.
 	Partitions map[string]int
 	// Slots is how many tasks run at once. Default: 10.
 	Slots int
@@ -121,6 +123,11 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("worker: %w", err)
 	}
+	watching, end := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { w.watch(watching, watchEvery) })
+	defer watch.Wait()
+	defer end()
 	return w.engine.Run(ctx)
 }
 

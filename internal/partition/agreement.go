@@ -86,15 +86,24 @@ func (t *Table) Serve(ctx context.Context, a Agreement, queues []string) error {
 			}
 		}
 	}
-	record, err := a.All(ctx)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, queue := range queues {
-		if declared := max(t.Count(queue), 1); record[queue] > declared {
-			errs = append(errs, &seri.PartitionsError{Queue: queue, Declared: declared, OnRecord: record[queue]})
-		}
+	unserved, err := t.Unserved(ctx, a, queues)
+	errs := []error{err}
+	for _, fault := range unserved {
+		errs = append(errs, fault)
 	}
 	return errors.Join(errs...)
+}
+
+// Unserved returns those of a worker's queues of which it leaves partitions unserved: there are more on record.
+func (t *Table) Unserved(ctx context.Context, a Agreement, queues []string) (faults []*seri.PartitionsError, err error) {
+	record, err := a.All(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, queue := range queues {
+		if declared := max(t.Count(queue), 1); record[queue] > declared {
+			faults = append(faults, &seri.PartitionsError{Queue: queue, Declared: declared, OnRecord: record[queue]})
+		}
+	}
+	return faults, nil
 }
