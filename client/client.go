@@ -29,7 +29,7 @@ import (
 // the Redis client remains its owner's.
 type Client struct {
 	store   *store.Store
-	foreign *foreign
+	servers *servers
 
 	partitions *partition.Table
 	fault      error    // of the configuration
@@ -57,7 +57,7 @@ var _ seri.Enqueuer = (*Client)(nil)
 // made otherwise needs the option MaxRetries: -1, or a lost reply of Redis makes a stored task look like a conflict.
 func New(rdb redis.UniversalClient, config Config) *Client {
 	s := store.New(rdb, store.Config{MaxEvents: config.MaxEvents})
-	c := &Client{store: s, foreign: newForeign(s.Foreign), batchers: make(map[keys.Queue]*batcher)}
+	c := &Client{store: s, servers: newServers(s.Servers), batchers: make(map[keys.Queue]*batcher)}
 	if c.partitions, c.fault = partition.New(config.Partitions); c.fault != nil {
 		c.fault = fmt.Errorf("client: option Partitions: %w", c.fault)
 	}

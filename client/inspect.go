@@ -44,7 +44,7 @@ func (c *Client) Find(ctx context.Context, id string) (seri.Info, error) {
 	return c.shown(info), err
 }
 
-// Queues returns every queue, by name. As for [Client.Queue], Foreign may be some seconds old.
+// Queues returns every queue, by name. As for [Client.Queue], Foreign and Unserved may be some seconds old.
 func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
 	names, err := c.store.Queues(ctx)
 	if err != nil {
@@ -64,20 +64,20 @@ func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
 		if err != nil {
 			return nil, err
 		}
-		info.Foreign = c.foreign.on(ctx, c.partitions.Of(name))
+		c.servers.tell(ctx, &info)
 		queues = append(queues, info)
 	}
 	return queues, nil
 }
 
-// Queue returns one queue. [seri.ErrNotFound] if nothing was ever put into it. Foreign is up to 5 s old, and empty too if the
-// servers could not be looked for: their records lie on all nodes of a cluster, the queue on one.
+// Queue returns one queue. [seri.ErrNotFound] if nothing was ever put into it. Foreign and Unserved are up to 5 s old, and say
+// nothing if the servers could not be looked for: their records lie on all nodes of a cluster, the queue on one.
 func (c *Client) Queue(ctx context.Context, name string) (QueueInfo, error) {
 	info, err := c.queue(ctx, name)
 	if err != nil {
 		return QueueInfo{}, err
 	}
-	info.Foreign = c.foreign.on(ctx, c.partitions.Of(name))
+	c.servers.tell(ctx, &info)
 	return info, nil
 }
 

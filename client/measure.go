@@ -49,12 +49,12 @@ func (c *Client) Measure(ctx context.Context, report meter.Report) {
 
 // slots counts the slots of live workers by the queue that they serve, whichever of its partitions.
 func (c *Client) slots(ctx context.Context) (map[string]int, error) {
-	capacities, err := c.store.Capacities(ctx)
+	servers, err := c.store.Servers(ctx)
 	if err != nil {
 		return nil, err
 	}
 	slots := make(map[string]int)
-	for _, worker := range capacities {
+	for _, worker := range servers {
 		served := make(map[string]bool)
 		for _, q := range worker.Queues {
 			served[c.partitions.Find(q).Queue] = true

@@ -324,7 +324,7 @@ func TestAFaultOfRedisIsToldWhetherOrNotTheQueueIsDivided(t *testing.T) {
 	}
 }
 
-func TestAQueueIsShownAlthoughForeignServersCannotBeLookedFor(t *testing.T) {
+func TestAQueueIsShownAlthoughServersCannotBeLookedFor(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Exclusive(t).Client()
 	c, queue, ctx := divided(t, rdb, 4)
@@ -334,10 +334,10 @@ func TestAQueueIsShownAlthoughForeignServersCannotBeLookedFor(t *testing.T) {
 	if err := rdb.Set(ctx, keys.Servers, "no sorted set", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if info, err := c.Queue(ctx, queue); err != nil || info.Pending != 1 || info.Foreign != nil {
+	if info, err := c.Queue(ctx, queue); err != nil || info.Pending != 1 || info.Foreign != nil || info.Unserved {
 		t.Errorf("the queue is %+v, %v", info, err)
 	}
-	if all, err := c.Queues(ctx); err != nil || len(all) != 1 || all[0].Pending != 1 || all[0].Foreign != nil {
+	if all, err := c.Queues(ctx); err != nil || len(all) != 1 || all[0].Pending != 1 || all[0].Foreign != nil || all[0].Unserved {
 		t.Errorf("all queues are %+v, %v", all, err)
 	}
 }

@@ -29,6 +29,8 @@ type Queue struct {
 
 	ForeignServers []string `json:"foreign_servers,omitempty" doc:"Live servers of stock asynq that consume the queue, as host:pid:id. While there is one, nothing is fenced on the queue. Up to 5 s old. Absent: none, or they could not be looked for."`
 
+	Unserved bool `json:"unserved,omitempty" doc:"No live worker takes tasks out of the queue, or out of one of its partitions: they wait for one. Absent: it is served, or workers could not be looked for."`
+
 	Partitions []Queue `json:"partitions,omitempty" doc:"Those of a queue that is divided, under their own names. The queue's numbers are their sums, its latency the greatest."`
 }
 
@@ -147,7 +149,7 @@ func newQueue(q client.QueueInfo) Queue {
 	queue := Queue{
 		Name: q.Name, Paused: q.Paused,
 		Scheduled: q.Scheduled, Pending: q.Pending, Active: q.Active, Retrying: q.Retrying, Succeeded: q.Succeeded, Archived: q.Archived,
-		Latency: q.Latency.Seconds(), Processed: q.Processed, Failed: q.Failed, Repaired: q.Repaired, ForeignServers: q.Foreign,
+		Latency: q.Latency.Seconds(), Processed: q.Processed, Failed: q.Failed, Repaired: q.Repaired, ForeignServers: q.Foreign, Unserved: q.Unserved,
 	}
 	for _, p := range q.Partitions {
 		queue.Partitions = append(queue.Partitions, newQueue(p))

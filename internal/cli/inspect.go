@@ -72,6 +72,10 @@ func (c *inspectCommand) overview(ctx context.Context, server *remote.Server, ou
 			fmt.Fprintf(out, "%s is not fenced: asynq's server %s consumes it, too, and can end what a worker of Seri's holds.\n",
 				term.Line(q.Name), term.Line(server))
 		}
+		if q.Unserved && len(q.Partitions) > 0 {
+			fmt.Fprintf(out, "%s has partitions that no live worker serves: give the workers SERI_PARTITIONS=%s=%d.\n",
+				term.Line(q.Name), term.Line(q.Name), len(q.Partitions))
+		}
 	}
 	fmt.Fprintln(out)
 	if len(types) == 0 {
@@ -91,14 +95,18 @@ func queueTable(queues []api.Queue) *term.Table {
 		Right:  []bool{false, false, true, true, true, true, true, true, true, true, true, true},
 	}
 	row := func(name string, q api.Queue) {
-		paused, latency := "", "-"
+		var marks []string
+		latency := "-"
 		if q.Paused {
-			paused = "paused"
+			marks = append(marks, "paused")
+		}
+		if q.Unserved {
+			marks = append(marks, "unserved")
 		}
 		if q.Latency > 0 {
 			latency = span(seconds(q.Latency))
 		}
-		t.Add(name, paused, strconv.Itoa(q.Scheduled), strconv.Itoa(q.Pending), strconv.Itoa(q.Active),
+		t.Add(name, strings.Join(marks, ", "), strconv.Itoa(q.Scheduled), strconv.Itoa(q.Pending), strconv.Itoa(q.Active),
 			strconv.Itoa(q.Retrying), strconv.Itoa(q.Succeeded), strconv.Itoa(q.Archived), latency,
 			strconv.FormatInt(q.Processed, 10), strconv.FormatInt(q.Failed, 10), strconv.FormatInt(q.Repaired, 10))
 	}

@@ -52,10 +52,7 @@ func TestCommandsShowADividedQueueAsOne(t *testing.T) {
 		if out := s.must("inspect", queue); !strings.Contains(out, id) {
 			t.Errorf("the queue's tasks:\n%s", out)
 		}
-		overview := s.must("inspect")
-		if !regexp.MustCompile(`(?m)^` + queue + ` +0 +0 +0 +0 +1 +0 +- +2 +0 +0\n  :0 .*(\n  :[1-7] .*){7}`).MatchString(overview) {
-			t.Errorf("the overview:\n%s", overview)
-		}
+		overview := s.untilMatch(`(?m)^`+queue+` +0 +0 +0 +0 +1 +0 +- +2 +0 +0\n  :0 .*(\n  :[1-7] .*){7}`, "inspect")
 		if !regexp.MustCompile(`(?m)^published.echo +\d+ .*`+queue+`(,|$)`).MatchString(overview) || strings.Contains(overview, queue+":1") {
 			t.Errorf("the types in the overview:\n%s", overview)
 		}
@@ -109,7 +106,7 @@ func TestTheAPIShowsADividedQueueAsOne(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
 		s, queue := newDividedSite(t, rdb)
-		s.must("enqueue", "published.echo", "{}", "--queue", queue) // the queue is there
+		s.must("enqueue", "published.echo", "{}", "--queue", queue, "--wait") // the queue is there
 		s.must("pause", queue)
 		var tasks []string
 		for i := range 12 {
@@ -217,4 +214,24 @@ func TestAnAPIThatDividesAQueueOtherwiseDoesNotStart(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestAQueueThatNobodyServesIsMarked(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.New(t)
+	s := newSiteOn(t, rdb, worker.Config{Queues: map[string]int{"served": 1, "images": 1}})
+	for _, queue := range []string{"served", "left"} {
+		s.must("enqueue", "published.gate", "{}", "--queue", queue)
+	}
+	s.untilMatch(`(?m)^left +unserved (.*\n)*^served +[0-9]`, "inspect")
+
+	s.serve("--partitions", "images=4") // declared too late for the worker
+	s.must("enqueue", "published.echo", "{}", "--queue", "images", "--partition-key", "user:42")
+	out := s.untilMatch(`(?m)^images +unserved .*\n  :0 +0 .*(\n  :[1-3] +unserved .*){3}$`, "inspect")
+	if !strings.Contains(out, "images has partitions that no live worker serves: give the workers SERI_PARTITIONS=images=4.") {
+		t.Errorf("the overview:\n%s", out)
+	}
+	if out := s.must("inspect", "--json"); strings.Count(out, `"unserved": true`) != 5 {
+		t.Errorf("as JSON:\n%s", out)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -140,18 +141,25 @@ func (s *site) must(args ...string) string {
 // until repeats a command until its output holds text: what it waits for is announced by nobody.
 func (s *site) until(text string, args ...string) string {
 	s.t.Helper()
+	return s.untilMatch(regexp.QuoteMeta(text), args...)
+}
+
+// untilMatch is until for a regular expression.
+func (s *site) untilMatch(pattern string, args ...string) string {
+	s.t.Helper()
+	wanted := regexp.MustCompile(pattern)
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
 	late := time.After(20 * time.Second)
 	for {
 		out := s.must(args...)
-		if strings.Contains(out, text) {
+		if wanted.MatchString(out) {
 			return out
 		}
 		select {
 		case <-again.C:
 		case <-late:
-			s.t.Fatalf("seri %q never shows %q: %s", args, text, out)
+			s.t.Fatalf("seri %q never shows %q: %s", args, pattern, out)
 		}
 	}
 }

@@ -308,10 +308,10 @@ func TestAGroupIsLeftAloneByAWorker(t *testing.T) {
 func TestAStockServerBesideAWorkerIsFound(t *testing.T) {
 	each(t, func(s *stage) {
 		foreign := func() (names []string) {
-			servers, err := s.Foreign(s.ctx())
+			servers, err := s.Servers(s.ctx())
 			s.check(err)
 			for _, server := range servers { // the cluster is everybody's
-				if slices.Contains(server.Queues, s.q) {
+				if !server.Fenced && slices.Contains(server.Queues, s.q) {
 					names = append(names, server.Name)
 				}
 			}

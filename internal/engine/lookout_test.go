@@ -13,23 +13,24 @@ import (
 	"github.com/seri-queue/seri/internal/store"
 )
 
-// foreignFunc is a store that knows servers of stock asynq.
-type foreignFunc func(ctx context.Context) ([]store.ForeignServer, error)
+// serversFunc is a store that knows servers.
+type serversFunc func(ctx context.Context) ([]store.Server, error)
 
-func (f foreignFunc) Foreign(ctx context.Context) ([]store.ForeignServer, error) { return f(ctx) }
+func (f serversFunc) Servers(ctx context.Context) ([]store.Server, error) { return f(ctx) }
 
 func TestAForeignServerIsWarnedOfOnceAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log, begun := &journal{}, time.Now()
-		l := lookout{foreignFunc(func(context.Context) ([]store.ForeignServer, error) {
+		l := lookout{serversFunc(func(context.Context) ([]store.Server, error) {
 			if time.Since(begun) >= 3*time.Minute {
 				return nil, nil // both have stopped
 			}
-			return []store.ForeignServer{
+			return []store.Server{
 				{Name: "a:1:x", Queues: []keys.Queue{"default", "mail", "other"}},
 				{Name: "b:2:y", Queues: []keys.Queue{"mail"}},
 				{Name: "c:3:z", Queues: []keys.Queue{"other"}},
+				{Name: "d:4:w", Queues: []keys.Queue{"mail"}, Fenced: true},
 			}, nil
 		}), []keys.Queue{"default", "mail"}, log.logger()}
 
@@ -51,11 +52,11 @@ func TestALookThatFailsIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log, looks := &journal{}, 0
-		l := lookout{foreignFunc(func(context.Context) ([]store.ForeignServer, error) {
+		l := lookout{serversFunc(func(context.Context) ([]store.Server, error) {
 			if looks++; looks == 1 {
 				return nil, errors.New("no Redis")
 			}
-			return []store.ForeignServer{{Name: "a:1:x", Queues: []keys.Queue{"mail"}}}, nil
+			return []store.Server{{Name: "a:1:x", Queues: []keys.Queue{"mail"}}}, nil
 		}), []keys.Queue{"mail"}, log.logger()}
 
 		during(t, l.run, func(context.Context) { time.Sleep(lookEvery + time.Second) })

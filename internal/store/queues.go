@@ -35,8 +35,11 @@ type QueueInfo struct {
 	FenceAhead time.Duration
 	// Foreign names the live servers of stock asynq that consume the queue. While there is one, nothing is fenced on it. nil:
 	// there is none, or they could not be looked for.
-	// [Store.Queue] leaves it out: servers are looked for once for all queues, by [Store.Foreign].
+	// [Store.Queue] leaves it out: servers are looked for once for all queues, by [Store.Servers].
 	Foreign []string
+	// Unserved tells that no live worker, and no server of stock asynq, takes tasks out of the queue, or out of one of its
+	// partitions: they wait for one. False too if servers could not be looked for, and from [Store.Queue].
+	Unserved bool
 
 	// Partitions are those of a queue that is divided, under their own names; above are their sums, and their greatest
 	// latency. nil: it is not divided.

@@ -13,7 +13,7 @@ import (
 	"github.com/seri-queue/seri/internal/wire"
 )
 
-func TestForeignServersAreThoseThatLiveAndAreNotSeris(t *testing.T) {
+func TestServersAreThoseThatLive(t *testing.T) {
 	t.Parallel()
 	// The cluster has one set of servers for all its tests; see package compat for a real server of asynq's on it.
 	for name, open := range map[string]func(*testing.T) redis.UniversalClient{
@@ -22,12 +22,12 @@ func TestForeignServersAreThoseThatLiveAndAreNotSeris(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			findsForeignServers(t, open(t))
+			findsServers(t, open(t))
 		})
 	}
 }
 
-func findsForeignServers(t *testing.T, rdb redis.UniversalClient) {
+func findsServers(t *testing.T, rdb redis.UniversalClient) {
 	s := store.New(rdb, store.Config{})
 	publish := func(id string, value []byte, expiry time.Time) {
 		t.Helper()
@@ -49,7 +49,7 @@ func findsForeignServers(t *testing.T, rdb redis.UniversalClient) {
 		}
 		return s.Encode()
 	}
-	if got, err := s.Foreign(t.Context()); err != nil || got != nil {
+	if got, err := s.Servers(t.Context()); err != nil || got != nil {
 		t.Errorf("with no server at all: %+v, %v", got, err)
 	}
 	soon := time.Now().Add(10 * time.Second)
@@ -60,10 +60,11 @@ func findsForeignServers(t *testing.T, rdb redis.UniversalClient) {
 	publish("long gone", info("long gone", false, "mail"), time.Now().Add(-time.Hour))
 	publish("damaged", []byte("\x0a\x05"), soon)
 
-	got, err := s.Foreign(t.Context())
+	got, err := s.Servers(t.Context())
 
-	want := []store.ForeignServer{
+	want := []store.Server{
 		{Name: "host:1:behind", Queues: []keys.Queue{"mail"}},
+		{Name: "host:1:ours", Queues: []keys.Queue{"mail"}, Fenced: true},
 		{Name: "host:1:theirs", Queues: []keys.Queue{"default", "mail"}},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
