@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/redistest"
@@ -54,5 +55,5 @@ func TestAFullRedisDrainsItselfAndTakesTasksAgain(t *testing.T) {
 	if succeeded != n || ran.Load() != n {
 		t.Errorf("%d of %d tasks have succeeded in %d runs", succeeded, n, ran.Load())
 	}
-	w.end(put(w, task, large).ID)
+	w.end(put(w, task, large, seri.Retention(time.Minute)).ID)
 }

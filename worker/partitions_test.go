@@ -97,12 +97,18 @@ func TestProgressOfADividedQueueIsSeen(t *testing.T) {
 		task := seri.NewTask[seri.None, seri.None]("test:progress", seri.PartitionKey("user:42")) // in partition 6
 		seen := make(chan struct{})
 		w.work(worker.Config{Partitions: partitions}, task.HandledBy(func(ctx context.Context, _ seri.None) (seri.None, error) {
-			seri.Progress(ctx, 1, 2, "half")
-			select {
-			case <-seen:
-			case <-ctx.Done():
+			again := time.NewTicker(10 * time.Millisecond) // it may begin before somebody watches
+			defer again.Stop()
+			for i := int64(1); ; i++ {
+				seri.Progress(ctx, i, 0, "on the way")
+				select {
+				case <-seen:
+					return seri.None{}, nil
+				case <-ctx.Done():
+					return seri.None{}, ctx.Err()
+				case <-again.C:
+				}
 			}
-			return seri.None{}, ctx.Err()
 		}))
 		m, err := task.Message(seri.None{}, seri.Queue(w.queue))
 		if err != nil {
