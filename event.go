@@ -25,6 +25,8 @@ const (
 	EventScheduleMissed  EventKind = "schedule.missed"  // ticks passed without a task
 	EventSchedulePaused  EventKind = "schedule.paused"  // by an operator, or after too many failures in a row
 	EventScheduleResumed EventKind = "schedule.resumed" // by an operator, or by a new definition
+	EventScheduleChanged EventKind = "schedule.changed" // made, or given a new definition, at run time: not by a file
+	EventScheduleRemoved EventKind = "schedule.removed" // at run time
 )
 
 // Event is one change of one task, or of one schedule. Of an event about a schedule, Task, Type, Owner and Seq are not set.
@@ -75,7 +77,7 @@ type ScheduleEvent struct {
 // OfSchedule reports whether the event is about a schedule, not a task.
 func (k EventKind) OfSchedule() bool {
 	switch k {
-	case EventScheduleFired, EventScheduleMissed, EventSchedulePaused, EventScheduleResumed:
+	case EventScheduleFired, EventScheduleMissed, EventSchedulePaused, EventScheduleResumed, EventScheduleChanged, EventScheduleRemoved:
 		return true
 	}
 	return false

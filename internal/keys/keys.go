@@ -145,6 +145,9 @@ func (q Queue) OwnerPrefix() string { return q.own("owner:") }
 // Schedule returns the key of the hash that holds a schedule: its definition, its next tick, and what became of earlier ones.
 func (q Queue) Schedule(id string) string { return q.own("schedule:" + id) }
 
+// History returns the key of the list of what became of a schedule's newest ticks.
+func (q Queue) History(id string) string { return q.own("history:" + id) }
+
 // Partition returns partition i of q, a queue to Redis and to stock programs. Partition 0 is q itself, so that a queue keeps
 // what it has when it is divided.
 func (q Queue) Partition(i int) Queue {

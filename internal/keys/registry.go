@@ -50,6 +50,7 @@ var Registry = []Entry{
 	{"seri:v1:{q}:cursor", "string", "engine: adopt", "24 h after the last look", true, "where the search for stray tasks among the server's keys goes on: a cursor of SCAN"},
 	{"seri:v1:{q}:owner:<label>", "zset", "engine: enqueue", "7 days after the last task", true, "the newest tasks of one owner by enqueue time, Unix milliseconds"},
 	{"seri:v1:{q}:schedule:<id>", "hash", "beat", "none: until the schedule is removed", false, "a schedule: def (its definition, JSON), rev and timing (digests of it), origin (file or api), set (the lock of its beats); next and last (Unix seconds), task, runs, missed, fails, open and buffer (ticks), paused (a note), paused_at, auto (it has paused itself)"},
+	{"seri:v1:{q}:history:<id>", "list", "beat", "none: at most 60 entries, until the schedule is removed", false, "what became of a schedule's newest ticks, the newest first: fired or asked (by a person), tick, lateness in milliseconds; outage or overlap, first and last tick that was missed, their number"},
 	{"seri:v1:{q}:schedules", "zset", "beat", "with its members", false, "schedules of the queue by next tick, Unix seconds; +inf: none"},
 	{"seri:v1:{q}:edited", "zset", "api", "none: at most 1,000 members", false, "schedules that were changed at run time, by the number of the change"},
 	{"seri:v1:{q}:beat", "hash", "beat", "none: must outlive every leader", false, "token:<lock>: the last token that wrote schedules; edits: number of the last change at run time"},

@@ -24,6 +24,7 @@ func TestFindKnowsEveryKeyByItsOwnEntry(t *testing.T) {
 		q.Fence(): "seri:v1:{q}:fence", q.Due(): "seri:v1:{q}:due", q.Wake(): "seri:v1:{q}:wake", q.Events(): "seri:v1:{q}:events",
 		q.Turn(): "seri:v1:{q}:turn", q.Cursor(): "seri:v1:{q}:cursor",
 		q.Owner("user:42"): "seri:v1:{q}:owner:<label>", q.Schedule("nightly"): "seri:v1:{q}:schedule:<id>",
+		q.History("nightly"): "seri:v1:{q}:history:<id>",
 	} {
 		if e, ok := Find(key); !ok || e.Pattern != want {
 			t.Errorf("%q is found as %q, want %q", key, e.Pattern, want)

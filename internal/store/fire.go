@@ -29,6 +29,7 @@ type Tick struct {
 	Schedule string
 	Revision string    // of the schedule's definition
 	Expected time.Time // the tick that is taken for the schedule's next one; zero: Tick is the first of those that wait
+	Asked    bool      // somebody has asked for it, whatever the next one is; Expected and Next do not count then
 	Tick     time.Time // zero: move on without a task, the ticks were missed
 	Due      time.Time // when the task may start
 	Next     time.Time // the tick to move on to; zero: there is none
@@ -70,7 +71,8 @@ const argumentsOfATick = 13
 
 // Fire enqueues the tasks of ticks of schedules of q, at most [MaxBatch], and moves the schedules on, each if the tick is
 // still the next one. Several ticks of one schedule follow one another. A task's ETA and UniqueFor are not honoured: a tick
-// has its time and its own kind of uniqueness. A [*seri.FencedError] tells that a newer leader has been here.
+// has its time and its own kind of uniqueness. A [*seri.FencedError] tells that a newer leader has been here. Ticks that
+// somebody has asked for need no leader: its zero value stands for none.
 func (s *Store) Fire(ctx context.Context, q keys.Queue, leader Leader, ticks []Tick) ([]Fired, error) {
 	if len(ticks) == 0 {
 		return nil, nil
@@ -81,13 +83,20 @@ func (s *Store) Fire(ctx context.Context, q keys.Queue, leader Leader, ticks []T
 	if err := s.register(ctx, q); err != nil {
 		return nil, err
 	}
-	names := make([]string, 0, 10+len(ticks))
-	names = append(names, q.Beat(), q.Schedules(), q.Events(), q.Pending(), q.Scheduled(), q.Retry(), q.Due(), q.Active(), q.Lease(), q.Archived())
+	names := make([]string, 0, 11+2*len(ticks))
+	names = append(names, q.Beat(), q.Schedules(), q.Events(), q.Pending(), q.Scheduled(), q.Retry(), q.Due(), q.Active(), q.Lease(), q.Archived(), q.Edited())
 	for i := range ticks {
 		names = append(names, q.Schedule(ticks[i].Schedule))
 	}
+	for i := range ticks {
+		names = append(names, q.History(ticks[i].Schedule))
+	}
+	token := ""
+	if leader.Token != 0 {
+		token = strconv.FormatUint(leader.Token, 10)
+	}
 	args := make([]any, 0, 6+argumentsOfATick*len(ticks))
-	args = append(args, q.TaskPrefix(), s.config.MaxEvents, leader.Lock, strconv.FormatUint(leader.Token, 10), keys.Cancel, len(ticks))
+	args = append(args, q.TaskPrefix(), s.config.MaxEvents, leader.Lock, token, keys.Cancel, len(ticks))
 	for i := range ticks {
 		k := &ticks[i]
 		var encoded []byte
@@ -105,7 +114,11 @@ func (s *Store) Fire(ctx context.Context, q keys.Queue, leader Leader, ticks []T
 			}
 			more = t.encode()
 		}
-		args = append(args, k.Schedule, k.Revision, tickText(k.Expected), tickText(k.Tick), k.Due.UnixMilli(), tickText(k.Next), k.Missed,
+		expected := tickText(k.Expected)
+		if k.Asked {
+			expected = "-"
+		}
+		args = append(args, k.Schedule, k.Revision, expected, tickText(k.Tick), k.Due.UnixMilli(), tickText(k.Next), k.Missed,
 			encoded, aboutTask, more, k.Overlap, k.Limit, k.PauseAfter)
 	}
 	reply, err := s.run(ctx, fire, q, names, args...)

@@ -10,15 +10,17 @@
 -- KEYS[8]  active list
 -- KEYS[9]  lease zset
 -- KEYS[10] archived zset
--- KEYS[11…] per tick the schedule hash; then the owners' tasks that the tasks' terms refer to by number
+-- KEYS[11] schedules that were changed at run time
+-- KEYS[12…] per tick the schedule hash; then per tick its history; then the owners' tasks that the tasks' terms refer to by
+--          number
 -- ARGV[1]  what precedes an ID in a task's key
 -- ARGV[2]  most entries of the events stream
 -- ARGV[3]  the lock of the caller's beats
--- ARGV[4]  fencing token of that lock
+-- ARGV[4]  fencing token of that lock; '' for ticks that somebody has asked for
 -- ARGV[5]  pub/sub channel on which workers listen for IDs
 -- ARGV[6]  number of ticks
 -- ARGV[7…] per tick: the schedule's ID and revision; the tick that the caller takes for the next one, '' for a tick that
---          waited; the tick, Unix seconds, '' to move on without a task; when its task may start, Unix ms; the tick to move
+--          waited, '-' for one that somebody has asked for, whatever the next one is; the tick, Unix seconds, '' to move on without a task; when its task may start, Unix ms; the tick to move
 --          on to, '' for none; JSON of the ticks that were missed before it, or ''; asynq's message; the event's JSON fields
 --          about the task; JSON of the task's terms {expires: Unix ms, owner: label, owned: index of KEYS}, or ''; what to do
 --          about overlap; how many tasks the schedule may have, how many may fail in a row ('0': any number)
@@ -29,16 +31,18 @@
 --          7 enqueued, as the last one; 8 not yet due; 9 the schedule has had all its tasks, and has ended
 --          details: for some ticks three values: place in the call; ticks that wait; ticks whose tasks have not ended
 --
--- A tick that waits and finds that it still has to, writes nothing: it asks often.
+-- A tick that waits and finds that it still has to, writes nothing: it asks often. A tick that somebody has asked for is
+-- fired although the schedule is paused or has ended; it does not count as one of its runs, and does not move it on.
 --
 -- Guarantees one task per tick with any number of callers: the tick is compared and set in the same step as the task is
 -- stored, and the task's ID is a second proof. Nothing starts early by Redis' clock. Refused as a whole when Redis is out
 -- of memory.
 
-local beat, index, stream, pending, scheduled, retry, due, active, lease, archived = unpack(KEYS, 1, 10)
+local beat, index, stream, pending, scheduled, retry, due, active, lease, archived, edited = unpack(KEYS, 1, 11)
 local prefix, maxlen, lock, token, cancel, n = unpack(ARGV, 1, 6)
+n = tonumber(n)
 
-if not leads(beat, lock, token) then
+if token ~= '' and not leads(beat, lock, token) then
   return -1
 end
 
@@ -96,8 +100,15 @@ local function terminate(id)
   withdraw(task, id, record, due, archived)
 end
 
+-- keep notes what became of a tick, in the schedule's history of 50 to 60 entries: one call a tick, as each is dear.
+local function keep(history, entry)
+  if call('LPUSH', history, entry) > 60 then
+    call('LTRIM', history, 0, 49)
+  end
+end
+
 -- start stores the task of a tick; false if it exists.
-local function start(id, task_id, a)
+local function start(id, task_id, history, asked, a)
   local task = prefix .. task_id
   if call('EXISTS', task) == 1 then
     return false
@@ -114,18 +125,22 @@ local function start(id, task_id, a)
   call('HSET', task, 'msg', ARGV[a + 7], 'state', 'pending', 'pending_since', since, 'seq', '1')
   startable[#startable + 1] = task_id
   event('1', '"kind":"queued",' .. ARGV[a + 8])
+  local late = digits(now_ms - tonumber(ARGV[a + 4]))
+  keep(history, (asked and 'asked ' or 'fired ') .. ARGV[a + 3] .. ' ' .. late)
   event('0', '"kind":"schedule.fired","schedule":"' .. id .. '","data":{"task_id":"' .. task_id .. '","tick":' .. ARGV[a + 3] ..
-    ',"late":' .. digits(now_ms - tonumber(ARGV[a + 4])) .. '}')
+    ',"late":' .. late .. '}')
   return true
 end
 
-local function miss(schedule, id, data)
-  call('HINCRBY', schedule, 'missed', cjson.decode(data).count)
+local function miss(schedule, history, id, data)
+  local missed = cjson.decode(data)
+  call('HINCRBY', schedule, 'missed', missed.count)
+  keep(history, missed.reason .. ' ' .. digits(missed.first) .. ' ' .. digits(missed.last) .. ' ' .. digits(missed.count))
   event('0', '"kind":"schedule.missed","schedule":"' .. id .. '","data":' .. data)
 end
 
-local function leave_out(schedule, id, tick)
-  miss(schedule, id, '{"count":1,"first":' .. tick .. ',"last":' .. tick .. ',"reason":"overlap"}')
+local function leave_out(schedule, history, id, tick)
+  miss(schedule, history, id, '{"count":1,"first":' .. tick .. ',"last":' .. tick .. ',"reason":"overlap"}')
 end
 
 -- set notes the new value of a field, if it is another than the old one.
@@ -135,27 +150,42 @@ local function set(changes, field, old, value)
   end
 end
 
+-- detail notes, of the tick at a place in the call, which ticks of its schedule wait and whose tasks have not ended.
+local function detail(i, waiting, running)
+  local k = #details
+  details[k + 1], details[k + 2], details[k + 3] = i, waiting, running
+end
+
 -- serve decides about one tick. i is its place in the call.
-local function serve(i, schedule, a)
+local function serve(i, schedule, history, a)
   local id, expected, tick, following = ARGV[a], ARGV[a + 2], ARGV[a + 3], ARGV[a + 5]
   local overlap, limit, most = ARGV[a + 10], tonumber(ARGV[a + 11]), tonumber(ARGV[a + 12])
   local record = call('HMGET', schedule, 'rev', 'next', 'paused', 'runs', 'open', 'fails', 'buffer')
   local buffer, runs = record[7] or '', number(record[4])
   local waiting = list(buffer)
-  local waited = expected == ''
-  if record[1] ~= ARGV[a + 1] or not waited and record[2] ~= expected or waited and list(buffer)[1] ~= tick then
+  local waited, asked = expected == '', expected == '-'
+  if record[1] ~= ARGV[a + 1] or not (waited or asked) and record[2] ~= expected or waited and waiting[1] ~= tick then
     return 0
   end
-  if record[3] then
+  if record[3] and not asked then
     return 6
   end
   if tick ~= '' and now_ms < tonumber(ARGV[a + 4]) then
     return 8
   end
 
-  if limit > 0 and runs >= limit then -- as its definition is by now: without an edit it would have no next tick
+  if asked then
+    if call('EXISTS', prefix .. 'sched:' .. id .. ':' .. tick) == 1 then
+      return 2
+    end
     for _, other in ipairs(waiting) do
-      leave_out(schedule, id, other)
+      if other == tick then
+        return 5
+      end
+    end
+  elseif limit > 0 and runs >= limit then -- as its definition is by now: without an edit it would have no next tick
+    for _, other in ipairs(waiting) do
+      leave_out(schedule, history, id, other)
     end
     call('HSET', schedule, 'next', '', 'buffer', '')
     scores[#scores + 1], scores[#scores + 2] = '+inf', id
@@ -163,7 +193,7 @@ local function serve(i, schedule, a)
   end
 
   if ARGV[a + 6] ~= '' then
-    miss(schedule, id, ARGV[a + 6])
+    miss(schedule, history, id, ARGV[a + 6])
   end
   if tick == '' then
     call('HSET', schedule, 'next', following)
@@ -175,7 +205,7 @@ local function serve(i, schedule, a)
   local open, fails = {}, 0
   if watched then
     open, fails = outcomes(id, record[5], number(record[6]))
-    if most > 0 and fails >= most then
+    if most > 0 and fails >= most and not asked then
       local note = digits(fails) .. ' tasks in a row have failed'
       call('HSET', schedule, 'paused', note, 'paused_at', at, 'auto', '1', 'fails', fails, 'open', table.concat(open, ','))
       scores[#scores + 1], scores[#scores + 2] = '+inf', id
@@ -190,20 +220,24 @@ local function serve(i, schedule, a)
     if waited then
       status = 5
     elseif overlap == 'skip' or overlap == 'buffer_one' and #waiting > 0 or #waiting >= 100 then
-      leave_out(schedule, id, tick)
+      leave_out(schedule, history, id, tick)
       status = 4
     else
       if overlap == 'cancel_other' then
         for _, replaced in ipairs(waiting) do
-          leave_out(schedule, id, replaced)
+          leave_out(schedule, history, id, replaced)
         end
         waiting = {}
       end
       waiting[#waiting + 1] = tick
       buffer = table.concat(waiting, ',')
       status = 5
+      if asked then -- its beat has to learn of it
+        call('ZADD', edited, call('HINCRBY', beat, 'edits', 1), id)
+        call('ZREMRANGEBYRANK', edited, 0, -1001)
+      end
     end
-    details[#details + 1], details[#details + 2], details[#details + 3] = i, buffer, table.concat(open, ',')
+    detail(i, buffer, table.concat(open, ','))
   else
     if overlap == 'terminate_other' and #open > 0 then
       push()
@@ -213,7 +247,7 @@ local function serve(i, schedule, a)
       open = {}
     end
     local task_id = 'sched:' .. id .. ':' .. tick
-    status = start(id, task_id, a) and 1 or 2
+    status = start(id, task_id, history, asked, a) and 1 or 2
     if waited then
       table.remove(waiting, 1)
     end
@@ -223,17 +257,21 @@ local function serve(i, schedule, a)
         table.remove(open, 1)
       end
     end
-    runs = runs + 1
-    changes = {'last', tick, 'task', task_id, 'runs', runs}
-    if limit > 0 and runs >= limit then
+    if not asked then
+      runs = runs + 1
+      changes = {'last', tick, 'task', task_id, 'runs', runs}
+    elseif number(call('HGET', schedule, 'last')) < tonumber(tick) then
+      changes = {'last', tick, 'task', task_id}
+    end
+    if limit > 0 and runs >= limit and not asked then
       for _, other in ipairs(waiting) do
-        leave_out(schedule, id, other)
+        leave_out(schedule, history, id, other)
       end
       status, following, waiting = 7, '', {}
     end
     buffer = table.concat(waiting, ',')
     if waited or status == 7 then
-      details[#details + 1], details[#details + 2], details[#details + 3] = i, buffer, ''
+      detail(i, buffer, '')
     end
   end
   if watched then
@@ -241,7 +279,7 @@ local function serve(i, schedule, a)
     set(changes, 'fails', record[6] or '0', digits(fails))
   end
   set(changes, 'buffer', record[7] or '', buffer)
-  if not waited or status == 7 then
+  if not (waited or asked) or status == 7 then
     set(changes, 'next', record[2], following)
     scores[#scores + 1], scores[#scores + 2] = following == '' and '+inf' or following, id
   end
@@ -251,8 +289,8 @@ local function serve(i, schedule, a)
   return status
 end
 
-for i = 1, tonumber(n) do
-  replies[i] = serve(i, KEYS[10 + i], 13 * (i - 1) + 7)
+for i = 1, n do
+  replies[i] = serve(i, KEYS[11 + i], KEYS[11 + n + i], 13 * (i - 1) + 7)
 end
 each_chunk(scores, 5000, function(...) call('ZADD', index, ...) end)
 push()

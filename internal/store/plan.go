@@ -93,6 +93,9 @@ func (s *Store) Plan(ctx context.Context, q keys.Queue, leader Leader, plans []P
 		names = append(names, q.Schedule(p.Schedule))
 		args = append(args, p.Schedule, p.Was.Revision, tickText(p.Was.Next), p.Revision, p.Timing, string(p.Origin), p.Definition, tickText(p.Next))
 	}
+	for i := range plans {
+		names = append(names, q.History(plans[i].Schedule))
+	}
 	reply, err := s.run(ctx, plan, q, names, args...)
 	if err != nil {
 		return nil, err

@@ -4,7 +4,7 @@
 -- KEYS[2]  index of schedules by next tick
 -- KEYS[3]  schedules that were changed at run time
 -- KEYS[4]  events stream
--- KEYS[5…] the schedule hashes
+-- KEYS[5…] per schedule its hash; then per schedule its history
 -- ARGV[1]  the lock of the caller's beats
 -- ARGV[2]  fencing token of that lock; '' for a change at run time, of which the beats are told
 -- ARGV[3]  most entries of the events stream
@@ -14,7 +14,7 @@
 -- Returns  per schedule 1 if written, 0 if the record is another than the caller thinks; or -1 if a newer holder of the
 --          lock has been here: then nothing is written
 --
--- A pause that followed on failures ends with a new definition, one that somebody has asked for does not.
+-- A change at run time is an event. A pause that followed on failures ends with a new definition, one that somebody has asked for does not.
 --
 -- Guarantees that of two who change a schedule the second sees what the first has written.
 -- Runs when Redis is out of memory: a schedule must be removable.
@@ -26,9 +26,9 @@ if token ~= '' and not leads(beat, set, token) then
   return -1
 end
 
-local replies = {}
-for i = 5, #KEYS do
-  local schedule, a = KEYS[i], 8 * (i - 5) + 4
+local replies, n = {}, (#KEYS - 4) / 2
+for i = 1, n do
+  local schedule, a = KEYS[4 + i], 8 * (i - 1) + 4
   local id, revision, following = ARGV[a], ARGV[a + 3], ARGV[a + 7]
   local record = call('HMGET', schedule, 'rev', 'next', 'paused', 'auto')
   if (record[1] or '') ~= ARGV[a + 1] or (record[2] or '') ~= ARGV[a + 2] then
@@ -36,7 +36,7 @@ for i = 5, #KEYS do
   else
     replies[#replies + 1] = 1
     if revision == '' then
-      call('DEL', schedule)
+      call('DEL', schedule, KEYS[4 + n + i])
       call('ZREM', index, id)
     else
       call('HSET', schedule, 'rev', revision, 'timing', ARGV[a + 4], 'origin', ARGV[a + 5], 'def', ARGV[a + 6], 'next', following, 'set', set)
@@ -49,6 +49,7 @@ for i = 5, #KEYS do
       call('ZADD', index, (paused or following == '') and '+inf' or following, id)
     end
     if token == '' then
+      event('0', '"kind":"schedule.' .. (revision == '' and 'removed' or 'changed') .. '","schedule":"' .. id .. '"')
       call('ZADD', edited, call('HINCRBY', beat, 'edits', 1), id)
       call('ZREMRANGEBYRANK', edited, 0, -1001)
     end

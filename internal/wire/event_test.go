@@ -133,6 +133,8 @@ func TestEventsOfSchedulesHaveNeitherTaskNorNumber(t *testing.T) {
 		},
 		"paused":  {`{"note":"why"}`, seri.EventSchedulePaused, seri.ScheduleEvent{Note: "why"}, `{"schedule":"s","queue":"q","note":"why"}`},
 		"resumed": {`{}`, seri.EventScheduleResumed, seri.ScheduleEvent{}, `{"schedule":"s","queue":"q"}`},
+		"changed": {`{}`, seri.EventScheduleChanged, seri.ScheduleEvent{}, `{"schedule":"s","queue":"q"}`},
+		"removed": {`{}`, seri.EventScheduleRemoved, seri.ScheduleEvent{}, `{"schedule":"s","queue":"q"}`},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
