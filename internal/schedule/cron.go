@@ -3,6 +3,7 @@ package schedule
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -60,12 +61,16 @@ func parseCron(text string, day DayRule) (readings calendar, fixed bool, fault *
 				Advice:  "write five (minute, hour, day of month, month, day of week), or six with the second first",
 			}
 		}
-		for i, f := range cronFields() {
-			mask, fault := f.parse(texts[i], &readings.special)
-			if fault != nil {
-				return calendar{}, false, fault
+		for i, f := range slices.Backward(cronFields()) { // so that the faults are chained in their order
+			mask, wrong := f.parse(texts[i], &readings.special)
+			if wrong != nil {
+				wrong.also, fault = fault, wrong
+				continue
 			}
 			*f.mask(masks) = mask
+		}
+		if fault != nil {
+			return calendar{}, false, fault
 		}
 		fixed = masks.Hour&star == 0 && !strings.Contains(texts[2], "/")
 	}

@@ -23,6 +23,7 @@ const MaxIDBytes = 200
 type Fault struct {
 	Line     int    // from 1; 0: not known
 	Schedule string // its ID, or "#3" for the third one if it has none; empty: the file as a whole
+	Field    string // of the schedule, such as "cron" or "solar.event"; empty: the schedule as a whole
 	Err      error
 }
 
@@ -95,6 +96,7 @@ type loader struct {
 	faults []*Fault
 	zones  map[string]*time.Location // a zone is read from disk once, not for every schedule
 	about  string                    // the schedule being read, for its faults
+	within *yaml.Node                // the same, as it stands there
 }
 
 func newLoader() *loader { return &loader{zones: make(map[string]*time.Location)} }
@@ -112,7 +114,48 @@ func (l *loader) err() error {
 }
 
 func (l *loader) fault(n *yaml.Node, format string, args ...any) {
-	l.faults = append(l.faults, &Fault{Line: n.Line, Schedule: l.about, Err: fmt.Errorf(format, args...)})
+	l.faultIn(fieldOf(l.within, n), n, format, args...)
+}
+
+// faultIn is fault where n does not tell the field: it is missing.
+func (l *loader) faultIn(field string, n *yaml.Node, format string, args ...any) {
+	l.faults = append(l.faults, &Fault{Line: n.Line, Schedule: l.about, Field: field, Err: fmt.Errorf(format, args...)})
+}
+
+// faulty reports whether a fault of a field of the schedule that is being read has been told, from the given one on.
+func (l *loader) faulty(from int, field string) bool {
+	return slices.ContainsFunc(l.faults[from:], func(f *Fault) bool {
+		return f.Field == field || strings.HasPrefix(f.Field, field+".") || strings.HasPrefix(f.Field, field+"[")
+	})
+}
+
+// fieldOf returns the path of the field of a mapping that n is a part of; empty if it is of none.
+func fieldOf(mapping, n *yaml.Node) string {
+	if mapping == nil || mapping.Kind != yaml.MappingNode {
+		return ""
+	}
+	for pair := range slices.Chunk(mapping.Content, 2) {
+		name, value := pair[0].Value, dealiased(pair[1])
+		if n == pair[0] || n == pair[1] || n == value {
+			return name
+		}
+		if value.Kind == yaml.MappingNode {
+			for inner := range slices.Chunk(value.Content, 2) {
+				if n == inner[0] || contains(inner[1], n) {
+					return name + "." + inner[0].Value
+				}
+			}
+		}
+		if contains(value, n) {
+			return name
+		}
+	}
+	return ""
+}
+
+// contains reports whether n is a part of tree. It does not follow aliases.
+func contains(tree, n *yaml.Node) bool {
+	return tree == n || slices.ContainsFunc(tree.Content, func(child *yaml.Node) bool { return contains(child, n) })
 }
 
 func (l *loader) file(root *yaml.Node) (f File) {
@@ -153,19 +196,19 @@ func (l *loader) file(root *yaml.Node) (f File) {
 }
 
 func (l *loader) schedule(n *yaml.Node) (s Schedule) {
+	l.within = n
+	defer func() { l.within = nil }()
+	from := len(l.faults)
 	// The ID comes first, since it names the schedule in every fault of the others.
 	if id := valueOf(n, "id"); id != nil {
 		s.ID = l.id(id)
 	}
-	fields := l.mapping(n, "a schedule", "id", "cron", "every", "at", "solar", "rrule", "timezone", "day", "dst", "fold", "task",
-		"payload", "payload_base64", "queue", "max_retries", "timeout", "retention", "expires_after", "owner", "headers", "enabled",
-		"catchup", "deadline", "catchup_limit", "overlap", "jitter", "start", "end", "limit", "pause_after")
+	fields := l.mapping(n, "a schedule", fieldNames...)
 	if fields == nil {
 		return s
 	}
-	faults := len(l.faults)
 	if fields["id"] == nil {
-		l.fault(n, "id is missing")
+		l.faultIn("id", n, "id is missing")
 	}
 	s.Spec = l.spec(n, fields)
 	s.Enabled = l.enabled(fields["enabled"])
@@ -175,19 +218,37 @@ func (l *loader) schedule(n *yaml.Node) (s Schedule) {
 		}
 	}
 	s.Policy = l.policy(fields, s.Spec)
-	typ, payload, options := l.task(n, fields)
-	if len(l.faults) > faults {
-		return s // what is wrong already would only be told again
-	}
-	var err error
-	if s.Task, err = seri.NewMessage(typ, payload, options...); err == nil {
-		s.Task.ID = ""
-		_, err = s.Message(time.Unix(0, 0))
-	}
-	if err != nil {
-		l.fault(n, "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
-	}
+	s.Task = l.task(n, fields)
+	l.checkTask(from, n, fields, s)
 	return s
+}
+
+// fieldNames are the fields that a schedule can have.
+var fieldNames = []string{
+	"id", "cron", "every", "at", "solar", "rrule", "timezone", "day", "dst", "fold", "task", "payload", "payload_base64", "queue",
+	"max_retries", "timeout", "retention", "expires_after", "owner", "headers", "enabled", "catchup", "deadline", "catchup_limit",
+	"overlap", "jitter", "start", "end", "limit", "pause_after",
+}
+
+// checkTask adds what [seri.Message.Validate] finds, which says it in words that begin with the field's name.
+func (l *loader) checkTask(from int, n *yaml.Node, fields map[string]*yaml.Node, s Schedule) {
+	m := s.Task
+	m.ID = s.taskID(time.Unix(0, 0))
+	joined, ok := m.Validate().(interface{ Unwrap() []error })
+	if !ok {
+		return
+	}
+	for _, err := range joined.Unwrap() {
+		field, _, _ := strings.Cut(err.Error(), " ")
+		field = cmp.Or(map[string]string{"type": "task", "header": "headers"}[field], field)
+		switch {
+		case l.faulty(from, field): // what could not be read is told already
+		case fields[field] != nil:
+			l.fault(fields[field], "%w", err)
+		default:
+			l.faultIn(field, n, "%w", err)
+		}
+	}
 }
 
 // untilNext is what expires_after says for: until the next tick.
@@ -195,7 +256,7 @@ const untilNext = "next"
 
 // policy reads what is to happen when something stands in the way of a tick.
 func (l *loader) policy(fields map[string]*yaml.Node, spec Spec) (p Policy) {
-	faults := len(l.faults)
+	from := len(l.faults)
 	for name, value := range fields {
 		switch name {
 		case "catchup":
@@ -220,11 +281,10 @@ func (l *loader) policy(fields map[string]*yaml.Node, spec Spec) (p Policy) {
 			p.End = l.time(name, value, spec.Zone())
 		}
 	}
-	if len(l.faults) > faults {
-		return p
-	}
 	for _, f := range p.faults(spec) {
-		l.fault(fields[f.field], "%w", f.err)
+		if n := fields[f.field]; n != nil && !l.faulty(from, f.field) {
+			l.fault(n, "%w", f.err)
+		}
 	}
 	return p
 }
@@ -279,6 +339,17 @@ func (l *loader) spec(n *yaml.Node, fields map[string]*yaml.Node) Spec {
 			*value, _ = l.text(name, fields[name])
 		}
 	}
+	for _, fault := range options.faults() { // and go on without, to find the faults of the spec as well
+		l.fault(fields[fault.Field], "%s %s; %s", fault.Field, fault.Problem, fault.Advice)
+		switch fault.Field {
+		case "day":
+			options.Day = ""
+		case "dst":
+			options.DST = ""
+		case "fold":
+			options.Fold = ""
+		}
+	}
 	switch {
 	case kind == "":
 		l.fault(n, "cron, every, at, solar or rrule is missing: one of them says when")
@@ -292,33 +363,45 @@ func (l *loader) spec(n *yaml.Node, fields map[string]*yaml.Node) Spec {
 		return Spec{}
 	}
 	spec, err := ParseWith(text, options)
-	if err != nil {
-		l.fault(fields[kind], "%w", err)
+	if fault, ok := errors.AsType[*SpecError](err); ok {
+		for f := fault; f != nil; f = f.also {
+			l.fault(l.nodeOf(f, kind, fields), "%w", f.alone())
+		}
 	}
 	return spec
+}
+
+// nodeOf returns the value that a fault of a spec is about: the spec, unless it is about what beside it has no meaning.
+func (l *loader) nodeOf(f *SpecError, kind string, fields map[string]*yaml.Node) *yaml.Node {
+	if f.Problem == localZone && fields["timezone"] != nil {
+		return fields["timezone"]
+	}
+	for _, name := range []string{"day", "dst", "fold"} {
+		if fields[name] != nil && slices.Contains(f.options, name) {
+			return fields[name]
+		}
+	}
+	return fields[kind]
 }
 
 // specText returns a spec as [Parse] reads it.
 func (l *loader) specText(kind string, n *yaml.Node) (string, bool) {
 	if kind == "solar" {
 		fields := l.mapping(n, "solar", "event", "latitude", "longitude")
-		var text strings.Builder
-		text.WriteString("@solar")
+		if fields == nil {
+			return "", false
+		}
+		text, whole := "@solar", true
 		for _, name := range []string{"event", "latitude", "longitude"} {
-			if fields == nil {
-				return "", false
-			}
 			if fields[name] == nil {
-				l.fault(n, "solar has no %s; write {event: sunset, latitude: 52.52, longitude: 13.405}", name)
-				return "", false
+				l.faultIn("solar."+name, n, "solar has no %s; write {event: sunset, latitude: 52.52, longitude: 13.405}", name)
+				whole = false
+				continue
 			}
 			part, ok := l.text(name, fields[name])
-			if !ok {
-				return "", false
-			}
-			text.WriteString(" " + part)
+			text, whole = text+" "+part, whole && ok
 		}
-		return text.String(), true
+		return text, whole
 	}
 	text, ok := l.text(kind, n)
 	switch kind {
@@ -353,14 +436,15 @@ func (l *loader) zone(n *yaml.Node) *time.Location {
 }
 
 // task reads what is enqueued at each tick.
-func (l *loader) task(n *yaml.Node, fields map[string]*yaml.Node) (typ string, payload []byte, options []seri.Option) {
-	payload = []byte("{}")
+func (l *loader) task(n *yaml.Node, fields map[string]*yaml.Node) seri.Message {
+	m, _ := seri.NewMessage("t", []byte("{}"))
+	m.ID, m.Type = "", ""
 	for name, value := range fields {
 		switch name {
 		case "task":
-			typ, _ = l.text(name, value)
+			m.Type, _ = l.text(name, value)
 		case "payload":
-			payload = l.payload(value)
+			m.Payload = l.payload(value)
 		case "payload_base64":
 			decoded, err := base64.StdEncoding.DecodeString(dealiased(value).Value)
 			switch {
@@ -369,32 +453,31 @@ func (l *loader) task(n *yaml.Node, fields map[string]*yaml.Node) (typ string, p
 			case err != nil:
 				l.fault(value, "payload_base64 is not base64: %v", err)
 			default:
-				payload = decoded
+				m.Payload = decoded
 			}
 		case "queue":
-			if queue, ok := l.text(name, value); ok {
-				options = append(options, seri.Queue(queue))
-			}
+			m.Queue, _ = l.text(name, value)
 		case "owner":
-			if owner, ok := l.text(name, value); ok {
-				options = append(options, seri.Owner(owner))
-			}
+			m.Owner, _ = l.text(name, value)
 		case "max_retries":
-			options = append(options, seri.MaxRetries(l.count(name, value)))
+			m.MaxRetries = l.count(name, value)
 		case "timeout":
-			options = append(options, seri.Timeout(l.duration(name, value, time.Nanosecond)))
+			m.Timeout = l.duration(name, value, time.Nanosecond)
 		case "retention":
-			options = append(options, seri.Retention(l.duration(name, value, 0)))
+			m.Retention = l.duration(name, value, 0)
 		case "headers":
 			for key, text := range l.mapping(value, "headers") {
 				if header, ok := l.text("header "+key, text); ok {
-					options = append(options, seri.Header(key, header))
+					if m.Headers == nil {
+						m.Headers = make(map[string]string)
+					}
+					m.Headers[key] = header
 				}
 			}
 		}
 	}
 	if fields["task"] == nil {
-		l.fault(n, "task is missing: the type of the task to enqueue")
+		l.faultIn("task", n, "task is missing: the type of the task to enqueue")
 	}
-	return typ, payload, options
+	return m
 }

@@ -101,6 +101,29 @@ func TestLoadReportsAllFaultsAtOnceWithTheirLines(t *testing.T) {
     every: 5s
     task: ""
   - 5
+  - id: six
+    cron: "61 25 * * *"
+    task: t
+    queue: "{a}"
+    day: both
+    dst: none
+    timeout: 5
+    expires_after: -5s
+    catchup: some
+    limit: 0
+    jitter: 2d
+    end: 2026-02-30
+    payload_base64: "*"
+  - id: seven
+    every: 5s
+    task: t
+    catchup: all
+    deadline: x
+    catchup_limit: 5000
+    fold: both
+  - id: eight
+    task: t
+    solar: {event: noon, longitude: x, height: 5}
 version: 2
 `))
 
@@ -123,7 +146,24 @@ version: 2
 		`line 19: schedule #4: cron and every exclude each other`,
 		`line 20: schedule #4: task is empty; give it a value or leave it out`,
 		`line 21: schedule #5: a schedule is a number, must be a mapping of names to values`,
-		`line 22: field "version" is not known; the file can have revision, schedules`,
+		`line 23: schedule six: spec "61 25 * * *": hour "25" is not valid: `,
+		`line 23: schedule six: spec "61 25 * * *": minute "61" is not valid: `,
+		`line 25: schedule six: queue "{a}" contains a brace`,
+		`line 26: schedule six: day is "both"; use or or and`,
+		`line 27: schedule six: dst is "none"; use shift or skip`,
+		`line 28: schedule six: timeout is "5", must be a duration`,
+		`line 29: schedule six: expires_after is -5s, must not be negative`,
+		`line 30: schedule six: catchup is "some", must be one of none, latest, all`,
+		`line 31: schedule six: limit must be at least 1; to have no such limit, leave it out`,
+		`line 32: schedule six: jitter is "2d", must be a duration`,
+		`line 33: schedule six: end: `,
+		`line 34: schedule six: payload_base64 is not base64: `,
+		`line 39: schedule seven: deadline is "x", must be a duration`,
+		`line 40: schedule seven: catchup_limit is 5000, must be from 1 to 1000`,
+		`line 41: schedule seven: spec "@every 5s": day, dst and fold have no meaning here`,
+		`line 44: schedule eight: field "height" is not known; solar can have event, latitude, longitude`,
+		`line 44: schedule eight: solar has no latitude`,
+		`line 45: field "version" is not known; the file can have revision, schedules`,
 	}
 	got := strings.Split(err.Error(), "\n")
 	for i := range max(len(got), len(want)) {
@@ -164,7 +204,7 @@ func TestLoadRefusesAFile(t *testing.T) {
 			"schedules:\n- {id: a, cron: '@daily', timezone: Local, task: t}", "line 2: schedule a: spec \"@daily\": the machine's local time zone",
 		},
 		"with terms that no task can have": {
-			"schedules:\n- {id: a, every: 5s, task: t, queue: 'a{b}'}", `line 2: schedule a: task t: queue "a{b}" contains a brace`,
+			"schedules:\n- {id: a, every: 5s, task: t, queue: 'a{b}'}", `line 2: schedule a: queue "a{b}" contains a brace`,
 		},
 		"with no time":                 {"schedules:\n- {id: a, task: t}", "line 2: schedule a: cron, every, at, solar or rrule is missing"},
 		"with a time zone in the spec": {"schedules:\n- {id: a, task: t, cron: 'TZ=UTC 0 0 * * *'}", "use the time zone field"},

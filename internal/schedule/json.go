@@ -187,9 +187,9 @@ func (s *Schedule) UnmarshalJSON(text []byte) error {
 	read := l.schedule(nodeOf(fields))
 	switch {
 	case len(payload) > seri.MaxPayloadBytes:
-		l.fault(&yaml.Node{}, "payload has %d bytes, the limit is %d", len(payload), seri.MaxPayloadBytes)
+		l.faultIn("payload", &yaml.Node{}, "payload has %d bytes, the limit is %d", len(payload), seri.MaxPayloadBytes)
 	case payload != nil && depthOf(payload) > MaxPayloadDepth:
-		l.fault(&yaml.Node{}, "payload is nested more than %d levels deep", MaxPayloadDepth)
+		l.faultIn("payload", &yaml.Node{}, "payload is nested more than %d levels deep", MaxPayloadDepth)
 	case payload != nil:
 		var b bytes.Buffer
 		if err := json.Compact(&b, payload); err != nil {

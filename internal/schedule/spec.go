@@ -103,7 +103,9 @@ func ParseWith(text string, options Options) (Spec, error) {
 	text = strings.Join(strings.Fields(text), " ")
 	rule, fault := parseRule(text, options)
 	if fault != nil {
-		fault.Spec = text
+		for f := fault; f != nil; f = f.also {
+			f.Spec = text
+		}
 		return Spec{}, fault
 	}
 	if s, ok := rule.(solar); ok {
@@ -139,7 +141,7 @@ func parseRule(text string, options Options) (rule, *SpecError) {
 			return nil, fault
 		}
 		if options.Day != "" {
-			return nil, &SpecError{Field: "day", Problem: "has no meaning for a rule of RFC 5545", Advice: "leave it out"}
+			return nil, &SpecError{Field: "day", Problem: "has no meaning for a rule of RFC 5545", Advice: "leave it out", options: []string{"day"}}
 		}
 		readings, fixed = r, !rhythmic
 	default:
@@ -153,7 +155,7 @@ func parseRule(text string, options Options) (rule, *SpecError) {
 	case !fixed && (options.DST != "" || options.Fold != ""):
 		return nil, &SpecError{
 			Field: "dst and fold", Problem: "have no meaning where the hour is a wildcard or has a step: such a spec follows elapsed time",
-			Advice: "leave them out",
+			Advice: "leave them out", options: []string{"dst", "fold"},
 		}
 	case !fixed:
 		return rhythm{readings, options.Zone, false}, nil
@@ -164,32 +166,43 @@ func parseRule(text string, options Options) (rule, *SpecError) {
 	}
 }
 
+// localZone is why the machine's own zone is refused.
+const localZone = "the machine's local time zone may be another one on the next machine"
+
 // fault tells what is wrong with options whatever the spec.
 func (o Options) fault() *SpecError {
 	if o.Zone == time.Local {
-		return &SpecError{
-			Problem: "the machine's local time zone may be another one on the next machine",
-			Advice:  "name a zone, such as Europe/Berlin or UTC",
-		}
+		return &SpecError{Problem: localZone, Advice: "name a zone, such as Europe/Berlin or UTC"}
 	}
+	for _, fault := range o.faults() {
+		return fault
+	}
+	return nil
+}
+
+// faults lists the options that have no such value.
+func (o Options) faults() (faults []*SpecError) {
 	for _, option := range []struct{ name, value, usual, other string }{
 		{"day", string(o.Day), string(DayOr), string(DayAnd)},
 		{"dst", string(o.DST), string(DSTShift), string(DSTSkip)},
 		{"fold", string(o.Fold), string(FoldFirst), string(FoldBoth)},
 	} {
 		if option.value != "" && option.value != option.usual && option.value != option.other {
-			return &SpecError{
+			faults = append(faults, &SpecError{
 				Field: option.name, Problem: fmt.Sprintf("is %q", option.value), Advice: fmt.Sprintf("use %s or %s", option.usual, option.other),
-			}
+			})
 		}
 	}
-	return nil
+	return faults
 }
 
 // elapsed returns the rule unless options are set that are about clocks on a wall.
 func (o Options) elapsed(r rule, fault *SpecError) (rule, *SpecError) {
 	if fault == nil && (o.Day != "" || o.DST != "" || o.Fold != "") {
-		fault = &SpecError{Field: "day, dst and fold", Problem: "have no meaning here: no clock on a wall is asked", Advice: "leave them out"}
+		fault = &SpecError{
+			Field: "day, dst and fold", Problem: "have no meaning here: no clock on a wall is asked", Advice: "leave them out",
+			options: []string{"day", "dst", "fold"},
+		}
 	}
 	return r, fault
 }
@@ -242,12 +255,30 @@ type SpecError struct {
 	Field   string // "minute", "day of week", …; empty: the spec as a whole
 	Problem string
 	Advice  string
+
+	options []string   // those beside the spec that it is about
+	also    *SpecError // what else is wrong with the spec
 }
 
 func (e *SpecError) Error() string {
+	text := fmt.Sprintf("spec %q: %s", e.Spec, e.problem())
+	for f := e.also; f != nil; f = f.also {
+		text += "; and " + f.problem()
+	}
+	return text
+}
+
+func (e *SpecError) problem() string {
 	problem := e.Problem
 	if e.Field != "" {
 		problem = e.Field + " " + problem
 	}
-	return fmt.Sprintf("spec %q: %s; %s", e.Spec, problem, e.Advice)
+	return problem + "; " + e.Advice
+}
+
+// alone returns the fault without the others of the spec.
+func (e *SpecError) alone() *SpecError {
+	single := *e
+	single.also = nil
+	return &single
 }
