@@ -7,6 +7,7 @@ import (
 
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/store"
+	"github.com/seri-queue/seri/internal/timetable"
 )
 
 // load reads what is on record of all schedules, applies the beat's own list to it, and makes entries of the result.
@@ -137,7 +138,7 @@ func (l *leader) apply(ctx context.Context, records, foreign map[ref]store.Sched
 		}
 		plans[r.queue] = append(plans[r.queue], store.Plan{
 			Schedule: r.id, Was: was, Revision: d.revision, Timing: d.timing, Origin: store.OriginFile, Definition: d.definition,
-			Next: d.firstTick(was, elsewhere[r.id], now),
+			Next: timetable.FirstTick(d.Schedule, d.timing, now, was, elsewhere[r.id]),
 		})
 	}
 	if err := l.write(ctx, plans, records); err != nil {
@@ -174,27 +175,6 @@ func (l *leader) takesOver(ctx context.Context, r ref, record store.ScheduleReco
 	l.others[record.Lock] = true
 	logger.WarnContext(ctx, "a schedule of the file is left out: beats of another lock serve it", "error", err)
 	return false
-}
-
-// firstTick returns the next tick of a declared schedule: the one on record, here or in the queue that it has left, while
-// its timing is the same; otherwise, and after a pause, the first after now, and after what was fired already. One that has
-// come to its limit has none.
-func (d *declaration) firstTick(was, elsewhere store.ScheduleRecord, now time.Time) time.Time {
-	if !d.Enabled {
-		return time.Time{}
-	}
-	for _, record := range []store.ScheduleRecord{was, elsewhere} {
-		if d.Limit > 0 && record.Runs >= int64(d.Limit) {
-			return time.Time{}
-		}
-		if record.ID != "" && record.Timing == d.timing && !record.Next.IsZero() && !record.Paused {
-			return record.Next
-		}
-		if record.Last.After(now) {
-			now = record.Last
-		}
-	}
-	return d.Next(now)
 }
 
 // write carries out plans, and notes in records what is so then. What another has changed at the same time is read again and

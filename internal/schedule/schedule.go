@@ -51,6 +51,9 @@ func (s Schedule) Message(tick time.Time) (seri.Message, error) {
 	return m, nil
 }
 
-func (s Schedule) taskID(tick time.Time) string {
-	return "sched:" + s.ID + ":" + strconv.FormatInt(tick.Unix(), 10)
+func (s Schedule) taskID(tick time.Time) string { return TaskID(s.ID, tick) }
+
+// TaskID returns the ID of the task of a schedule's tick.
+func TaskID(schedule string, tick time.Time) string {
+	return "sched:" + schedule + ":" + strconv.FormatInt(tick.Unix(), 10)
 }

@@ -156,6 +156,28 @@ func (s *Store) ScheduleIDs(ctx context.Context, q keys.Queue) ([]string, error)
 	return ids, nil
 }
 
+// ScheduleQueues returns the queues that have a schedule of an ID, sorted.
+func (s *Store) ScheduleQueues(ctx context.Context, id string) (have []keys.Queue, err error) {
+	queues, err := s.Queues(ctx)
+	if err != nil || len(queues) == 0 {
+		return nil, err
+	}
+	pipe := s.rdb.Pipeline()
+	replies := make([]*redis.IntCmd, len(queues))
+	for i, q := range queues {
+		replies[i] = pipe.Exists(ctx, q.Schedule(id))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("look for schedule %s: %w", id, redisfault.Mark(err))
+	}
+	for i, q := range queues {
+		if replies[i].Val() == 1 {
+			have = append(have, q)
+		}
+	}
+	return have, nil
+}
+
 var scheduleFields = []string{"rev", "next", "timing", "origin", "set", "last", "task", "runs", "missed", "fails", "buffer", "paused", "paused_at", "auto"}
 
 // ScheduleRecords reads the records of schedules of q, in the order of ids; those that are not there have no ID. The
