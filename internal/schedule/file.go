@@ -448,6 +448,8 @@ func (l *loader) task(n *yaml.Node, fields map[string]*yaml.Node) seri.Message {
 		case "payload_base64":
 			decoded, err := base64.StdEncoding.DecodeString(dealiased(value).Value)
 			switch {
+			case value.Kind != yaml.ScalarNode:
+				l.fault(value, "payload_base64 is %s, must be text", kindOf(value))
 			case fields["payload"] != nil:
 				l.fault(value, "payload and payload_base64 exclude each other")
 			case err != nil:

@@ -1,0 +1,68 @@
+package schedule
+
+import "time"
+
+// Day is what a day of a calendar shows, by the clock of the schedule's zone.
+type Day struct {
+	Date  string // such as 2026-03-29
+	Ticks int    // at most [MaxDayTicks]
+	More  bool   // there are more than that
+	// Change is by how much the clock is put forward on that day; negative: back.
+	Change time.Duration
+}
+
+// MaxDayTicks is how many ticks of a day are counted: more than one an hour is a dense day, by whatever number.
+const MaxDayTicks = 25
+
+// Days returns the days from the one of an instant on that have ticks or a change of the clock, of so many days in all.
+func (s Schedule) Days(from time.Time, n int) []Day {
+	zone := s.Zone()
+	y, m, d := from.In(zone).Date()
+	begin, end := time.Date(y, m, d, 0, 0, 0, 0, zone), time.Date(y, m, d+n, 0, 0, 0, 0, zone)
+	days := make(map[string]*Day)
+	on := func(t time.Time) *Day {
+		date := t.In(zone).Format(time.DateOnly)
+		if days[date] == nil {
+			days[date] = &Day{Date: date}
+		}
+		return days[date]
+	}
+	for tick := s.Next(begin.Add(-1)); !tick.IsZero() && tick.Before(end); {
+		day := on(tick)
+		if day.Ticks < MaxDayTicks {
+			day.Ticks++
+			tick = s.Next(tick)
+			continue
+		}
+		day.More = true
+		y, m, d := tick.In(zone).Date()
+		midnight := time.Date(y, m, d+1, 0, 0, 0, 0, zone) // where midnight is jumped over, it may be an hour early
+		if after := midnight.Add(-1); after.After(tick) {
+			tick = s.Next(after)
+		} else {
+			tick = s.Next(tick)
+		}
+	}
+	for _, change := begin.ZoneBounds(); !change.IsZero() && change.Before(end); _, change = change.ZoneBounds() {
+		_, before := change.Add(-1).Zone()
+		_, after := change.Zone()
+		if before != after {
+			on(change).Change += time.Duration(after-before) * time.Second
+		}
+	}
+	var all []Day
+	for at := time.Date(y, m, d, 12, 0, 0, 0, time.UTC); n > 0; at, n = at.AddDate(0, 0, 1), n-1 {
+		if day := days[at.Format(time.DateOnly)]; day != nil {
+			all = append(all, *day)
+		}
+	}
+	return all
+}
+
+// Upcoming returns the first n ticks after an instant; fewer if there are no more.
+func (s Schedule) Upcoming(after time.Time, n int) (ticks []time.Time) {
+	for tick := s.Next(after); !tick.IsZero() && len(ticks) < n; tick = s.Next(tick) {
+		ticks = append(ticks, tick)
+	}
+	return ticks
+}
