@@ -330,13 +330,13 @@ func TestOnDaysWithoutJumpsWeAgreeWithRobfig(t *testing.T) {
 		}
 		for range 8 { // robfig looks at the first of the month as well
 			after := time.Unix(r.Int64N(2_000_000_000), r.Int64N(1e9)).In(z) // until 2033: time zone files list jumps so far
-			want := theirs.Next(after)
-			if want.IsZero() || !calm(z, after.AddDate(0, 0, -33), want.Add(48*time.Hour)) {
+			got := ours.Next(after)
+			if !calm(z, after.AddDate(0, 0, -33), got.Add(48*time.Hour)) { // before robfig is asked: it can hang where midnight is jumped over
 				continue
 			}
 			compared++
 
-			if got := ours.Next(after); !got.Equal(want) {
+			if want := theirs.Next(after); !got.Equal(want) {
 				t.Fatalf("%q in %s after %s: we say %s, robfig %s", text, z, after, got, want)
 			}
 		}
