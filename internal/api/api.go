@@ -36,6 +36,8 @@ type Tasks interface {
 type Config struct {
 	// Tasks is the store. Required.
 	Tasks Tasks
+	// Schedules are those on record. nil: their routes do not exist.
+	Schedules Schedules
 	// Idempotency remembers Idempotency-Keys. nil: requests that carry one are refused.
 	Idempotency Idempotency
 	// Types are the task types compiled into this process, which are known without a worker. See [TypesOf].
@@ -115,6 +117,7 @@ func newHandler(config Config, now func() time.Time) (http.Handler, error) {
 	s.addTasks(api)
 	s.addBatch(api)
 	s.addQueues(api)
+	s.addSchedules(api)
 	s.addTypes(api)
 	s.addLive(api, table)
 	table.HandleFunc("GET /healthz", s.healthz)

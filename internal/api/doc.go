@@ -8,6 +8,9 @@
 //	GET    /v1/queues                 all queues with their counts
 //	GET    /v1/queues/{queue}/tasks   a queue's tasks of one state, in pages
 //	POST   /v1/queues/{queue}/pause   and /resume
+//	GET    /v1/schedules              all schedules, in pages; GET, PUT, PATCH, DELETE /v1/schedules/{id}
+//	POST   /v1/schedules/{id}/pause   and /resume, /trigger, /backfill; GET …/next and …/history
+//	POST   /v1/schedules/preview      the ticks of a schedule that is not saved
 //	GET    /v1/types                  what can be enqueued, with JSON Schemas
 //	GET    /v1/events, /v1/ws         live events, as SSE and WebSocket (package gateway)
 //	GET    /healthz, /readyz          probes

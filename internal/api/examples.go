@@ -45,6 +45,34 @@ var (
 	}}}
 )
 
+var (
+	exampleDefinition = json.RawMessage(`{"cron":"0 3 * * *","timezone":"Europe/Berlin","task":"csv.profile","payload":{"source":"https://example.com/sales.csv"},"expires_after":"1h"}`)
+	exampleSchedule   = Schedule{
+		ID: "nightly-report", Queue: "default", Source: "api", Revision: "8f2f6a0d3c5b9e71",
+		Definition: json.RawMessage(`{"id":"nightly-report","cron":"0 3 * * *","timezone":"Europe/Berlin","task":"csv.profile","payload":{"source":"https://example.com/sales.csv"},"queue":"default","max_retries":25,"timeout":"30m0s","retention":"24h0m0s","expires_after":"1h0m0s","enabled":true}`),
+		Next:       new(exampleTick.Add(24 * time.Hour)), Last: &exampleTick, LastTask: "sched:nightly-report:1769824800", State: seri.Succeeded, Runs: 31,
+	}
+	examplePausedSchedule = func() Schedule {
+		s := exampleSchedule
+		s.Next, s.Paused = nil, &Pause{Since: exampleAt, Note: "the report is being repaired"}
+		return s
+	}()
+	exampleSchedules = SchedulePage{Schedules: []Schedule{exampleSchedule}}
+	exampleTick      = time.Date(2026, 1, 31, 2, 0, 0, 0, time.UTC)
+	exampleRun       = Run{exampleAt, "sched:nightly-report:1769867100", "enqueued"}
+	exampleBackfill  = Backfill{Ticks: 2, Enqueued: 1, Exist: 1, Runs: []Run{
+		{exampleTick.Add(-24 * time.Hour), "sched:nightly-report:1769738400", "enqueued"}, {exampleTick, "sched:nightly-report:1769824800", "exists"},
+	}}
+	exampleHistory = History{Ticks: []Past{
+		{Tick: exampleTick, Task: "sched:nightly-report:1769824800", State: seri.Succeeded, LateMs: new(int64(3))},
+		{Tick: exampleTick.Add(-48 * time.Hour), Missed: 2, Last: new(exampleTick.Add(-24 * time.Hour)), Reason: seri.ReasonOutage},
+	}}
+	exampleUpcoming = Upcoming{
+		Timezone: "Europe/Berlin", Ticks: []Tick{{Tick: time.Date(2026, 3, 29, 1, 0, 0, 0, time.UTC), Local: "2026-03-29T03:00:00+02:00"}},
+		Calendar: []CalendarDay{{Date: "2026-03-29", Ticks: 1, ClockChange: 3600}},
+	}
+)
+
 const exampleFrame = "id: default@1763800000123-0:0\n" +
 	"event: dev.seri.task.started\n" +
 	`data: {"specversion":"1.0","id":"default/1763800000123-0:0","source":"/v1/queues/default","type":"dev.seri.task.started",` +

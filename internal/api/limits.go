@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,9 +33,23 @@ type bodyKey struct{}
 // takeBody is the middleware of an operation that has a body: it refuses what is not declared as JSON, is too large or
 // too slow, and hands the bytes on. The bytes are the request's own, so that tasks may keep parts of them.
 func takeBody(maxBytes int64) func(huma.Context, func(huma.Context)) {
+	return takeBodyAs(maxBytes, "application/json")
+}
+
+// takeBodyIfAny is takeBody for an operation whose body may be left out.
+func takeBodyIfAny(ctx huma.Context, next func(huma.Context)) {
+	if r, _ := humago.Unwrap(ctx); r.ContentLength == 0 {
+		next(ctx)
+		return
+	}
+	takeBody(maxTaskBytes)(ctx, next)
+}
+
+// takeBodyAs is takeBody for certain media types, the first of which is the usual one.
+func takeBodyAs(maxBytes int64, mediaTypes ...string) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(ctx)
-		if p := checkContentType(r.Header.Get("Content-Type")); p != nil {
+		if p := checkContentType(r.Header.Get("Content-Type"), mediaTypes); p != nil {
 			p.write(w)
 			return
 		}
@@ -62,14 +77,14 @@ func bodyProblem(err error, maxBytes int64) *Problem {
 	return kindMalformed.problem("the body broke off before its end")
 }
 
-func checkContentType(header string) *Problem {
-	const want = `; send "Content-Type: application/json"`
+func checkContentType(header string, mediaTypes []string) *Problem {
+	want := `; send "Content-Type: ` + mediaTypes[0] + `"`
 	if header == "" {
 		return kindMediaType.problem("the request has no Content-Type" + want)
 	}
 	mediaType, params, err := mime.ParseMediaType(header)
-	if err != nil || mediaType != "application/json" {
-		return kindMediaType.problem(fmt.Sprintf("the Content-Type is %q", header)+want, newFault("header.Content-Type", header, "must be application/json"))
+	if err != nil || !slices.Contains(mediaTypes, mediaType) {
+		return kindMediaType.problem(fmt.Sprintf("the Content-Type is %q", header)+want, newFault("header.Content-Type", header, "must be "+strings.Join(mediaTypes, " or ")))
 	}
 	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
 		return kindMediaType.problem(fmt.Sprintf("the charset is %q; JSON is UTF-8", charset), newFault("header.Content-Type", header, "must have no charset but utf-8"))

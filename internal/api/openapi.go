@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,7 +15,7 @@ const about = `Seri runs tasks in the background. Enqueue a task, and watch it l
 
 **Keys.** Everything under ` + "`/v1`" + ` needs ` + "`Authorization: Bearer seri_<id>_<secret>`" + `.
 
-**Times** are RFC 3339; **durations** are numbers of seconds and may have a fraction.
+**Times** are RFC 3339; **durations** are numbers of seconds and may have a fraction, but text with units in the definitions of schedules.
 
 **Errors** are RFC 9457 problems (` + "`application/problem+json`" + `): ` + "`type`" + ` says what kind, ` + "`errors`" + ` lists every fault with its place.
 
@@ -83,11 +84,20 @@ func answer(api huma.API, description string, example any) *huma.Response {
 // describeBody documents the body of an operation. huma is told only afterwards: it would read and check the body
 // itself, and could neither tell a batch's faults one by one nor refuse duplicate keys.
 func describeBody[B any](api huma.API, op huma.Operation, example any) {
-	api.OpenAPI().Paths[op.Path].Post.RequestBody = &huma.RequestBody{
-		Required: true,
-		Content:  map[string]*huma.MediaType{"application/json": {Schema: schemaOf[B](api), Example: example}},
+	describeBodyAs(api, op, "application/json", schemaOf[B](api), example)
+}
+
+func describeBodyAs(api huma.API, op huma.Operation, mediaType string, schema *huma.Schema, example any) {
+	path := api.OpenAPI().Paths[op.Path]
+	operation := map[string]*huma.Operation{http.MethodPost: path.Post, http.MethodPut: path.Put, http.MethodPatch: path.Patch}[op.Method]
+	operation.RequestBody = &huma.RequestBody{
+		Required: !slices.Contains(mayLackBody, op.OperationID),
+		Content:  map[string]*huma.MediaType{mediaType: {Schema: schema, Example: example}},
 	}
 }
+
+// mayLackBody are the operations whose body may be left out.
+var mayLackBody = []string{"pauseSchedule", "triggerSchedule"}
 
 func schemaOf[T any](api huma.API) *huma.Schema {
 	return api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
@@ -117,6 +127,7 @@ func finish(doc *huma.OpenAPI) {
 	doc.Tags = []*huma.Tag{
 		{Name: "Tasks", Description: "Enqueue, look at and revoke tasks."},
 		{Name: "Queues", Description: "What waits where; pause and resume."},
+		{Name: "Schedules", Description: "Periodic tasks: look at them, change them, run them by hand."},
 		{Name: "Types", Description: "What can be enqueued."},
 		{Name: "Live", Description: "Every change as it happens."},
 		{Name: "Health", Description: "For load balancers; no key needed."},

@@ -44,7 +44,7 @@ type content struct {
 func contractOf(t *testing.T) (raw []byte, doc contract) {
 	t.Helper()
 	live := http.NotFoundHandler()
-	w := do(newServer(t, Config{Tasks: &fakeTasks{}, Events: live, WebSocket: live}), "GET", "/openapi.json", "")
+	w := do(newServer(t, Config{Tasks: &fakeTasks{}, Schedules: noSchedules, Events: live, WebSocket: live}), "GET", "/openapi.json", "")
 	if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,11 @@ func TestTheContractListsTheRoutes(t *testing.T) {
 		"DELETE /v1/tasks/{id}", "GET /healthz", "GET /readyz", "GET /v1/events", "GET /v1/queues", "GET /v1/queues/{queue}/tasks",
 		"GET /v1/tasks/{id}", "GET /v1/types", "GET /v1/ws", "POST /v1/queues/{queue}/pause", "POST /v1/queues/{queue}/resume",
 		"POST /v1/tasks", "POST /v1/tasks/batch",
+		"GET /v1/schedules", "GET /v1/schedules/{id}", "PUT /v1/schedules/{id}", "PATCH /v1/schedules/{id}", "DELETE /v1/schedules/{id}",
+		"POST /v1/schedules/{id}/pause", "POST /v1/schedules/{id}/resume", "POST /v1/schedules/{id}/trigger",
+		"POST /v1/schedules/{id}/backfill", "GET /v1/schedules/{id}/next", "GET /v1/schedules/{id}/history", "POST /v1/schedules/preview",
 	}
+	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("contract\n got %v\nwant %v", got, want)
 	}

@@ -30,6 +30,10 @@ var (
 	kindConflict     = &problemKind{"conflict", 409, "A task with this id exists", "The member task is the one that exists. Nothing was enqueued. Leave out id to get a fresh one."}
 	kindDuplicate    = &problemKind{"duplicate", 409, "An equal task exists", "A task of the same type, payload and queue was enqueued with unique_for, and its lock has not been released yet. Nothing was enqueued."}
 	kindEnded        = &problemKind{"ended", 409, "The task has ended already", "A task that has succeeded, failed or been revoked cannot be revoked. The member task tells how it ended."}
+	kindManaged      = &problemKind{"managed", 409, "The schedule comes from a file", "A schedule that a file of schedules has made is changed by that file alone, which would undo every other change with the next deploy. It can be paused, resumed and run here."}
+	kindElsewhere    = &problemKind{"elsewhere", 409, "The schedule is in another queue, or in several", "The id of a schedule belongs to one queue. To move a schedule, delete it and make it anew; where two queues have the id, say which with ?queue=."}
+	kindOverlap      = &problemKind{"overlap", 409, "An earlier task of the schedule has not ended", "The schedule leaves a tick out while the task of an earlier one has not ended. The body {\"overlap\":\"allow\"} runs it all the same."}
+	kindPrecondition = &problemKind{"precondition-failed", 412, "The schedule has another revision", "If-Match names the revision that was looked at, If-None-Match: * asks for none to be there. Look at the schedule again and repeat the change if it still makes sense."}
 	kindTooLarge     = &problemKind{"too-large", 413, "The body is too large", "A task may have 1 MiB, a batch 8 MiB. Store large data elsewhere and pass a reference."}
 	kindMediaType    = &problemKind{"unsupported-media-type", 415, "The body is not declared as JSON", "Send \"Content-Type: application/json\"."}
 	kindMisdirected  = &problemKind{"misdirected", 421, "The server does not answer to this host name", "The server runs without API keys, so it answers only to localhost and loopback addresses: a foreign name that resolves to them is how DNS rebinding works."}
@@ -45,7 +49,7 @@ var (
 
 var problemKinds = []*problemKind{
 	kindMalformed, kindUnauthorized, kindCrossOrigin, kindNotFound, kindNoRoute, kindMethod, kindTimeout, kindConflict, kindDuplicate,
-	kindEnded, kindTooLarge, kindMediaType, kindMisdirected, kindInvalid, kindUnknownType, kindKeyReused, kindUpgrade, kindInternal,
+	kindEnded, kindManaged, kindElsewhere, kindOverlap, kindPrecondition, kindTooLarge, kindMediaType, kindMisdirected, kindInvalid, kindUnknownType, kindKeyReused, kindUpgrade, kindInternal,
 	kindUnavailable, kindNotReady,
 }
 

@@ -116,7 +116,7 @@ func (w *pageWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // methods lists the methods that some route takes at the path of r.
 func (t *routes) methods(r *http.Request) []string {
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		probe := r.Clone(r.Context())
 		probe.Method = method
 		if _, pattern := t.Handler(probe); slices.Contains(t.taken, pattern) {

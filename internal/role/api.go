@@ -22,6 +22,8 @@ import (
 	"github.com/seri-queue/seri/internal/gateway"
 	"github.com/seri-queue/seri/internal/redisurl"
 	"github.com/seri-queue/seri/internal/run"
+	"github.com/seri-queue/seri/internal/store"
+	"github.com/seri-queue/seri/internal/timetable"
 	"github.com/seri-queue/seri/internal/web"
 	"github.com/seri-queue/seri/tasks"
 	"github.com/seri-queue/seri/tasks/samples"
@@ -138,6 +140,7 @@ func (a *API) Run(ctx context.Context, out, log io.Writer) error {
 	config := api.Config{Keys: keys, Insecure: a.InsecureDev.On, Types: types, Web: page(nil)}
 	queues := client.New(rdb, client.Config{Partitions: a.Partitions.ByQueue, MaxEvents: a.MaxEvents.N})
 	config.Partitions = a.Partitions.table()
+	config.Schedules = timetable.New(rdb, store.Config{MaxEvents: a.MaxEvents.N})
 	parts, hub, err := a.Serve.parts(ctx, listener, rdb, queues, config, a.HTTPDrain.Duration, logger)
 	if err != nil {
 		listener.Close()

@@ -16,6 +16,8 @@ import (
 	"github.com/seri-queue/seri/internal/devstore"
 	"github.com/seri-queue/seri/internal/redisurl"
 	"github.com/seri-queue/seri/internal/run"
+	"github.com/seri-queue/seri/internal/store"
+	"github.com/seri-queue/seri/internal/timetable"
 	"github.com/seri-queue/seri/worker"
 )
 
@@ -124,6 +126,7 @@ func (d *Dev) Run(ctx context.Context, out, log io.Writer) error {
 	}
 	queues := client.New(rdb, client.Config{Partitions: d.Partitions.ByQueue, MaxEvents: d.MaxEvents.N})
 	config := api.Config{Partitions: d.Partitions.table(), Insecure: true, Types: types, Web: page(files)}
+	config.Schedules = timetable.New(rdb, store.Config{MaxEvents: d.MaxEvents.N})
 	serving, hub, err := d.Serve.parts(ctx, listener, rdb, queues, config, 0, logger)
 	if err != nil {
 		return err
