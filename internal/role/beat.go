@@ -22,7 +22,7 @@ type Beat struct {
 
 // Beating are the settings of how a beat beats.
 type Beating struct {
-	Schedules     string   `env:"SERI_SCHEDULES" placeholder:"FILE" help:"YAML file of schedules; see docs/schedules.md."`
+	Schedules     string   `env:"SERI_SCHEDULES" placeholder:"FILE" help:"YAML file of schedules; see docs/schedules.md. Without one, what is in Redis is served."`
 	SchedulesText string   `env:"SERI_SCHEDULES_TEXT" placeholder:"YAML" help:"The schedules themselves, in place of a file."`
 	BeatLease     Duration `env:"SERI_BEAT_LEASE" default:"5s" placeholder:"DURATION" help:"How long a beat that led and died keeps the others waiting."`
 }
@@ -31,9 +31,6 @@ type Beating struct {
 func (b *Beat) Check() error {
 	var f faults
 	b.Common.check(&f)
-	if b.Schedules == "" && b.SchedulesText == "" {
-		f.add("schedules", "is missing: a beat without schedules has nothing to do")
-	}
 	b.Beating.check(&f)
 	b.Alive.check(&f)
 	b.Admin.check(&f)
