@@ -88,6 +88,7 @@ var (
 	RedisSeconds = family("seri_redis_round_trip_seconds", "RedisRoundTrip", Timing, Seconds, "all", "How long round trips to Redis took, those that wait for something left out.")
 	RedisTrips   = family("seri_redis_round_trips_total", "RedisRoundTrips", Total, Number, "all", "Round trips to Redis, of single commands and of pipelines.")
 	RedisErrors  = family("seri_redis_errors_total", "RedisErrors", Total, Number, "all", "Round trips to Redis that have failed.")
+	LinesShipped = family("seri_cloudwatch_log_lines_total", "LogLines", Total, Number, "all", "Lines of the log that were to go to CloudWatch directly, by what became of them: shipped or dropped.", "outcome")
 	Build        = family("seri_build_info", "", Gauge, Ratio, "all", "1, with the version and the role of the process.", "version", "role")
 )
 

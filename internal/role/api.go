@@ -113,7 +113,11 @@ func isLoopback(addr string) bool {
 
 // Run implements [Role].
 func (a *API) Run(ctx context.Context, out, log io.Writer) error {
-	logger := a.logger(log)
+	logger, lines, end, err := a.Log.open(ctx, "api", log)
+	if err != nil {
+		return err
+	}
+	defer end()
 	rdb, err := a.connect(ctx, logger)
 	if err != nil {
 		return err
@@ -146,7 +150,7 @@ func (a *API) Run(ctx context.Context, out, log io.Writer) error {
 		listener.Close()
 		return err
 	}
-	telling, err := a.Admin.tell(ctx, "api", out, logger, queues, hub, trips)
+	telling, err := a.Admin.tell(ctx, "api", out, logger, queues, hub, trips, lines)
 	if err != nil {
 		listener.Close()
 		return err

@@ -69,7 +69,11 @@ func (b *Beating) load() (beat.File, error) {
 
 // Run implements [Role].
 func (b *Beat) Run(ctx context.Context, out, log io.Writer) error {
-	logger := b.logger(log)
+	logger, lines, end, err := b.Log.open(ctx, "beat", log)
+	if err != nil {
+		return err
+	}
+	defer end()
 	rdb, err := b.connect(ctx, logger)
 	if err != nil {
 		return err
@@ -91,7 +95,7 @@ func (b *Beat) Run(ctx context.Context, out, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	parts, err := b.Admin.tell(ctx, "beat", out, logger, beating, trips, memoryOf(rdb))
+	parts, err := b.Admin.tell(ctx, "beat", out, logger, beating, trips, memoryOf(rdb), lines)
 	if err != nil {
 		return err
 	}

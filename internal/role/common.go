@@ -2,14 +2,20 @@ package role
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seri-queue/seri/internal/cloudwatch"
+	"github.com/seri-queue/seri/internal/meter"
 	"github.com/seri-queue/seri/internal/redisurl"
 )
 
@@ -35,6 +41,9 @@ type Divide struct {
 type Log struct {
 	LogLevel  string `env:"SERI_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error."`
 	LogFormat string `env:"SERI_LOG_FORMAT" default:"json" placeholder:"FORMAT" help:"json or text."`
+	LogSink   string `env:"SERI_LOG_SINK" default:"stderr" placeholder:"WHERE" help:"stderr, or cloudwatch to ship the log by itself: for machines outside of ECS, where the log driver does it."`
+	LogGroup  string `env:"SERI_LOG_GROUP" default:"/seri" placeholder:"NAME" help:"Log group of CloudWatch; made if it does not exist."`
+	LogStream string `env:"SERI_LOG_STREAM" placeholder:"NAME" help:"Stream in it. Default: role, host and a number, a new one for each start."`
 }
 
 func (c *Common) check(f *faults) {
@@ -56,6 +65,55 @@ func (l *Log) check(f *faults) {
 	if l.LogFormat != "json" && l.LogFormat != "text" {
 		f.add("log-format", fmt.Sprintf("is %q, must be json or text", l.LogFormat))
 	}
+	if l.LogSink != "" && l.LogSink != "stderr" && l.LogSink != "cloudwatch" {
+		f.add("log-sink", fmt.Sprintf("is %q, must be stderr or cloudwatch", l.LogSink))
+	}
+	if l.LogSink == "cloudwatch" && l.LogFormat == "text" {
+		f.add("log-format", "is text, but a log in CloudWatch is JSON, or nobody finds a task's lines in it")
+	}
+	if strings.ContainsAny(l.LogStream, ":*") || len(l.LogStream) > 512 {
+		f.add("log-stream", fmt.Sprintf("is %q, must have no : and no *, and 512 characters at most", l.LogStream))
+	}
+	if l.LogGroup != "" && !logGroup.MatchString(l.LogGroup) {
+		f.add("log-group", fmt.Sprintf("is %q, must be 1 to 512 of letters, digits and _-/.#", l.LogGroup))
+	}
+}
+
+var logGroup = regexp.MustCompile(`^[A-Za-z0-9_/.#-]{1,512}$`)
+
+// open returns the log that the settings ask for, where a role's lines go that has no other place for them, what counts
+// them, and how it is ended: at the very end, for it ships what is left.
+func (l *Log) open(ctx context.Context, role string, w io.Writer) (logger *slog.Logger, lines meter.Source, end func(), err error) {
+	if l.LogSink != "cloudwatch" {
+		return l.logger(w), meter.Sources(nil), func() {}, nil
+	}
+	service, err := cloudwatch.Open(ctx)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("--log-sink (SERI_LOG_SINK): %w", err)
+	}
+	if l.LogStream == "" {
+		l.LogStream = newStream(role)
+	}
+	sink := cloudwatch.New(service, cloudwatch.Config{Group: l.LogGroup, Stream: l.LogStream, Aside: w})
+	shipping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = sink.Run(shipping) // which tells w what goes wrong
+	}()
+	return l.logger(sink), sink, func() {
+		stop()
+		<-ended
+	}, nil
+}
+
+// newStream returns a name for a stream that no other process has.
+func newStream(role string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%s/%s", role, strings.NewReplacer(":", "-", "*", "-").Replace(host), strings.ToLower(rand.Text()[:10]))
 }
 
 // logger returns the log that the settings, which have been checked, ask for.

@@ -73,7 +73,11 @@ func (w *Work) check(f *faults) {
 
 // Run implements [Role].
 func (w *Worker) Run(ctx context.Context, out, log io.Writer) error {
-	logger := w.logger(log)
+	logger, lines, end, err := w.Log.open(ctx, "worker", log)
+	if err != nil {
+		return err
+	}
+	defer end()
 	rdb, err := w.connect(ctx, logger)
 	if err != nil {
 		return err
@@ -95,7 +99,7 @@ func (w *Worker) Run(ctx context.Context, out, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	parts, err := w.Admin.tell(ctx, "worker", out, logger, working, trips)
+	parts, err := w.Admin.tell(ctx, "worker", out, logger, working, trips, lines)
 	if err != nil {
 		return err
 	}
