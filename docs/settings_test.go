@@ -105,7 +105,7 @@ func TestFlagsAndVariablesExist(t *testing.T) {
 func commandLine(t *testing.T) (flags, variables map[string]bool) {
 	t.Helper()
 	flags, variables = make(map[string]bool), make(map[string]bool)
-	for _, command := range []string{"", "dev", "api", "worker", "beat", "enqueue", "inspect", "revoke", "pause", "resume", "schedule pause", "keys", "key", "health", "version"} {
+	for _, command := range []string{"", "dev", "api", "worker", "beat", "enqueue", "inspect", "revoke", "pause", "resume", "schedule pause", "schedule next", "schedule backfill", "keys", "key", "health", "version"} {
 		var out bytes.Buffer
 		args := append(strings.Fields(command), "--help")
 		if code := cli.Main(context.Background(), args, cli.Streams{In: new(bytes.Buffer), Out: &out, Err: &out}); code != 0 {

@@ -36,7 +36,7 @@ type commands struct {
 	Pause   pauseCommand   `cmd:"" group:"Tasks" help:"Keep workers from taking tasks out of a queue."`
 	Resume  resumeCommand  `cmd:"" group:"Tasks" help:"End a pause."`
 
-	Schedule   scheduleCommand   `cmd:"" group:"Operation" help:"Show the schedules, pause one, or let it go on."`
+	Schedule   scheduleCommand   `cmd:"" group:"Operation" help:"Show the schedules, change them, pause them, run them by hand."`
 	Keys       keysCommand       `cmd:"" group:"Operation" help:"Show every kind of Redis key that Seri uses, or audit a live Redis."`
 	Partitions partitionsCommand `cmd:"" group:"Operation" help:"Show how queues are divided, or change it."`
 	Key        keyCommand        `cmd:"" group:"Operation" help:"Make an API key."`

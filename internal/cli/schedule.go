@@ -1,91 +1,72 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"slices"
+	"io"
+	"os"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/cli/term"
-	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/schedule"
 	"github.com/seri-queue/seri/internal/store"
+	"github.com/seri-queue/seri/internal/timetable"
 )
 
 type scheduleCommand struct {
-	List   schedulesCommand      `cmd:"" help:"Show all schedules: their next ticks, what came of earlier ones, and why some are paused."`
-	Pause  pauseScheduleCommand  `cmd:"" help:"Stop a schedule's ticks."`
-	Resume resumeScheduleCommand `cmd:"" help:"Let a paused schedule tick again, from now on."`
+	List     schedulesCommand        `cmd:"" help:"Show all schedules: their next ticks, what came of earlier ones, and why some are paused."`
+	Show     showScheduleCommand     `cmd:"" help:"Show everything about one schedule."`
+	Set      setScheduleCommand      `cmd:"" help:"Make schedules, or replace them."`
+	Delete   deleteScheduleCommand   `cmd:"" help:"Delete a schedule that was made at run time."`
+	Pause    pauseScheduleCommand    `cmd:"" help:"Stop a schedule's ticks."`
+	Resume   resumeScheduleCommand   `cmd:"" help:"Let a paused schedule tick again, from now on."`
+	Trigger  triggerScheduleCommand  `cmd:"" help:"Run a schedule now."`
+	Backfill backfillScheduleCommand `cmd:"" help:"Enqueue the tasks of a schedule's ticks in a span of the past."`
+	Next     nextScheduleCommand     `cmd:"" help:"Show the next ticks of a schedule, or of a file that is not saved."`
+	History  scheduleHistoryCommand  `cmd:"" help:"Show what became of a schedule's newest ticks."`
+	Schema   scheduleSchemaCommand   `cmd:"" help:"Print the JSON Schema of a file of schedules, for your editor."`
 }
 
-// schedules are those of all queues on one Redis.
-type schedules struct {
-	*store.Store
-	rdb redis.UniversalClient
-}
-
-// planned is one schedule as it is on record.
-type planned struct {
-	store.ScheduleRecord
-	queue keys.Queue
-}
-
-func (c *redisConnection) schedules(ctx context.Context) (*schedules, error) {
+// timetable opens the schedules of a Redis. The caller closes what is returned beside them.
+func (c *redisConnection) timetable(ctx context.Context) (*timetable.Timetable, io.Closer, error) {
 	rdb, err := c.connect(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &schedules{store.New(rdb, store.Config{}), rdb}, nil
+	return timetable.New(rdb, store.Config{}), rdb, nil
 }
 
-// all returns the schedules of a queue, empty: of all queues.
-func (s *schedules) all(ctx context.Context, queue string) (all []planned, err error) {
-	queues := []keys.Queue{keys.Queue(queue)}
-	if queue == "" {
-		if queues, err = s.Queues(ctx); err != nil {
-			return nil, err
-		}
-		slices.Sort(queues)
-	}
-	for _, q := range queues {
-		ids, err := s.ScheduleIDs(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		slices.Sort(ids)
-		records, err := s.ScheduleRecords(ctx, q, ids, nil)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range records {
-			if r.ID != "" {
-				all = append(all, planned{r, q})
-			}
-		}
-	}
-	return all, nil
+// oneSchedule are the arguments of a command that is about one schedule.
+type oneSchedule struct {
+	ID    string `arg:"" help:"The schedule's id."`
+	Queue string `help:"The queue its tasks go to. Default: all are searched." placeholder:"NAME"`
+	redisConnection
 }
 
-// one returns the schedule of an ID.
-func (s *schedules) one(ctx context.Context, queue, id string) (planned, error) {
-	all, err := s.all(ctx, queue)
+// with does something with the schedules of a Redis, and says what to do about what goes wrong.
+func (c *oneSchedule) with(ctx context.Context, do func(t *timetable.Timetable) error) error {
+	t, closer, err := c.timetable(ctx)
 	if err != nil {
-		return planned{}, err
+		return err
 	}
-	all = slices.DeleteFunc(all, func(p planned) bool { return p.ID != id })
-	if len(all) == 0 {
-		return planned{}, fmt.Errorf("schedule %s: %w; `seri schedule list` shows all", id, seri.ErrNotFound)
+	defer closer.Close()
+	err = do(t)
+	if e, ok := errors.AsType[*timetable.ElsewhereError](err); ok && len(e.Queues) > 1 {
+		return fmt.Errorf("%w; say which with --queue", err)
 	}
-	if len(all) > 1 {
-		return planned{}, fmt.Errorf("schedule %s is in the queues %s and %s; say which with --queue", id, all[0].queue, all[1].queue)
+	switch {
+	case errors.Is(err, seri.ErrNotFound):
+		return fmt.Errorf("%w; `seri schedule list` shows all", err)
+	case errors.Is(err, timetable.ErrFile):
+		return fmt.Errorf("%w; change it there, and restart the beats", err)
 	}
-	return all[0], nil
+	return err
 }
 
 type schedulesCommand struct {
@@ -94,28 +75,50 @@ type schedulesCommand struct {
 }
 
 func (c *schedulesCommand) Run(ctx context.Context, std Streams) error {
-	s, err := c.schedules(ctx)
+	t, closer, err := c.timetable(ctx)
 	if err != nil {
 		return err
 	}
-	defer s.rdb.Close()
-	all, err := s.all(ctx, c.Queue)
-	if err != nil {
-		return err
+	defer closer.Close()
+	table := term.Table{
+		Header: []string{"schedule", "queue", "source", "next tick", "last task", "runs", "missed", "paused"},
+		Right:  []bool{false, false, false, false, false, true, true, false},
 	}
-	if len(all) == 0 {
+	rows := 0
+	for after := ""; ; {
+		page, next, err := t.List(ctx, c.Queue, after, 1000)
+		if err != nil {
+			return err
+		}
+		for _, e := range page {
+			next, paused := tickText(e.Next), ""
+			if e.Paused {
+				next, paused = "-", strings.TrimSuffix("since "+tickText(e.PausedAt)+": "+e.Note, ": ")
+			}
+			table.Add(term.Line(e.ID), term.Line(string(e.Queue)), term.Line(string(e.Origin)), next, lastText(&e),
+				strconv.FormatInt(e.Runs, 10), strconv.FormatInt(e.Missed, 10), term.Line(paused))
+		}
+		rows += len(page)
+		if after = next; after == "" {
+			break
+		}
+	}
+	if rows == 0 {
 		_, err := fmt.Fprintln(std.Out, "There are no schedules.")
 		return err
 	}
-	table := term.Table{Header: []string{"schedule", "queue", "next tick", "runs", "missed", "paused"}, Right: []bool{false, false, false, true, true, false}}
-	for _, p := range all {
-		next, paused := tickText(p.Next), ""
-		if p.Paused {
-			next, paused = "-", strings.TrimSuffix("since "+tickText(p.PausedAt)+": "+p.Note, ": ")
-		}
-		table.Add(term.Line(p.ID), term.Line(string(p.queue)), next, strconv.FormatInt(p.Runs, 10), strconv.FormatInt(p.Missed, 10), term.Line(paused))
-	}
 	return table.Write(std.Out)
+}
+
+// lastText says what became of the task of the last tick.
+func lastText(e *timetable.Entry) string {
+	switch {
+	case e.LastTask == "":
+		return "-"
+	case e.LastState == "":
+		return "gone"
+	}
+	return term.Line(string(e.LastState))
 }
 
 func tickText(t time.Time) string {
@@ -125,78 +128,136 @@ func tickText(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-type pauseScheduleCommand struct {
-	ID    string `arg:"" help:"The schedule's id."`
-	Note  string `help:"Why, for who looks at the schedule later." placeholder:"TEXT"`
-	Queue string `help:"The queue its tasks go to. Default: all are searched." placeholder:"NAME"`
+type showScheduleCommand struct{ oneSchedule }
+
+func (c *showScheduleCommand) Run(ctx context.Context, std Streams) error {
+	return c.with(ctx, func(t *timetable.Timetable) error {
+		e, err := t.Find(ctx, c.Queue, c.ID)
+		if err != nil {
+			return err
+		}
+		lines := [][2]string{
+			{"schedule", e.ID}, {"queue", string(e.Queue)}, {"source", string(e.Origin)}, {"revision", e.Revision}, {"next tick", tickText(e.Next)},
+			{"last tick", tickText(e.Last)}, {"last task", strings.TrimSpace(e.LastTask + " " + string(e.LastState))},
+			{"runs", strconv.FormatInt(e.Runs, 10)}, {"missed", strconv.FormatInt(e.Missed, 10)},
+		}
+		if e.Paused {
+			lines = append(lines, [2]string{"paused", strings.TrimSuffix("since "+tickText(e.PausedAt)+": "+e.Note, ": ")})
+		}
+		if n := len(e.Waiting); n > 0 {
+			lines = append(lines, [2]string{"waiting", fmt.Sprintf("%d from %s on", n, tickText(e.Waiting[0]))})
+		}
+		for _, l := range lines {
+			if _, err := fmt.Fprintf(std.Out, "%-10s %s\n", l[0], term.Line(l[1])); err != nil {
+				return err
+			}
+		}
+		var definition bytes.Buffer
+		if err := json.Indent(&definition, e.Definition, "", "  "); err != nil {
+			return fmt.Errorf("read the definition of schedule %s: %w", e.ID, err)
+		}
+		_, err = fmt.Fprintf(std.Out, "\n%s\n", term.JSON(definition.Bytes()))
+		return err
+	})
+}
+
+type setScheduleCommand struct {
+	File string `arg:"" help:"YAML or JSON: one schedule, or a file of schedules. -: what comes in."`
 	redisConnection
+}
+
+// Help implements [kong.HelpProvider].
+func (*setScheduleCommand) Help() string {
+	return `The fields are those of a file of schedules (docs/schedules.md). What was made here is kept in Redis, and no beat's file touches it; what a beat's file has made is not changed here.
+
+  echo '{id: warm-cache, every: 90s, task: http.request, payload: {url: "https://example.com/warm"}}' | seri schedule set -`
+}
+
+func (c *setScheduleCommand) Run(ctx context.Context, std Streams) error {
+	wanted, err := readSchedules(c.File, std.In)
+	if err != nil {
+		return err
+	}
+	t, closer, err := c.timetable(ctx)
+	if err != nil {
+		return err
+	}
+	defer closer.Close()
+	for _, s := range wanted {
+		e, made, err := t.Change(ctx, "", s.ID, timetable.Condition{}, func([]byte) (schedule.Schedule, error) { return s, nil })
+		if err != nil {
+			return err
+		}
+		what := "is set"
+		if made {
+			what = "is made"
+		}
+		if _, err := fmt.Fprintf(std.Out, "schedule %s %s; %s\n", term.Line(s.ID), what, nextText(&e)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readSchedules reads a file; -: standard input.
+func readSchedules(name string, in io.Reader) ([]schedule.Schedule, error) {
+	if name == "-" {
+		return schedule.ReadAny(in)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return schedule.ReadAny(file)
+}
+
+func nextText(e *timetable.Entry) string {
+	switch {
+	case e.Paused:
+		return "it is paused"
+	case e.Next.IsZero():
+		return "it has no next tick"
+	}
+	return "its next tick is " + tickText(e.Next)
+}
+
+type deleteScheduleCommand struct{ oneSchedule }
+
+func (c *deleteScheduleCommand) Run(ctx context.Context, std Streams) error {
+	return c.with(ctx, func(t *timetable.Timetable) error {
+		if err := t.Remove(ctx, c.Queue, c.ID, timetable.Condition{}); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(std.Out, "schedule %s is deleted; its tasks stay\n", term.Line(c.ID))
+		return err
+	})
+}
+
+type pauseScheduleCommand struct {
+	oneSchedule
+	Note string `help:"Why, for who looks at the schedule later." placeholder:"TEXT"`
 }
 
 func (c *pauseScheduleCommand) Run(ctx context.Context, std Streams) error {
-	s, err := c.schedules(ctx)
-	if err != nil {
+	return c.with(ctx, func(t *timetable.Timetable) error {
+		if _, err := t.Pause(ctx, c.Queue, c.ID, c.Note); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(std.Out, "schedule %s is paused\n", term.Line(c.ID))
 		return err
-	}
-	defer s.rdb.Close()
-	p, err := s.one(ctx, c.Queue, c.ID)
-	if err != nil {
-		return err
-	}
-	if err := s.PauseSchedule(ctx, p.queue, p.ID, c.Note); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(std.Out, "schedule %s is paused\n", term.Line(p.ID))
-	return err
+	})
 }
 
-type resumeScheduleCommand struct {
-	ID    string `arg:"" help:"The schedule's id."`
-	Queue string `help:"The queue its tasks go to. Default: all are searched." placeholder:"NAME"`
-	redisConnection
-}
+type resumeScheduleCommand struct{ oneSchedule }
 
 func (c *resumeScheduleCommand) Run(ctx context.Context, std Streams) error {
-	s, err := c.schedules(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.rdb.Close()
-	p, err := s.one(ctx, c.Queue, c.ID)
-	if err != nil {
-		return err
-	}
-	next := p.Next
-	if p.Paused {
-		now, err := s.rdb.Time(ctx).Result() // by which beats fire
+	return c.with(ctx, func(t *timetable.Timetable) error {
+		e, err := t.Resume(ctx, c.Queue, c.ID)
 		if err != nil {
-			return fmt.Errorf("ask for Redis' clock: %w", err)
-		}
-		if next, err = p.after(now); err != nil {
 			return err
 		}
-		if err := s.ResumeSchedule(ctx, p.queue, p.ID, p.Revision, next); err != nil {
-			return err
-		}
-	}
-	if next.IsZero() {
-		_, err = fmt.Fprintf(std.Out, "schedule %s is not paused; it has no next tick\n", term.Line(p.ID))
+		_, err = fmt.Fprintf(std.Out, "schedule %s is not paused; %s\n", term.Line(c.ID), nextText(&e))
 		return err
-	}
-	_, err = fmt.Fprintf(std.Out, "schedule %s is not paused; its next tick is %s\n", term.Line(p.ID), tickText(next))
-	return err
-}
-
-// after returns the schedule's first tick after now and after what it has fired; zero: there is none.
-func (p *planned) after(now time.Time) (time.Time, error) {
-	var s schedule.Schedule
-	if err := json.Unmarshal(p.Definition, &s); err != nil {
-		return time.Time{}, fmt.Errorf("read the definition of schedule %s: %w", p.ID, err)
-	}
-	if !s.Enabled || s.Limit > 0 && p.Runs >= int64(s.Limit) {
-		return time.Time{}, nil
-	}
-	if p.Last.After(now) {
-		now = p.Last
-	}
-	return s.Next(now), nil
+	})
 }

@@ -1,6 +1,9 @@
 package cli_test
 
 import (
+	"encoding/json"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -48,7 +51,7 @@ func TestSchedulesArePausedAndResumed(t *testing.T) {
 		t.Errorf("pause: %+v", r)
 	}
 	r := on("list")
-	for _, want := range []string{`(?m)^ended +default +- +1 +0`, `(?m)^nightly +default +- +0 +0 +since \d{4}-\S+Z: for \\x1b repair$`} {
+	for _, want := range []string{`(?m)^ended +default +api +- +pending +1 +0`, `(?m)^nightly +default +api +- +- +0 +0 +since \d{4}-\S+Z: for \\x1b repair$`} {
 		if !regexp.MustCompile(want).MatchString(r.out) {
 			t.Errorf("list does not match %s:\n%s%s", want, r.out, r.err)
 		}
@@ -71,5 +74,47 @@ func TestSchedulesArePausedAndResumed(t *testing.T) {
 	}
 	if r := on("resume", "other"); r.code != 1 || !strings.Contains(r.err, "schedule other: ") {
 		t.Errorf("resume of one that is not there: %+v", r)
+	}
+}
+
+func TestASchedulesLifeOnTheCommandLine(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.New(t)
+	file := filepath.Join(t.TempDir(), "one.yaml")
+	if err := os.WriteFile(file, []byte("id: warm\nevery: 1h\ntask: t\noverlap: skip\npayload: {n: 1.10}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	on := func(code int, want string, args ...string) {
+		t.Helper()
+		r := do(t, append([]string{"schedule"}, append(args, "--redis-url", redistest.URL(rdb))...)...)
+		if r.code != code || !regexp.MustCompile(want).MatchString(r.out+r.err) {
+			t.Errorf("%v ends with %d, want %d and %s:\n%s%s", args, r.code, code, want, r.out, r.err)
+		}
+	}
+	hour := time.Now().UTC().Truncate(time.Hour)
+	span := []string{"backfill", "warm", "--from", hour.Add(-2 * time.Hour).Format(time.RFC3339), "--to", hour.Format(time.RFC3339)}
+
+	on(0, `^schedule warm is made; its next tick is \S+:00:00Z\n$`, "set", file)
+	on(0, `^schedule warm is set; its next tick is `, "set", file)
+	on(0, `(?s)^schedule +warm\n.*source +api\n.*"n": 1.10`, "show", "warm")
+	on(0, `(?s)^schedule +tick +UTC\n(warm +\S+:00:00Z +\w{3} \S+ \d\d:00:00 \+00:00\n){3}$`, "next", "warm", "-n", "3")
+	on(0, `(?s)^schedule +tick +UTC\n(warm .*){2}$`, "next", "--file", file, "-n", "2")
+	on(1, `give the id of a schedule, or --file`, "next")
+	on(0, `has not ticked yet`, "history", "warm")
+	on(0, `^task sched:warm:\d+ is enqueued\n$`, "trigger", "warm")
+	on(0, `^schedule warm: 3 ticks; enqueued 0, there already 0, waiting 0, left out 3\n$`, span...)
+	on(0, `^schedule warm: 3 ticks; enqueued 3, there already 0, waiting 0, left out 0\n$`, append(span, "--allow-overlap")...)
+	on(0, `(?s)sched:warm:\d+ +pending \(by hand\).*- +missed: overlap`, "history", "warm")
+	on(1, `to is in the future`, "backfill", "warm", "--from", hour.Format(time.RFC3339), "--to", hour.Add(2*time.Hour).Format(time.RFC3339))
+	on(0, `^schedule warm is deleted; its tasks stay\n$`, "delete", "warm")
+	on(1, "schedule warm: .*; `seri schedule list` shows all", "delete", "warm")
+
+	if err := os.WriteFile(file, []byte("id: warm\nevery: 1\ntask: t\nlimit: 0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	on(1, `(?s)line 2: schedule warm: .*line 4: schedule warm: limit must be at least 1`, "set", file)
+	schema := do(t, "schedule", "schema")
+	if !json.Valid([]byte(schema.out)) || schema.code != 0 {
+		t.Errorf("the schema is %d %s%s", schema.code, schema.out, schema.err)
 	}
 }

@@ -72,6 +72,26 @@ func Read(r io.Reader) (File, error) {
 	return f, nil
 }
 
+// ReadAny reads a file of schedules, or a single one, in YAML or JSON. Its errors are those of [Read].
+func ReadAny(r io.Reader) ([]Schedule, error) {
+	document, err := parseYAML(r)
+	if err != nil {
+		return nil, fmt.Errorf("read schedules: %w", err)
+	}
+	l := newLoader()
+	var schedules []Schedule
+	if valueOf(document, "schedules") != nil {
+		schedules = l.file(document).Schedules
+	} else {
+		l.about = "?"
+		schedules = []Schedule{l.schedule(document)}
+	}
+	if err := l.err(); err != nil {
+		return nil, err
+	}
+	return schedules, nil
+}
+
 // parseYAML returns the root of the only document in r. An empty one yields an empty mapping.
 func parseYAML(r io.Reader) (*yaml.Node, error) {
 	decoder := yaml.NewDecoder(r)
