@@ -116,7 +116,7 @@ func (w *watcher) take(id, kind string) {
 	switch {
 	case strings.HasPrefix(kind, "dev.seri.task."):
 		w.seen = append(w.seen, id)
-	case kind == "dev.seri.gap":
+	case kind == "dev.seri.gap", kind == "dev.seri.reset":
 		w.gaps++
 	case kind == "dev.seri.snapshot":
 		w.snapshots++

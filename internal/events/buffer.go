@@ -2,7 +2,10 @@ package events
 
 import (
 	"errors"
+	"slices"
 	"sync"
+
+	"github.com/seri-queue/seri"
 )
 
 // errFull is why a buffer ended that its reader did not empty in time.
@@ -13,40 +16,72 @@ const spareItems = 128
 
 // buffer holds what the hub has handed to one subscription and its reader has not taken yet. It is bounded by the size
 // of what it holds, and never makes the hub wait.
+//
+// A buffer that is more than half full lets go of what progress events say that a later event of the same task has made
+// old. What it still holds keeps its order, and the later event says how many it stands for. Changes of state are never
+// let go of.
 type buffer struct {
 	ready chan struct{} // holds a value when there is something to take
 
 	mu    sync.Mutex
-	items []*item
+	items []waiting
 	bytes int
 	limit int
+	tight int   // conflate when more bytes than this wait; half the limit, more if that was to little avail
 	ended error // why nothing more is taken in; nil: open
 }
 
+// waiting is an item in a buffer.
+type waiting struct {
+	*item
+	conflated int // progress events of its task, just before it, that were let go of
+}
+
 func newBuffer(limit int) *buffer {
-	return &buffer{ready: make(chan struct{}, 1), limit: limit}
+	return &buffer{ready: make(chan struct{}, 1), limit: limit, tight: limit / 2}
 }
 
 // push adds an item; false if the buffer has ended, with this item or before. A buffer that overflows lets go of all it
 // holds: whoever reads it resumes from the stream.
-//
-// This is also where progress events of one task would be conflated: the newest takes the place of one that waits.
 func (b *buffer) push(it *item) bool {
 	b.mu.Lock()
-	switch {
-	case b.ended != nil:
+	if b.ended != nil {
 		b.mu.Unlock()
 		return false
-	case b.bytes+it.size() > b.limit:
+	}
+	b.items = append(b.items, waiting{item: it})
+	if b.bytes += it.size(); b.bytes > b.tight {
+		b.conflate()
+	}
+	if b.bytes > b.limit {
 		b.items, b.bytes, b.ended = nil, 0, errFull
-	default:
-		b.items = append(b.items, it)
-		b.bytes += it.size()
 	}
 	open := b.ended == nil
 	b.mu.Unlock()
 	b.signal()
 	return open
+}
+
+// conflate lets go of every progress event that a later event of its task follows. The lock is held.
+func (b *buffer) conflate() {
+	later := make(map[taskKey]int) // of each task, the index of the next event that stays
+	for n := len(b.items) - 1; n >= 0; n-- {
+		w := &b.items[n]
+		if w.loss != nil || w.event.Data.Schedule != nil {
+			continue
+		}
+		task := taskKey{w.queue, w.event.Task}
+		next, followed := later[task]
+		if !followed || w.event.Kind != seri.EventProgress {
+			later[task] = n
+			continue
+		}
+		b.items[next].conflated += 1 + w.conflated
+		b.bytes -= w.size()
+		w.item = nil
+	}
+	b.items = slices.DeleteFunc(b.items, func(w waiting) bool { return w.item == nil })
+	b.tight = max(b.limit/2, b.bytes+b.limit/8) // not for every event anew
 }
 
 // end makes take return err once it has returned all items.
@@ -67,7 +102,7 @@ func (b *buffer) signal() {
 }
 
 // take returns what there is, without waiting. spare is the slice of an earlier take, to be filled again.
-func (b *buffer) take(spare []*item) ([]*item, error) {
+func (b *buffer) take(spare []waiting) ([]waiting, error) {
 	if cap(spare) > spareItems {
 		spare = nil
 	}
@@ -77,7 +112,7 @@ func (b *buffer) take(spare []*item) ([]*item, error) {
 		return spare[:0], b.ended
 	}
 	items := b.items
-	b.items, b.bytes = spare[:0], 0
+	b.items, b.bytes, b.tight = spare[:0], 0, b.limit/2
 	return items, nil
 }
 

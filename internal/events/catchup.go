@@ -74,9 +74,7 @@ func (s *Subscription) catchUp(ctx context.Context) error {
 // scope returns the queues that the subscription covers. at is where the hub is.
 func (s *Subscription) scope(at Cursor) []string {
 	switch {
-	case s.form == confined:
-		return []string{s.filter.Queue}
-	case s.form == divided:
+	case len(s.within) > 0:
 		return slices.Clone(s.within)
 	case s.form == single && s.queues != nil:
 		return slices.Clone(s.queues)
@@ -87,18 +85,20 @@ func (s *Subscription) scope(at Cursor) []string {
 
 // check announces what is missing after the cursor, if anything is, and shows one snapshot for all of it.
 func (s *Subscription) check(ctx context.Context, queues []string) error {
-	missing := false
+	var missing []string
 	for _, queue := range queues {
 		gap, err := s.checkQueue(ctx, queue)
 		if err != nil {
 			return err
 		}
-		missing = missing || gap
+		if gap {
+			missing = append(missing, queue)
+		}
 	}
-	if !missing {
+	if len(missing) == 0 {
 		return nil
 	}
-	return s.snapshot(ctx)
+	return s.snapshot(ctx, missing...)
 }
 
 func (s *Subscription) checkQueue(ctx context.Context, queue string) (gap bool, err error) {
@@ -115,6 +115,7 @@ func (s *Subscription) checkQueue(ctx context.Context, queue string) (gap bool, 
 		l.before = &Position{v.first, 0}
 		return true, s.gap(queue, l, Position{v.first, -1})
 	case lost:
+		l.reset = true
 		return true, s.gap(queue, l, endOf(v.last))
 	default:
 		return false, nil
@@ -135,7 +136,7 @@ func (s *Subscription) read(ctx context.Context, queue string) (more bool, err e
 			return false, err
 		}
 		if gap {
-			return true, s.snapshot(ctx)
+			return true, s.snapshot(ctx, queue)
 		}
 		return len(entries) > 0, nil
 	}
@@ -160,7 +161,7 @@ func (s *Subscription) readEntry(queue string, e entry) error {
 			continue
 		}
 		at = it.at
-		if !s.filter.Matches(&it.event) || s.known.shows(queue, at, &it.event) {
+		if !s.wants(queue, at, &it.event) {
 			continue
 		}
 		if err := it.encode(); err != nil {

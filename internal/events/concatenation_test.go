@@ -42,7 +42,7 @@ func newWorld(t *testing.T, rdb redis.UniversalClient) *world {
 // seqs is the key of the hash of last numbers; it shares the queue's slot.
 func seqs(queue string) string { return "test:{" + queue + "}:seqs" }
 
-// write appends one entry of events about the queue's tasks, and their numbers, in one transaction.
+// write appends one entry of events, none of which may be left out for a slow reader, about the queue's tasks, and their numbers, in one transaction.
 func (w *world) write(ctx context.Context, random *rand.Rand, queue string) error {
 	w.locks[queue].Lock()
 	defer w.locks[queue].Unlock()
@@ -54,7 +54,7 @@ func (w *world) write(ctx context.Context, random *rand.Rand, queue string) erro
 	for range 1 + random.IntN(4) {
 		n := random.IntN(6)
 		e := event{
-			Kind: seri.EventProgress, Task: fmt.Sprintf("%s-%d", queue, n),
+			Kind: seri.EventStarted, Task: fmt.Sprintf("%s-%d", queue, n),
 			Owner: w.owners[n%len(w.owners)], Type: w.types[n%len(w.types)],
 		}
 		seq, _ := strconv.ParseUint(last[e.Task], 10, 64)
@@ -78,9 +78,8 @@ func (w *world) Snapshot(ctx context.Context, f Filter) ([]seri.Info, bool, erro
 			return nil, false, err
 		}
 		for _, id := range slices.Sorted(maps.Keys(last)) {
-			n, _ := strconv.Atoi(id[strings.LastIndexByte(id, '-')+1:])
 			seq, _ := strconv.ParseUint(last[id], 10, 64)
-			e := seri.Event{Task: id, Queue: queue, Owner: w.owners[n%len(w.owners)], Type: w.types[n%len(w.types)]}
+			e := w.about(id)
 			if f.Matches(&e) {
 				tasks = append(tasks, seri.Info{ID: id, Queue: queue, Owner: e.Owner, Type: e.Type, Seq: seq})
 			}
@@ -98,6 +97,21 @@ type worldStreams struct {
 func (s worldStreams) Queues(ctx context.Context) ([]string, error) {
 	queues, err := s.redisStreams.Queues(ctx)
 	return slices.DeleteFunc(queues, func(q string) bool { return !slices.Contains(s.world.queues, q) }), err
+}
+
+// about returns the event's task, but for its number, by its name.
+func (w *world) about(task string) seri.Event {
+	queue, number, _ := cutLast(task, "-")
+	n, _ := strconv.Atoi(number)
+	return seri.Event{Task: task, Queue: queue, Owner: w.owners[n%len(w.owners)], Type: w.types[n%len(w.types)]}
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
 }
 
 // filter returns a filter of any form.
@@ -151,7 +165,10 @@ func TestConcatenationEqualsTheStream(t *testing.T) {
 		watchers := make([]*watcher, 24)
 		for i := range watchers {
 			random := rand.New(rand.NewPCG(seed, uint64(100+i)))
-			watchers[i] = &watcher{world: w, gateways: gateways, random: random, filter: w.filter(random)}
+			watchers[i] = &watcher{world: w, gateways: gateways, random: random, filters: []Filter{w.filter(random)}}
+			for i%2 == 1 && len(watchers[i].filters) < 5 {
+				watchers[i].filters = append(watchers[i].filters, w.filter(random))
+			}
 			readers.Go(func() { watchers[i].watch(t, written) })
 		}
 		writers.Wait()
@@ -160,7 +177,7 @@ func TestConcatenationEqualsTheStream(t *testing.T) {
 
 		resumes := 0
 		for i, watcher := range watchers {
-			watcher.compare(t, fmt.Sprintf("watcher %d of %+v", i, watcher.filter))
+			watcher.compare(t, fmt.Sprintf("watcher %d of %+v", i, watcher.filters))
 			resumes += watcher.resumed
 		}
 		t.Logf("%d subscriptions were resumed", resumes)
@@ -172,10 +189,10 @@ type watcher struct {
 	world    *world
 	gateways []*Hub
 	random   *rand.Rand
-	filter   Filter
+	filters  []Filter // of more than one: gathered
 
-	first    Cursor            // of its snapshot
-	known    map[string]uint64 // by the snapshot
+	first    Cursor              // of its first snapshot
+	known    []map[string]uint64 // by the snapshot of each filter
 	received []received
 	resumed  int
 }
@@ -202,7 +219,7 @@ func (w *watcher) watch(t *testing.T, written <-chan struct{}) {
 				break
 			}
 			if err != nil {
-				t.Errorf("%+v received %d, wants %d: %v", w.filter, len(w.received), len(expected), err)
+				t.Errorf("%+v received %d, wants %d: %v", w.filters, len(w.received), len(expected), err)
 				s.Close()
 				return
 			}
@@ -228,52 +245,92 @@ func (w *watcher) watch(t *testing.T, written <-chan struct{}) {
 // connect subscribes, or resumes at one of the last cursors, forgetting what it had received after that.
 func (w *watcher) connect(ctx context.Context) (*Subscription, error) {
 	hub := w.gateways[w.random.IntN(len(w.gateways))]
+	gathers := len(w.filters) > 1
+	if w.known == nil && gathers {
+		s, err := hub.Gather(ctx)
+		for i, f := range w.filters {
+			if err == nil {
+				err = s.Add(ctx, fmt.Sprint(i), f)
+			}
+		}
+		if err != nil && s != nil {
+			s.Close()
+		}
+		return s, err
+	}
 	if w.known == nil {
-		return hub.Subscribe(ctx, w.filter)
+		return hub.Subscribe(ctx, w.filters[0])
 	}
 	keep := max(0, len(w.received)-w.random.IntN(20))
 	w.received = w.received[:keep]
-	cursor := w.first.Text(w.filter.Queue)
+	queue := w.filters[0].Queue
+	if gathers {
+		queue = ""
+	}
+	cursor := w.first.Text(queue)
 	if keep > 0 {
 		cursor = w.received[keep-1].cursor
 	}
-	c, err := ParseCursor(cursor, w.filter.Queue)
+	c, err := ParseCursor(cursor, queue)
 	if err != nil {
 		return nil, err
 	}
 	w.resumed++
-	return hub.Resume(ctx, w.filter, c)
+	if gathers {
+		named := make(map[string]Filter)
+		for i, f := range w.filters {
+			named[fmt.Sprint(i)] = f
+		}
+		return hub.GatherAfter(ctx, c, named)
+	}
+	return hub.Resume(ctx, w.filters[0], c)
 }
 
 func (w *watcher) receive(t *testing.T, f Frame) {
 	name := short(t, f)
-	tasks, isSnapshot := strings.CutPrefix(name, "snapshot(")
+	_, tasks, isSnapshot := strings.Cut(name, "snapshot(")
 	switch {
-	case isSnapshot && w.known == nil:
-		w.known = map[string]uint64{}
+	case isSnapshot && len(w.known) < len(w.filters):
+		known := map[string]uint64{}
 		for task := range strings.SplitSeq(strings.TrimSuffix(tasks, ")"), ",") {
 			id, seq, _ := strings.Cut(task, ":")
-			w.known[id], _ = strconv.ParseUint(seq, 10, 64)
+			known[id], _ = strconv.ParseUint(seq, 10, 64)
 		}
-		first, err := ParseCursor(f.Cursor, w.filter.Queue)
+		if w.known = append(w.known, known); len(w.known) > 1 {
+			return
+		}
+		first, err := ParseCursor(f.Cursor, w.filters[0].Queue)
 		if err != nil {
 			t.Error(err)
 		}
 		w.first = first
 	case w.shown(name):
 		if w.resumed == 0 {
-			t.Errorf("%+v received %s, which its snapshot had shown", w.filter, name)
+			t.Errorf("%+v received %s, which its snapshot had shown", w.filters, name)
 		}
 	default: // a gap or a second snapshot is an error, which the comparison will show
 		w.received = append(w.received, received{name, f.Cursor})
 	}
 }
 
-// shown reports whether the snapshot has shown an event. A subscription that is resumed does not know that any more.
+// shown reports whether the snapshots of all filters that it meets have shown an event. A subscription that is resumed does not know that any more.
 func (w *watcher) shown(name string) bool {
 	task, seq, _ := strings.Cut(name, ":")
-	n, _ := strconv.ParseUint(seq, 10, 64)
-	return n > 0 && n <= w.known[task]
+	if strings.Contains(name, "(") {
+		return false
+	}
+	e := w.world.about(task)
+	e.Seq, _ = strconv.ParseUint(seq, 10, 64)
+	return !w.wants(&e)
+}
+
+func (w *watcher) wants(e *seri.Event) bool {
+	for i, f := range w.filters {
+		if f.Matches(e) && e.Seq > w.known[i][e.Task] {
+			return true
+		}
+	}
+	return false
 }
 
 // expected reads from the streams what the watcher must have got, queue by queue.
@@ -287,7 +344,7 @@ func (w *watcher) expected(t *testing.T) []string {
 		for _, e := range entries {
 			for i, ev := range w.gateways[0].decode(queue, e) {
 				at := Position{e.id, i}
-				if at.Compare(w.first.At(queue)) > 0 && w.filter.Matches(&ev) && ev.Seq > w.known[ev.Task] {
+				if at.Compare(w.first.At(queue)) > 0 && w.wants(&ev) {
 					names = append(names, fmt.Sprintf("%s:%d", ev.Task, ev.Seq))
 				}
 			}

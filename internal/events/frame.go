@@ -1,8 +1,11 @@
 package events
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/seri-queue/seri"
@@ -50,6 +53,7 @@ type item struct {
 type loss struct {
 	after  Position  // the last one before it
 	before *Position // the first one after it; nil: there is none
+	reset  bool      // what follows is another history
 }
 
 // encode makes the event's JSON.
@@ -66,8 +70,22 @@ func (it *item) encode() error {
 // size is what the item counts for in a subscription's buffer.
 func (it *item) size() int { return len(it.json) + 256 }
 
-// frameOf makes a frame about a whole subscription.
-func frameOf(typ, id string, data any, cursor string) (Frame, error) {
+// conflate makes a frame that says how many earlier events of its task it stands for, too.
+func conflate(typ string, event []byte, cursor string, conflated int) Frame {
+	b := append([]byte(nil), event[:len(event)-len("}")]...)
+	b = append(b, `,"conflated":`...)
+	b = strconv.AppendInt(b, int64(conflated), 10)
+	return sealFrame(typ, append(b, '}'), cursor)
+}
+
+// Note returns a frame that is not about events: data by the type, and about the one of a gathering's interests that is
+// named, if any is.
+func Note(typ, interest string, data any) (Frame, error) {
+	return frameOf(typ, "note/"+rand.Text(), interest, data, "")
+}
+
+// frameOf makes a frame about a whole subscription, or about one of its interests, by name.
+func frameOf(typ, id, interest string, data any, cursor string) (Frame, error) {
 	encoded, err := json.Marshal(data)
 	if err != nil {
 		return Frame{}, fmt.Errorf("encode %s: %w", typ, err)
@@ -79,20 +97,31 @@ func frameOf(typ, id string, data any, cursor string) (Frame, error) {
 		Type:            typ,
 		Time:            time.Now().UTC(),
 		DataContentType: "application/json",
+		Subscription:    interest,
 		Data:            encoded,
 	})
 	if err != nil {
 		return Frame{}, fmt.Errorf("encode %s: %w", typ, err)
 	}
+	if cursor == "" {
+		return Frame{Type: typ, JSON: event}, nil
+	}
 	return sealFrame(typ, event, cursor), nil
 }
 
-func snapshotFrame(tasks []seri.Info, truncated bool, cursor string) (Frame, error) {
+func snapshotFrame(i *interest, tasks []seri.Info, truncated bool, cursor string) (Frame, error) {
 	s := wire.Snapshot{Tasks: make([]wire.Task, len(tasks)), Truncated: truncated}
-	for i, info := range tasks {
-		s.Tasks[i] = wire.NewTask(info)
+	for n, info := range tasks {
+		if i.filter.Bare {
+			info.Payload, info.Headers = nil, nil
+		}
+		s.Tasks[n] = wire.NewTask(info)
 	}
-	return frameOf(wire.TypeSnapshot, "snapshot/"+cursor, s, cursor)
+	id := "snapshot/" + cursor
+	if i.name != "" {
+		id = "snapshot/" + url.PathEscape(i.name) + "/" + cursor
+	}
+	return frameOf(wire.TypeSnapshot, id, i.name, s, cursor)
 }
 
 func gapFrame(queue string, l loss, cursor string) (Frame, error) {
@@ -100,5 +129,8 @@ func gapFrame(queue string, l loss, cursor string) (Frame, error) {
 	if l.before != nil {
 		g.Before = l.before.String()
 	}
-	return frameOf(wire.TypeGap, "gap/"+queue+"/"+g.After, g, cursor)
+	if l.reset {
+		return frameOf(wire.TypeReset, "reset/"+queue+"/"+g.After, "", g, cursor)
+	}
+	return frameOf(wire.TypeGap, "gap/"+queue+"/"+g.After, "", g, cursor)
 }

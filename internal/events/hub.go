@@ -78,6 +78,7 @@ type Hub struct {
 	mu     sync.Mutex
 	at     []place // ordered by queue: the last event of each that was handed out
 	losses int     // calls of lose
+	serial uint64  // of the last event or loss that was handed out
 	index  index
 }
 
@@ -125,7 +126,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	close(h.stopped)
-	for s := range h.index.each {
+	for s := range h.index.subscriptions {
 		h.drop(s)
 		s.buf.end(ErrStopped)
 	}
@@ -166,7 +167,10 @@ func (h *Hub) join(s *Subscription) (Cursor, int, error) {
 	default:
 	}
 	s.buf = newBuffer(h.cfg.Buffer)
-	h.index.add(s)
+	for _, i := range s.interests {
+		h.index.add(i)
+	}
+	h.index.subscriptions[s] = struct{}{}
 	h.meters.Subscribers.Add(1)
 	s.joined = true
 	return h.cursor(), h.losses, nil
@@ -182,10 +186,47 @@ func (h *Hub) leave(s *Subscription) {
 // drop is leave, for those who hold the lock.
 func (h *Hub) drop(s *Subscription) {
 	if s.joined {
-		h.index.remove(s)
+		for _, i := range s.interests {
+			h.index.remove(i)
+		}
+		delete(h.index.subscriptions, s)
 		h.meters.Subscribers.Add(-1)
 		s.joined = false
 	}
+}
+
+// include adds an interest to its subscription. If that has joined, it is handed from now on what the interest is about;
+// at is where the hub is.
+func (h *Hub) include(i *interest) (at Cursor, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	select {
+	case <-h.stopped:
+		return Cursor{}, ErrStopped
+	default:
+	}
+	i.s.interests = append(i.s.interests, i)
+	if i.s.joined {
+		h.index.add(i)
+	}
+	return h.cursor(), nil
+}
+
+// exclude takes an interest from its subscription.
+func (h *Hub) exclude(i *interest) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i.s.interests = slices.DeleteFunc(i.s.interests, func(other *interest) bool { return other == i })
+	if i.s.joined {
+		h.index.remove(i)
+	}
+}
+
+// confine says which streams a subscription covers; none: all of them.
+func (h *Hub) confine(s *Subscription, within []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s.within = within
 }
 
 // idle returns the hub's positions if s has been handed nothing that it has not taken.
@@ -237,7 +278,7 @@ func (h *Hub) publish(queue string, entries []entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i, e := range entries {
-		if !watched && h.index.size > 0 { // somebody came in between
+		if !watched && len(h.index.subscriptions) > 0 { // somebody came in between
 			decoded[i] = h.decode(queue, e)
 		}
 		if len(decoded[i]) == 0 {
@@ -271,16 +312,21 @@ func (h *Hub) decode(queue string, e entry) []seri.Event {
 
 // hand gives one event of a queue's stream to all subscriptions that match. The lock is held.
 func (h *Hub) hand(queue string, at Position, e *seri.Event) {
-	var it *item // made when the first subscription matches
+	h.serial++
+	var it *item // made when the first interest matches
 	for _, in := range h.index.concerned(e) {
 		if in == nil {
 			continue
 		}
 		for i := len(in.members) - 1; i >= 0; i-- { // backwards: a full subscription is removed
-			s := in.members[i]
-			if !s.filter.Matches(e) {
+			if i >= len(in.members) { // with several interests
 				continue
 			}
+			s := in.members[i].s
+			if s.handed == h.serial || !in.members[i].filter.Matches(e) {
+				continue
+			}
+			s.handed = h.serial
 			if it == nil {
 				it = &item{queue: queue, at: at, event: *e}
 				if err := it.encode(); err != nil {
@@ -310,7 +356,7 @@ func (h *Hub) shape(it *item, f form) {
 	}
 }
 
-func (h *Hub) lose(queue string, next Position, before *Position) {
+func (h *Hub) lose(queue string, next Position, before *Position, reset bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	i, ok := slices.BinarySearchFunc(h.at, queue, byQueue)
@@ -322,8 +368,8 @@ func (h *Hub) lose(queue string, next Position, before *Position) {
 	h.reach(queue, next)
 	h.losses++
 	h.meters.Lost.Add(1)
-	it := &item{queue: queue, at: next, loss: &loss{after, before}}
-	for s := range h.index.each {
+	it := &item{queue: queue, at: next, loss: &loss{after, before, reset}}
+	for s := range h.index.subscriptions {
 		if len(s.within) > 0 && !slices.Contains(s.within, queue) {
 			continue
 		}

@@ -75,7 +75,8 @@ func resume(t *testing.T, h *Hub, f Filter, cursor string) *Subscription {
 }
 
 // collect returns what comes until nothing comes for five seconds, each frame in short:
-// "snapshot(a:2)", "gap(after,before)" or "a:3" for event 3 of task a.
+// "snapshot(a:2)", after the name of what it shows if that has one, "gap(queue,more)" and "reset(queue,nothing)", by whether
+// there is more, "a:3" for event 3 of task a, or "a:3+2" if it stands for two more.
 func collect(t *testing.T, s *Subscription) []string {
 	t.Helper()
 	var all []string
@@ -115,16 +116,33 @@ func short(t *testing.T, f Frame) string {
 		for _, task := range s.Tasks {
 			tasks = append(tasks, fmt.Sprintf("%s:%d", task.ID, task.Seq))
 		}
-		return "snapshot(" + strings.Join(tasks, ",") + ")"
-	case wire.TypeGap:
+		return ce.Subscription + "snapshot(" + strings.Join(tasks, ",") + ")"
+	case wire.TypeAlive:
+		return "alive"
+	case wire.TypeGap, wire.TypeReset:
 		var g wire.Gap
 		decode(&g)
-		return fmt.Sprintf("gap(%s,%s)", g.Queue, map[bool]string{true: "nothing", false: "more"}[g.Before == ""])
+		return fmt.Sprintf("%s(%s,%s)", strings.TrimPrefix(ce.Type, "dev.seri."), g.Queue, map[bool]string{true: "nothing", false: "more"}[g.Before == ""])
 	default:
 		var e wire.TaskEvent
 		decode(&e)
+		if ce.Conflated > 0 {
+			return fmt.Sprintf("%s:%d+%d", e.Task, e.Seq, ce.Conflated)
+		}
 		return fmt.Sprintf("%s:%d", e.Task, e.Seq)
 	}
+}
+
+// decodeEvent reads the frame of a task's event.
+func decodeEvent(t *testing.T, f Frame) (ce wire.CloudEvent, e wire.TaskEvent) {
+	t.Helper()
+	if err := json.Unmarshal(f.JSON, &ce); err != nil {
+		t.Fatalf("%s: %v", f.JSON, err)
+	}
+	if err := json.Unmarshal(ce.Data, &e); err != nil {
+		t.Fatalf("%s: %v", ce.Data, err)
+	}
+	return ce, e
 }
 
 func expect(t *testing.T, got []string, want ...string) {
@@ -215,7 +233,7 @@ func TestTaskThatDoesNotExistCannotBeWatched(t *testing.T) {
 				if !errors.Is(err, seri.ErrNotFound) {
 					t.Errorf("got %v", err)
 				}
-				if h.index.size != 0 {
+				if len(h.index.subscriptions) != 0 {
 					t.Error("the subscription was left in the hub")
 				}
 			})
@@ -317,7 +335,7 @@ func TestMissingEventsAreAnnounced(t *testing.T) {
 		},
 		"flushed": {
 			meanwhile: func(m *memory) { m.flush() },
-			want:      []string{"gap(q,nothing)", "snapshot(now:1)"},
+			want:      []string{"reset(q,nothing)", "snapshot(now:1)"},
 		},
 		"flushed and written to again": {
 			meanwhile: func(m *memory) {
@@ -328,14 +346,14 @@ func TestMissingEventsAreAnnounced(t *testing.T) {
 		},
 		"rolled back": {
 			meanwhile: func(m *memory) { m.rollBack("q", 1) },
-			want:      []string{"gap(q,nothing)", "snapshot(now:1)"},
+			want:      []string{"reset(q,nothing)", "snapshot(now:1)"},
 		},
 		"rolled back and written to again": {
 			meanwhile: func(m *memory) {
 				m.rollBack("q", 1)
 				m.append("q", progress("b", 1))
 			},
-			want: []string{"gap(q,nothing)", "snapshot(now:1)"}, // the snapshot shows what event 1 has done
+			want: []string{"reset(q,nothing)", "snapshot(now:1)"}, // the snapshot shows what event 1 has done
 		},
 		"trimmed, but nothing after the cursor": {
 			meanwhile: func(m *memory) { m.trim("q", 2) },
@@ -408,7 +426,7 @@ func TestSlowReaderIsCutAndOthersAreNot(t *testing.T) {
 			expect(t, collect(t, s))
 		}
 		for seq := range uint64(100) {
-			m.append("q", progress("a", seq+1))
+			m.append("q", started("a", seq+1))
 			synctest.Wait()
 			drainFrames(t, fast, 1)
 		}
@@ -429,7 +447,7 @@ func TestBurstDuringTheSnapshotIsReadFromTheStream(t *testing.T) {
 	m := newMemory("q")
 	read := snapshots(func(Filter) ([]seri.Info, error) {
 		for seq := range uint64(500) {
-			m.append("q", progress("a", seq+1))
+			m.append("q", started("a", seq+1))
 		}
 		time.Sleep(time.Second) // until the hub has handed it all over
 		return []seri.Info{{ID: "a", Queue: "q", Seq: 100}}, nil

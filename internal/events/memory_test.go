@@ -182,3 +182,8 @@ func encodeEvents(events []event) string {
 func progress(task string, seq uint64) event {
 	return event{Kind: seri.EventProgress, Task: task, Type: "t", Seq: seq, Owner: "user:1"}
 }
+
+// started is an event that no later one makes old.
+func started(task string, seq uint64) event {
+	return event{Kind: seri.EventStarted, Task: task, Type: "t", Seq: seq, Owner: "user:1"}
+}

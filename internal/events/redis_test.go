@@ -211,7 +211,7 @@ func TestFlushedRedisIsAnnouncedAndWatchedOn(t *testing.T) {
 	if err := rdb.FlushDB(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	expect(t, await(t, s, 2), "gap(q,nothing)", "snapshot()")
+	expect(t, await(t, s, 2), "reset(q,nothing)", "snapshot()")
 	xadd(t, rdb, "q", progress("a", 1))
 
 	expect(t, await(t, s, 1), "a:1")

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
 )
 
-// known is what a snapshot has shown: of these tasks, events up to these numbers need not be handed out, as long as
-// they come from before the snapshot. (Later, an id may begin a new life, whose numbers begin anew.) Snapshots do not show
+// known is what a snapshot has shown of an interest: of these tasks, events up to these numbers need not be handed out, as
+// long as they come from before the snapshot. (Later, an id may begin a new life, whose numbers begin anew.) Snapshots do not show
 // schedules, so events about them are always handed out.
 type known struct {
 	seqs  map[taskKey]uint64
@@ -35,34 +36,69 @@ func (k *known) unless(at Cursor) *known {
 	return k
 }
 
+// wants reports whether an event is one that the subscriber asks for and has not been shown by a snapshot.
+func (s *Subscription) wants(queue string, at Position, e *seri.Event) bool {
+	for _, i := range s.interests {
+		if i.filter.Matches(e) && !i.known.shows(queue, at, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// outgrow lets go of what snapshots have shown and the cursor is past.
+func (s *Subscription) outgrow() {
+	if !s.fresh {
+		return
+	}
+	s.fresh = false
+	for _, i := range s.interests {
+		i.known = i.known.unless(s.cursor)
+		s.fresh = s.fresh || i.known != nil
+	}
+}
+
 // readSnapshot asks for the present state; there may be others who ask.
-func (s *Subscription) readSnapshot(ctx context.Context) (tasks []seri.Info, truncated bool, err error) {
+func (s *Subscription) readSnapshot(ctx context.Context, f Filter) (tasks []seri.Info, truncated bool, err error) {
 	select {
 	case s.hub.reading <- struct{}{}:
 		defer func() { <-s.hub.reading }()
 	case <-ctx.Done():
 		return nil, false, fmt.Errorf("wait to read a snapshot: %w", context.Cause(ctx))
 	}
-	tasks, truncated, err = s.hub.snapshots.Snapshot(ctx, s.filter)
+	tasks, truncated, err = s.hub.snapshots.Snapshot(ctx, f)
 	if err != nil {
 		return nil, false, fmt.Errorf("read a snapshot: %w", err)
 	}
 	return tasks, truncated, nil
 }
 
-// snapshot reads one in the course of a subscription, after a gap.
-func (s *Subscription) snapshot(ctx context.Context) error {
+// snapshot reads one of every interest in the course of a subscription, after a gap in one of the streams.
+func (s *Subscription) snapshot(ctx context.Context, streams ...string) error {
 	s.starting = true // to read it takes time, which is not the reader's fault
-	tasks, truncated, err := s.readSnapshot(ctx)
-	if err != nil && !errors.Is(err, seri.ErrNotFound) {
-		return err
+	for _, i := range s.interests {
+		if !s.hub.meets(i.filter, streams) {
+			continue
+		}
+		tasks, truncated, err := s.readSnapshot(ctx, i.filter)
+		if err != nil && !errors.Is(err, seri.ErrNotFound) {
+			return err
+		}
+		if err := s.show(ctx, i, tasks, truncated); err != nil { // the task being gone, one of nothing
+			return err
+		}
 	}
-	return s.show(ctx, tasks, truncated) // the task being gone, one of nothing
+	return nil
+}
+
+// meets reports whether events in any of the streams can be those that a filter asks for.
+func (h *Hub) meets(f Filter, streams []string) bool {
+	return f.Queue == "" || slices.ContainsFunc(h.cfg.Partitions.Of(f.Queue), func(q keys.Queue) bool { return slices.Contains(streams, string(q)) })
 }
 
 // show makes a snapshot's frame and takes note of what it shows. The ends of the streams are read after the snapshot,
 // so whatever it shows is before them.
-func (s *Subscription) show(ctx context.Context, tasks []seri.Info, truncated bool) error {
+func (s *Subscription) show(ctx context.Context, i *interest, tasks []seri.Info, truncated bool) error {
 	k := &known{seqs: make(map[taskKey]uint64, len(tasks))}
 	seen := make(map[string]bool)
 	for _, t := range tasks {
@@ -80,8 +116,8 @@ func (s *Subscription) show(ctx context.Context, tasks []seri.Info, truncated bo
 			k.until = k.until.With(stream, endOf(v.last))
 		}
 	}
-	s.known = k.unless(s.cursor)
-	frame, err := snapshotFrame(tasks, truncated, s.Cursor())
+	i.known, s.fresh = k.unless(s.cursor), true
+	frame, err := snapshotFrame(i, tasks, truncated, s.Cursor())
 	if err != nil {
 		return err
 	}

@@ -40,21 +40,23 @@ type Subscription struct {
 	form   form
 	within []string // the streams to which the filter's queue confines it: of the queue, or its partitions; none: no queue does
 
-	// The hub's, under its lock.
-	slot   int
-	joined bool
+	// The hub's, under its lock. The subscriber changes interests and within under it, too, and reads them without.
+	interests []*interest
+	joined    bool
+	handed    uint64 // the serial of the last event or loss that the subscription was handed
 
 	buf    *buffer
-	batch  []*item // taken from buf
-	next   int     // the first of batch that was not received yet
+	batch  []waiting // taken from buf
+	next   int       // the first of batch that was not received yet
 	frames []Frame
 	unread bool // frames have not been returned yet
 	timer  *time.Timer
+	called chan struct{} // holds a value when Next is to return
 
 	cursor   Cursor   // after the last frame, or later: what followed and did not match is behind it
 	queues   []string // form single: where the task was found; nil: not known, any
 	level    bool     // the hub was seen to be where the cursor is, or beyond
-	known    *known   // what the snapshot has shown; nil: nothing of it can come any more
+	fresh    bool     // there may be interests that know what their snapshots have shown
 	starting bool     // a full buffer is no fault of the reader, who has not been given it yet
 	lagging  *lag     // reads streams by itself; nil: lives off the hub
 }
@@ -105,6 +107,7 @@ func (h *Hub) subscription(ctx context.Context, f Filter) (*Subscription, error)
 	}
 	h.hurry()
 	s := &Subscription{hub: h, filter: f, form: spanning}
+	s.interests = []*interest{{s: s, filter: f}}
 	for _, q := range h.cfg.Partitions.Of(f.Queue) {
 		if f.Queue != "" {
 			s.within = append(s.within, string(q))
@@ -135,7 +138,7 @@ func (s *Subscription) begin(ctx context.Context, at Cursor) error {
 		s.cursor = at.only(s.covers)
 	case single: // as soon as its queue is known
 	}
-	tasks, truncated, err := s.readSnapshot(ctx)
+	tasks, truncated, err := s.readSnapshot(ctx, s.filter)
 	if err != nil {
 		return err
 	}
@@ -149,7 +152,7 @@ func (s *Subscription) begin(ctx context.Context, at Cursor) error {
 		s.queues = s.cursor.queues()
 	}
 	s.unread, s.starting = true, true
-	return s.show(ctx, tasks, truncated)
+	return s.show(ctx, s.interests[0], tasks, truncated)
 }
 
 // Next returns the next frames, as soon as there are any. After waiting for so long it returns none, and no error: time
@@ -184,6 +187,8 @@ func (s *Subscription) Next(ctx context.Context, wait time.Duration) ([]Frame, e
 		}
 		select {
 		case <-s.buf.ready:
+		case <-s.called:
+			return nil, nil
 		case <-alarm:
 			s.rest()
 			return nil, nil
@@ -233,17 +238,18 @@ func (s *Subscription) drain(ctx context.Context) error {
 		s.batch, s.next = batch, 0
 	}
 	for s.next < len(s.batch) && len(s.frames) < framesAtOnce {
-		it := s.batch[s.next]
+		w := s.batch[s.next]
 		s.next++
-		if err := s.receive(ctx, it); err != nil {
+		if err := s.receive(ctx, w.item, w.conflated); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// receive makes the frame of one item, unless the subscriber has it already.
-func (s *Subscription) receive(ctx context.Context, it *item) error {
+// receive makes the frame of one item, unless the subscriber has it already. conflated is how many progress events of its
+// task, just before it, were left out.
+func (s *Subscription) receive(ctx context.Context, it *item, conflated int) error {
 	at := s.cursor.At(it.queue)
 	switch {
 	case !s.covers(it.queue):
@@ -255,7 +261,7 @@ func (s *Subscription) receive(ctx context.Context, it *item) error {
 		if err := s.gap(it.queue, *it.loss, it.at); err != nil {
 			return err
 		}
-		return s.snapshot(ctx)
+		return s.snapshot(ctx, it.queue)
 	case it.at.Compare(at) <= 0:
 		return nil // read from the stream
 	}
@@ -274,13 +280,15 @@ func (s *Subscription) receive(ctx context.Context, it *item) error {
 		}
 	}
 	switch {
-	case s.known.shows(it.queue, it.at, &it.event):
+	case !s.wants(it.queue, it.at, &it.event):
 		return nil
+	case conflated > 0:
+		frame = conflate(it.typ, it.json, s.Cursor(), conflated)
 	case frame.JSON == nil:
 		frame = sealFrame(it.typ, it.json, s.Cursor())
 	}
 	s.frames = append(s.frames, frame)
-	s.known = s.known.unless(s.cursor)
+	s.outgrow()
 	return nil
 }
 
@@ -289,16 +297,14 @@ func (s *Subscription) receive(ctx context.Context, it *item) error {
 func (s *Subscription) rest() {
 	if at, ok := s.hub.idle(s); ok {
 		s.cursor = s.cursor.latest(at.only(s.covers))
-		s.known = s.known.unless(s.cursor)
+		s.outgrow()
 	}
 }
 
 // covers reports whether a queue's events can be the subscription's.
 func (s *Subscription) covers(queue string) bool {
 	switch {
-	case s.form == confined:
-		return queue == s.filter.Queue
-	case s.form == divided:
+	case len(s.within) > 0:
 		return slices.Contains(s.within, queue)
 	case s.form == single && s.queues != nil:
 		return slices.Contains(s.queues, queue)

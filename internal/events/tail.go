@@ -29,8 +29,8 @@ type sink interface {
 	// publish gives new entries of a queue, in order and without a gap.
 	publish(queue string, entries []entry)
 	// lose says that events between the last ones given and next cannot be had. before is the first that is there after
-	// them; nil: none is.
-	lose(queue string, next Position, before *Position)
+	// them; nil: none is. reset says that the stream is another history than the one that they were of.
+	lose(queue string, next Position, before *Position, reset bool)
 }
 
 // tail follows the streams of all queues, each by one blocked read: queues may live on different nodes of a cluster,
@@ -165,7 +165,7 @@ func (t *tail) step(ctx context.Context, queue string, at mark) (mark, error) {
 		switch {
 		case len(entries) > 0:
 			before := Position{entries[0].id, 0}
-			t.sink.lose(queue, Position{before.ID, -1}, &before)
+			t.sink.lose(queue, Position{before.ID, -1}, &before, false)
 			at.number = -1 // unknown, unless the look saw what the read did
 			if v.last == entries[len(entries)-1].id {
 				at.number = v.added - int64(len(entries))
@@ -173,12 +173,12 @@ func (t *tail) step(ctx context.Context, queue string, at mark) (mark, error) {
 		case v.first != (EntryID{}):
 			return at, nil // what is left came after the read: it is read next
 		default:
-			t.sink.lose(queue, endOf(v.last), nil)
+			t.sink.lose(queue, endOf(v.last), nil, false)
 			return endOfView(v), nil
 		}
 	case lost:
 		end := endOfView(v)
-		t.sink.lose(queue, endOf(end.id), nil)
+		t.sink.lose(queue, endOf(end.id), nil, true)
 		return end, nil
 	}
 	if len(entries) == 0 {

@@ -88,9 +88,14 @@ func newSite(t *testing.T, cfg gateway.Config, hubCfg events.Config) *site {
 
 func (s *site) emit(task string, seqs ...int) {
 	s.t.Helper()
+	s.emitAs("progress", task, seqs...)
+}
+
+func (s *site) emitAs(kind, task string, seqs ...int) {
+	s.t.Helper()
 	var b []string
 	for _, seq := range seqs {
-		b = append(b, fmt.Sprintf(`{"kind":"progress","task":%q,"type":"t","seq":%d,"at":1763800000123,"owner":"user:1","data":{"done":1,"total":3}}`, task, seq))
+		b = append(b, fmt.Sprintf(`{"kind":%q,"task":%q,"type":"t","seq":%d,"at":1763800000123,"owner":"user:1","data":{"done":1,"total":3}}`, kind, task, seq))
 	}
 	err := s.rdb.XAdd(s.t.Context(), &redis.XAddArgs{
 		Stream: keys.Queue("q").Events(), Values: []string{"e", "[" + strings.Join(b, ",") + "]"},
@@ -458,7 +463,7 @@ func TestClientThatDoesNotReadIsCutAndOthersAreNot(t *testing.T) {
 			seq++
 			seqs[i] = seq
 		}
-		s.emit("a", seqs...)
+		s.emitAs("queued", "a", seqs...) // of which none is left out
 		read(t, fast, batch)
 	}
 

@@ -21,7 +21,9 @@ type CloudEvent struct {
 	Time            time.Time       `json:"time"`
 	DataContentType string          `json:"datacontenttype"` // "application/json"
 	Sequence        string          `json:"sequence,omitempty"`
-	Cursor          string          `json:"cursor,omitempty"` // resume the subscription after this frame
+	Conflated       int             `json:"conflated,omitempty"`    // how many progress events of the task, just before this one, a slow reader was not given
+	Subscription    string          `json:"subscription,omitempty"` // on a connection with several: the one that this is about
+	Cursor          string          `json:"cursor,omitempty"`       // resume the subscription after this frame
 	Data            json.RawMessage `json:"data"`
 }
 
@@ -29,6 +31,8 @@ type CloudEvent struct {
 const (
 	TypeSnapshot = "dev.seri.snapshot" // data: [Snapshot]
 	TypeGap      = "dev.seri.gap"      // data: [Gap]; a snapshot follows
+	TypeAlive    = "dev.seri.alive"    // nothing has come, and the connection lives; its cursor is new
+	TypeReset    = "dev.seri.reset"    // data: [Gap]; a snapshot follows, in which tasks may have gone back
 )
 
 // TaskEvent is the data of a "dev.seri.task.*" CloudEvent.
@@ -56,7 +60,8 @@ type Snapshot struct {
 	Truncated bool   `json:"truncated,omitempty"` // there are more tasks than a snapshot holds
 }
 
-// Gap is the data of a [TypeGap] event: events between two positions can no longer be had.
+// Gap is the data of a [TypeGap] event: events between two positions can no longer be had. It is that of a [TypeReset],
+// too: then the stream has lost what it had after a position or before it, and goes on with another history.
 type Gap struct {
 	Queue  string `json:"queue"`
 	After  string `json:"after"`  // the last position that the subscriber has seen

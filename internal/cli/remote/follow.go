@@ -183,7 +183,7 @@ func (f *Follower) apply(e sseEvent) bool {
 		return true // of a newer server; the task is asked for when the stream ends
 	}
 	switch frame.Type {
-	case wire.TypeGap: // a snapshot follows
+	case wire.TypeGap, wire.TypeReset: // a snapshot follows
 	case wire.TypeSnapshot:
 		var snapshot wire.Snapshot
 		if json.Unmarshal(frame.Data, &snapshot) != nil {
