@@ -15,6 +15,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/seri-queue/seri/internal/events"
+	"github.com/seri-queue/seri/internal/token"
 )
 
 // Config tunes a [Gateway]. The zero value is ready to use.
@@ -33,8 +34,26 @@ type Config struct {
 	Retry time.Duration
 	// Spread is the time over which clients are asked to come back when the gateway stops. Default: 5 s.
 	Spread time.Duration
-	// Problem writes the answer to a request that is refused before its stream begins. The status is 403, 404, 405, 422,
-	// 426, 500 or 503. faults, of a 422 only, say what is wrong by place, such as "query.task": "is empty"; then
+	// Tokens check the tokens that clients bring. nil: whoever reaches the gateway may watch everything; otherwise, whoever
+	// is [Trusted], or has a token for what he asks for.
+	Tokens *token.Ring
+	// Connections bounds the connections that are open at once; beyond, and where the process comes close to its GOMEMLIMIT,
+	// they are refused with 503. Default: nine tenths of the descriptors that the process may open.
+	Connections int
+	// PerHolder bounds those of one API key, or of one token. Default: 10,000, because an application may hand on by one
+	// key what all its users watch.
+	PerHolder int
+	// PerAddress bounds those of one address, or of one network of 64 bits of IPv6. Where proxies stand in front, that is the
+	// last public one of X-Forwarded-For. Default: 1,000, because a whole office may have one address.
+	PerAddress int
+	// Subscriptions bounds the things that one WebSocket is about. Default: 100.
+	Subscriptions int
+	// Messages bounds what one client may send in a minute; half of that it may send at once. Default: 240.
+	Messages int
+	// Patience is how long a WebSocket may be open without a subscription at first. Default: 10 s.
+	Patience time.Duration
+	// Problem writes the answer to a request that is refused before its stream begins. The status is 401, 403, 404, 405,
+	// 422, 426, 429, 500 or 503. faults, of a 422 only, say what is wrong by place, such as "query.task": "is empty"; then
 	// detail is empty. Default: a problem of RFC 9457 without a type.
 	Problem func(w http.ResponseWriter, r *http.Request, status int, detail string, faults map[string]string)
 	// Logger receives the gateway's log. Default: [slog.Default].
@@ -47,6 +66,12 @@ func (c Config) withDefaults() (Config, error) {
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
 	c.Retry = cmp.Or(c.Retry, 2*time.Second)
 	c.Spread = cmp.Or(c.Spread, 5*time.Second)
+	c.Connections = cmp.Or(c.Connections, descriptors())
+	c.PerHolder = cmp.Or(c.PerHolder, 10_000)
+	c.PerAddress = cmp.Or(c.PerAddress, 1000)
+	c.Subscriptions = cmp.Or(c.Subscriptions, 100)
+	c.Messages = cmp.Or(c.Messages, 240)
+	c.Patience = cmp.Or(c.Patience, 10*time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.Problem == nil {
 		c.Problem = writeProblem
@@ -55,17 +80,31 @@ func (c Config) withDefaults() (Config, error) {
 	for _, d := range []struct {
 		name  string
 		value time.Duration
-	}{{"KeepAlive", c.KeepAlive}, {"Ping", c.Ping}, {"WriteTimeout", c.WriteTimeout}, {"Retry", c.Retry}, {"Spread", c.Spread}} {
+	}{{"KeepAlive", c.KeepAlive}, {"Ping", c.Ping}, {"WriteTimeout", c.WriteTimeout}, {"Retry", c.Retry}, {"Spread", c.Spread}, {"Patience", c.Patience}} {
 		if d.value < 0 {
 			errs = append(errs, fmt.Errorf("option %s is %v, must be positive", d.name, d.value))
 		}
 	}
+	for _, n := range []struct {
+		name  string
+		value int
+	}{{"Connections", c.Connections}, {"PerHolder", c.PerHolder}, {"PerAddress", c.PerAddress}, {"Subscriptions", c.Subscriptions}, {"Messages", c.Messages}} {
+		if n.value < 0 {
+			errs = append(errs, fmt.Errorf("option %s is %d, must be positive", n.name, n.value))
+		}
+	}
 	for _, origin := range c.Origins {
-		if u, err := url.Parse(origin); err != nil || u.Scheme == "" || u.Host == "" || origin != u.Scheme+"://"+u.Host {
+		if !IsOrigin(origin) {
 			errs = append(errs, fmt.Errorf("option Origins has %q, must be scheme://host[:port]", origin))
 		}
 	}
 	return c, errors.Join(errs...)
+}
+
+// IsOrigin reports whether text is an origin as browsers write it: scheme://host[:port].
+func IsOrigin(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Scheme != "" && u.Host != "" && text == u.Scheme+"://"+u.Host
 }
 
 // errStopping is the cause with which streams end when the gateway stops.
@@ -77,6 +116,8 @@ type Gateway struct {
 	cfg      Config
 	upgrader websocket.Upgrader
 	opened   chan struct{} // closed when Run has begun to take streams
+	door     *admission
+	now      func() time.Time
 
 	mu      sync.Mutex
 	running context.Context // of Run, for as long as it takes new streams; nil: it does not
@@ -89,12 +130,12 @@ func New(hub *events.Hub, cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	g := &Gateway{hub: hub, cfg: cfg, opened: make(chan struct{})}
+	g := &Gateway{hub: hub, cfg: cfg, door: newAdmission(cfg), now: time.Now, opened: make(chan struct{})}
 	g.upgrader = websocket.Upgrader{
 		ReadBufferSize:  512, // clients have little to say; this is held by each connection
 		WriteBufferSize: 4096,
 		WriteBufferPool: new(sync.Pool), // held only while something is written
-		Subprotocols:    []string{subprotocol},
+		Subprotocols:    []string{commandProtocol, eventProtocol},
 		CheckOrigin:     g.allowsOrigin,
 		Error: func(w http.ResponseWriter, r *http.Request, status int, reason error) {
 			if status == http.StatusBadRequest { // it asks for an upgrade, but not for one that can be made
@@ -138,6 +179,51 @@ func (g *Gateway) open() (ctx context.Context, done func(), ok bool) {
 	}
 	g.streams.Add(1)
 	return g.running, g.streams.Done, true
+}
+
+// enter is what every connection passes: it returns what the client may watch, and a context that ends with the gateway or
+// with the client's grant. leave must be called when the connection has ended. It is false if the request has been answered.
+func (g *Gateway) enter(w http.ResponseWriter, r *http.Request) (ctx context.Context, granted grant, leave func(), ok bool) {
+	granted, err := g.access(r)
+	if errors.Is(err, errUnauthorized) && asksForCommands(r) {
+		err = nil // it may say by a message what it may watch
+	}
+	switch {
+	case errors.Is(err, errOrigin):
+		g.cfg.Problem(w, r, http.StatusForbidden, "Pages of this origin may not use the token.", nil)
+		return nil, granted, nil, false
+	case err != nil:
+		g.cfg.Problem(w, r, http.StatusUnauthorized, "To watch, "+err.Error()+".", nil)
+		return nil, granted, nil, false
+	case granted.ambient && !g.allowsOrigin(r):
+		g.cfg.Problem(w, r, http.StatusForbidden, "Pages of this origin may not use the cookie.", nil)
+		return nil, granted, nil, false
+	}
+	holder := granted.holder
+	if holder == "key " {
+		holder = ""
+	}
+	left, why := g.door.admit(holder, addressOf(r))
+	switch why {
+	case houseFull:
+		g.unavailable(w, r, "There is no room for more connections here; come back later.")
+		return nil, granted, nil, false
+	case holderFull, addressFull:
+		what := map[refusal]string{holderFull: "This key or token", addressFull: "This address"}[why]
+		g.refuse(w, r, http.StatusTooManyRequests, what+" has as many connections as it may have.")
+		return nil, granted, nil, false
+	}
+	running, done, ok := g.open()
+	if !ok {
+		left()
+		g.unavailable(w, r, "The gateway is starting or stopping.")
+		return nil, granted, nil, false
+	}
+	cancel := func() {}
+	if !granted.all && !granted.pass.Expires.IsZero() && !asksForCommands(r) {
+		running, cancel = context.WithDeadlineCause(running, granted.pass.Expires, token.ErrExpired)
+	}
+	return running, granted, func() { cancel(); left(); done() }, true
 }
 
 // comeBack returns a delay after which a client may reconnect: a random one, so that clients that were cut together

@@ -41,7 +41,7 @@ type snapshotter struct{}
 func (snapshotter) Snapshot(_ context.Context, f events.Filter) ([]seri.Info, bool, error) {
 	switch f.Task {
 	case "", "a":
-		return []seri.Info{{ID: "a", Type: "t", Queue: "q", State: seri.Pending, Seq: 1}}, false, nil
+		return []seri.Info{{ID: "a", Type: "t", Queue: "q", State: seri.Pending, Seq: 1, Payload: []byte(`"p"`)}}, false, nil
 	case "broken":
 		return nil, false, errors.New("the connection was refused")
 	default:
@@ -86,6 +86,10 @@ func newSite(t *testing.T, cfg gateway.Config, hubCfg events.Config) *site {
 	return s
 }
 
+func errorsAsStatus(err error) (*gatewaytest.StatusError, bool) {
+	return errors.AsType[*gatewaytest.StatusError](err)
+}
+
 func (s *site) emit(task string, seqs ...int) {
 	s.t.Helper()
 	s.emitAs("progress", task, seqs...)
@@ -107,14 +111,18 @@ func (s *site) emitAs(kind, task string, seqs ...int) {
 
 // open opens a stream by either transport.
 func (s *site) open(transport, query string) (*gatewaytest.Stream, error) {
+	return s.openWith(transport, query, nil)
+}
+
+func (s *site) openWith(transport, query string, header http.Header) (*gatewaytest.Stream, error) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	s.t.Cleanup(cancel)
 	var stream *gatewaytest.Stream
 	var err error
 	if transport == "SSE" {
-		stream, err = gatewaytest.SSE(ctx, s.url+"/v1/events?"+query, nil)
+		stream, err = gatewaytest.SSE(ctx, s.url+"/v1/events?"+query, header)
 	} else {
-		stream, err = gatewaytest.WebSocket(ctx, s.url+"/v1/ws?"+query, nil)
+		stream, err = gatewaytest.WebSocket(ctx, s.url+"/v1/ws?"+query, header)
 	}
 	if err == nil {
 		s.t.Cleanup(func() { stream.Close() })

@@ -27,6 +27,8 @@ type request struct {
 	filter events.Filter
 	resume bool
 	after  events.Cursor
+	// forbidden: the client may not watch it.
+	forbidden bool
 }
 
 // maxFaults bounds how many faults of a request are told.
@@ -36,7 +38,7 @@ const maxFaults = 10
 type faults map[string]string
 
 // parse reads a request's parameters. lastEventID is that header, or empty. It returns its faults.
-func parse(rawQuery, lastEventID string) (request, faults) {
+func parse(rawQuery, lastEventID string, granted grant) (request, faults) {
 	query, err := url.ParseQuery(rawQuery)
 	if err != nil {
 		return request{}, faults{"query": "is malformed: " + err.Error()}
@@ -44,7 +46,8 @@ func parse(rawQuery, lastEventID string) (request, faults) {
 	var r request
 	after, source, wrong := "", "query.after", faults{}
 	fields := map[string]*string{
-		"task": &r.filter.Task, "owner": &r.filter.Owner, "queue": &r.filter.Queue, "type": &r.filter.Type, "after": &after,
+		"task": &r.filter.Task, "owner": &r.filter.Owner, "queue": &r.filter.Queue, "type": &r.filter.Type,
+		"schedule": &r.filter.Schedule, "after": &after,
 	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		if len(wrong) == maxFaults {
@@ -55,7 +58,7 @@ func parse(rawQuery, lastEventID string) (request, faults) {
 		place := fmt.Sprintf("query.%.60s", name)
 		switch {
 		case !known:
-			wrong[place] = "is not known; there are task, owner, queue, type and after"
+			wrong[place] = "is not known; use task, owner, queue, type, schedule, after"
 		case len(values) > 1:
 			wrong[place] = fmt.Sprintf("is given %d times", len(values))
 		case values[0] == "":
@@ -66,6 +69,8 @@ func parse(rawQuery, lastEventID string) (request, faults) {
 			*field = values[0]
 		}
 	}
+	narrowed, allowed := granted.narrow(r.filter)
+	r.filter, r.forbidden = narrowed, !allowed
 	if lastEventID != "" {
 		after, source = lastEventID, "header.Last-Event-ID"
 	}
@@ -79,10 +84,14 @@ func parse(rawQuery, lastEventID string) (request, faults) {
 }
 
 // subscribe begins the subscription that a request asks for, or answers the request with what is wrong.
-func (g *Gateway) subscribe(w http.ResponseWriter, r *http.Request, lastEventID string) (*events.Subscription, bool) {
-	asked, wrong := parse(r.URL.RawQuery, lastEventID)
+func (g *Gateway) subscribe(w http.ResponseWriter, r *http.Request, granted grant, lastEventID string) (*events.Subscription, bool) {
+	asked, wrong := parse(r.URL.RawQuery, lastEventID, granted)
 	if len(wrong) > 0 {
 		g.cfg.Problem(w, r, http.StatusUnprocessableEntity, "", wrong)
+		return nil, false
+	}
+	if asked.forbidden {
+		g.cfg.Problem(w, r, http.StatusForbidden, outOfScope, nil)
 		return nil, false
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), subscribeTimeout)
@@ -111,9 +120,17 @@ func (g *Gateway) subscribe(w http.ResponseWriter, r *http.Request, lastEventID 
 	return nil, false
 }
 
+// outOfScope refuses what a token does not allow. It is said of what exists and of what does not.
+const outOfScope = "The token does not allow to watch this: ask for no more than the tasks, the owner or the queues that it was made for."
+
 func (g *Gateway) unavailable(w http.ResponseWriter, r *http.Request, detail string) {
+	g.refuse(w, r, http.StatusServiceUnavailable, detail)
+}
+
+// refuse answers that the client may come back.
+func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, status int, detail string) {
 	w.Header().Set("Retry-After", fmt.Sprint(1+int(g.comeBack()/time.Second)))
-	g.cfg.Problem(w, r, http.StatusServiceUnavailable, detail, nil)
+	g.cfg.Problem(w, r, status, detail, nil)
 }
 
 // writeProblem answers with an RFC 9457 problem.

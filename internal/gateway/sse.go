@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seri-queue/seri/internal/events"
+	"github.com/seri-queue/seri/internal/token"
 )
 
 // SSE returns the handler of Server-Sent Events.
@@ -19,13 +20,12 @@ func (g *Gateway) serveSSE(w http.ResponseWriter, r *http.Request) {
 		g.cfg.Problem(w, r, http.StatusMethodNotAllowed, "Events are read by GET.", nil)
 		return
 	}
-	running, done, ok := g.open()
+	running, granted, leave, ok := g.enter(w, r)
 	if !ok {
-		g.unavailable(w, r, "The gateway is starting or stopping.")
 		return
 	}
-	defer done()
-	s, ok := g.subscribe(w, r, r.Header.Get("Last-Event-ID"))
+	defer leave()
+	s, ok := g.subscribe(w, r, granted, r.Header.Get("Last-Event-ID"))
 	if !ok {
 		return
 	}
@@ -44,8 +44,8 @@ func (g *Gateway) serveSSE(w http.ResponseWriter, r *http.Request) {
 	for err == nil {
 		err = stream.next(ctx, s, g.cfg.KeepAlive)
 	}
-	if _, slow := errors.AsType[*events.SlowError](err); slow || r.Context().Err() != nil {
-		return // EventSource comes back by itself, at the last cursor
+	if _, slow := errors.AsType[*events.SlowError](err); slow || r.Context().Err() != nil || errors.Is(err, token.ErrExpired) {
+		return // EventSource comes back by itself, at the last cursor; one whose token has expired is then told so
 	}
 	if retryErr := stream.retry(g.comeBack()); retryErr != nil || errors.Is(err, errStopping) || errors.Is(err, events.ErrStopped) {
 		return

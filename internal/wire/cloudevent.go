@@ -54,6 +54,33 @@ type TaskEvent struct {
 	Truncated bool               `json:"truncated,omitempty"` // the result is too large for an event: read it from the task
 }
 
+// The types of what is said over a WebSocket of commands only.
+const (
+	TypeSubscribed   = "dev.seri.subscribed"   // data: [Subscribed]
+	TypeUnsubscribed = "dev.seri.unsubscribed" // data: [Subscribed]
+	TypeAuthorized   = "dev.seri.authorized"   // data: [Authorized]
+	TypeError        = "dev.seri.error"        // data: [Refused]; "subscription" says which, if it is about one
+)
+
+// Subscribed is the data of [TypeSubscribed] and [TypeUnsubscribed].
+type Subscribed struct {
+	Subscriptions []string `json:"subscriptions"`
+	Resumed       bool     `json:"resumed,omitempty"` // they go on after a cursor; otherwise a snapshot of each follows
+}
+
+// Authorized is the data of [TypeAuthorized].
+type Authorized struct {
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// Refused is the data of [TypeError]: what was asked for and why there is none of it.
+type Refused struct {
+	Op     string `json:"op,omitempty"`
+	Status int    `json:"status"` // as HTTP would answer
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+}
+
 // Snapshot is the data of a [TypeSnapshot] event: what is known now of everything subscribed to.
 type Snapshot struct {
 	Tasks     []Task `json:"tasks"`

@@ -1,0 +1,150 @@
+package gateway
+
+import (
+	"math"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"runtime/metrics"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// admission counts connections, and refuses those that are too many.
+type admission struct {
+	all, perHolder, perAddress int
+
+	mu        sync.Mutex
+	open      int
+	holders   map[string]int
+	addresses map[string]int
+	measured  time.Time // when memory was last looked at
+	crowded   bool      // and what came of it
+}
+
+func newAdmission(c Config) *admission {
+	return &admission{
+		all: c.Connections, perHolder: c.PerHolder, perAddress: c.PerAddress,
+		holders: make(map[string]int), addresses: make(map[string]int),
+	}
+}
+
+// refusal says why a connection is not admitted.
+type refusal int
+
+const (
+	admitted refusal = iota
+	houseFull
+	holderFull
+	addressFull
+)
+
+// admit counts a connection; leave must be called once if it was admitted.
+func (a *admission) admit(holder, address string) (leave func(), why refusal) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.open >= a.all || a.outOfMemory():
+		return nil, houseFull
+	case holder != "" && a.holders[holder] >= a.perHolder:
+		return nil, holderFull
+	case address != "" && a.addresses[address] >= a.perAddress:
+		return nil, addressFull
+	}
+	a.open++
+	count(a.holders, holder, 1)
+	count(a.addresses, address, 1)
+	return sync.OnceFunc(func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.open--
+		count(a.holders, holder, -1)
+		count(a.addresses, address, -1)
+	}), admitted
+}
+
+func count(m map[string]int, name string, by int) {
+	if name == "" {
+		return
+	}
+	if m[name] += by; m[name] == 0 {
+		delete(m, name)
+	}
+}
+
+// outOfMemory reports whether the process has come close to GOMEMLIMIT; without one, it never has. The lock is held.
+func (a *admission) outOfMemory() bool {
+	const often = 500 * time.Millisecond
+	now := time.Now()
+	if now.Sub(a.measured) < often {
+		return a.crowded
+	}
+	a.measured = now
+	limit := debug.SetMemoryLimit(-1) // only asks
+	if limit == math.MaxInt64 {
+		a.crowded = false
+		return false
+	}
+	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(samples)
+	used := samples[0].Value.Uint64() - samples[1].Value.Uint64()
+	a.crowded = float64(used) > 0.9*float64(limit)
+	return a.crowded
+}
+
+// descriptors returns how many connections the process may have open, leaving some for Redis and for requests.
+func descriptors() int {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 10_000
+	}
+	return int(min(limit.Cur, 1_000_000) * 9 / 10)
+}
+
+// addressOf returns the address that a client is counted by; empty: it is not known. A peer in a private network is taken
+// for a proxy in front of us, which has added the client's address to X-Forwarded-For: the last one there that is public
+// is what the outermost proxy of ours has seen. A peer with a public address speaks for itself.
+func addressOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	if peer, err := netip.ParseAddr(host); err == nil && public(peer) {
+		return network(peer)
+	}
+	var all []string
+	for _, header := range r.Header["X-Forwarded-For"] {
+		all = append(all, strings.Split(header, ",")...)
+	}
+	for i := len(all) - 1; i >= 0; i-- {
+		address, err := netip.ParseAddr(strings.TrimSpace(all[i]))
+		if err != nil {
+			return ""
+		}
+		if public(address) {
+			return network(address)
+		}
+	}
+	return ""
+}
+
+func public(a netip.Addr) bool {
+	a = a.Unmap()
+	return !a.IsPrivate() && !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.IsUnspecified()
+}
+
+// network is what one client has for itself: an address of IPv4, 64 bits of one of IPv6.
+func network(a netip.Addr) string {
+	a = a.Unmap()
+	if a.Is4() {
+		return a.String()
+	}
+	prefix, err := a.WithZone("").Prefix(64)
+	if err != nil {
+		return a.String()
+	}
+	return prefix.String()
+}

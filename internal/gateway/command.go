@@ -1,0 +1,100 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/seri-queue/seri/internal/events"
+)
+
+// command is a message of a client that has asked for the subprotocol of commands.
+type command struct {
+	Op            string   `json:"op"` // subscribe, unsubscribe, authorize, ping
+	Token         string   `json:"token"`
+	After         string   `json:"after"` // subscribe: resume there
+	Subscriptions []wanted `json:"subscriptions"`
+	IDs           []string `json:"ids"` // unsubscribe
+	wrong         error    // what is wrong with it, in place of all else
+}
+
+// wanted is one subscription that a client asks for, under an ID of its own choice.
+type wanted struct {
+	ID       string `json:"id"`
+	Task     string `json:"task"`
+	Owner    string `json:"owner"`
+	Queue    string `json:"queue"`
+	Type     string `json:"type"`
+	Schedule string `json:"schedule"`
+}
+
+func (w wanted) filter() events.Filter {
+	return events.Filter{Task: w.Task, Owner: w.Owner, Queue: w.Queue, Type: w.Type, Schedule: w.Schedule}
+}
+
+// check returns what is wrong with what a client asks for.
+func (w wanted) check() error {
+	if w.ID == "" || len(w.ID) > maxParameter {
+		return fmt.Errorf("id has %d bytes, must have 1 to %d", len(w.ID), maxParameter)
+	}
+	for _, f := range []struct{ name, value string }{
+		{"task", w.Task}, {"owner", w.Owner}, {"queue", w.Queue}, {"type", w.Type}, {"schedule", w.Schedule},
+	} {
+		if len(f.value) > maxParameter {
+			return fmt.Errorf("%s has %d bytes, at most %d are allowed", f.name, len(f.value), maxParameter)
+		}
+	}
+	return nil
+}
+
+// readCommand reads a message. The error says to the client what is wrong with it.
+func readCommand(message []byte) (command, error) {
+	var c command
+	decoder := json.NewDecoder(bytes.NewReader(message))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&c); err != nil {
+		return c, fmt.Errorf("the message is no command: %w", err)
+	}
+	if decoder.More() {
+		return c, errors.New("the message has more than one JSON value")
+	}
+	switch c.Op {
+	case "subscribe":
+		if len(c.Subscriptions) == 0 {
+			return c, errors.New("subscribe has no subscriptions")
+		}
+	case "unsubscribe":
+		if len(c.IDs) == 0 {
+			return c, errors.New("unsubscribe has no ids")
+		}
+	case "authorize":
+		if c.Token == "" {
+			return c, errors.New("authorize has no token")
+		}
+	case "ping":
+	default:
+		return c, fmt.Errorf("op is %.60q; there are subscribe, unsubscribe, authorize and ping", c.Op)
+	}
+	return c, nil
+}
+
+// allowance lets so many messages pass in a minute, and half a minute's worth at once.
+type allowance struct {
+	left float64
+	at   time.Time
+}
+
+// take reports whether another message may pass.
+func (a *allowance) take(perMinute int, now time.Time) bool {
+	if a.at.IsZero() {
+		a.left = float64(perMinute) / 2
+	}
+	a.left = min(a.left+now.Sub(a.at).Minutes()*float64(perMinute), float64(perMinute)/2)
+	if a.at = now; a.left < 1 {
+		return false
+	}
+	a.left--
+	return true
+}

@@ -1,0 +1,26 @@
+package gateway
+
+import (
+	"net/http"
+	"testing"
+	"time"
+)
+
+// ComeBacks returns the delays that so many clients are told.
+func ComeBacks(t *testing.T, cfg Config, n int) []time.Duration {
+	t.Helper()
+	g, err := New(nil, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	delays := make([]time.Duration, n)
+	for i := range delays {
+		delays[i] = g.comeBack()
+	}
+	return delays
+}
+
+// AddressOf is what a request's client is counted by.
+func AddressOf(remote string, forwarded ...string) string {
+	return addressOf(&http.Request{RemoteAddr: remote, Header: http.Header{"X-Forwarded-For": forwarded}})
+}
