@@ -24,3 +24,9 @@ func ComeBacks(t *testing.T, cfg Config, n int) []time.Duration {
 func AddressOf(remote string, forwarded ...string) string {
 	return addressOf(&http.Request{RemoteAddr: remote, Header: http.Header{"X-Forwarded-For": forwarded}})
 }
+
+// CheckCommand returns what is wrong with a client's message.
+func CheckCommand(message []byte) error {
+	_, err := readCommand(message)
+	return err
+}
