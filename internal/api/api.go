@@ -14,6 +14,7 @@ import (
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/client"
 	"github.com/seri-queue/seri/internal/partition"
+	"github.com/seri-queue/seri/internal/token"
 	"github.com/seri-queue/seri/internal/typeschema"
 )
 
@@ -50,6 +51,12 @@ type Config struct {
 
 	// Keys are the API keys without which nothing under /v1 is answered. Required unless Insecure is set.
 	Keys *Keys
+	// Tokens make and check the tokens with which browsers watch. nil: there are none, and live endpoints need a key.
+	Tokens *token.Ring
+	// Origins are those (scheme://host[:port]) whose pages may read live events and their own tasks, besides the server's own.
+	Origins []string
+	// LiveOnly leaves out all but live events, looking at a task, and the probes: a gateway alone.
+	LiveOnly bool
 	// Insecure answers without API keys, and in turn only to loopback host names and not to pages of other sites.
 	// The caller must bind to loopback. For development.
 	Insecure bool
@@ -114,11 +121,15 @@ func newHandler(config Config, now func() time.Time) (http.Handler, error) {
 
 	table := &routes{ServeMux: http.NewServeMux(), server: s}
 	api := humago.New(table, humaConfig(config.Version))
-	s.addTasks(api)
-	s.addBatch(api)
-	s.addQueues(api)
-	s.addSchedules(api)
-	s.addTypes(api)
+	s.addTask(api)
+	if !config.LiveOnly {
+		s.addTasks(api)
+		s.addBatch(api)
+		s.addQueues(api)
+		s.addSchedules(api)
+		s.addTypes(api)
+		s.addTokens(api)
+	}
 	s.addLive(api, table)
 	table.HandleFunc("GET /healthz", s.healthz)
 	table.HandleFunc("GET /readyz", s.readyz)

@@ -96,3 +96,8 @@ func exampleStage(state seri.State, seq uint64, change func(*wire.Task)) wire.Ta
 	change(&t)
 	return t
 }
+
+var (
+	exampleTokenRequest = map[string]any{"tasks": []string{"R4ZFQ2M5KXW7TJ3NB6VYAH2CLE"}, "ttl": 900, "origin": "https://app.example.com"}
+	exampleToken        = Token{Token: "eyJhbGciOiJIUzI1NiIsImtpZCI6ImEiLCJ0eXAiOiJzZXJpLWxpdmUrand0In0.eyJpc3MiOiJzZXJpIn0.c2lnbmF0dXJl", ExpiresAt: exampleAt.Add(15 * time.Minute)}
+)

@@ -118,18 +118,42 @@ func NewKey(id string) (Key, error) {
 // requireKey lets a request pass that carries a known API key, and notes the key's ID.
 func (s *server) requireKey(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		token = strings.TrimSpace(token)
-		challenge, detail := `Bearer realm="seri"`, `send "Authorization: Bearer seri_<id>_<secret>"`
-		if token != "" && strings.EqualFold(scheme, "Bearer") {
-			if id, ok := s.config.Keys.find(token); ok {
-				requestFrom(r.Context()).keyID = id
-				next.ServeHTTP(w, r)
-				return
-			}
-			challenge += `, error="invalid_token"`
-			detail = "this server does not know the key"
+		id, ok := s.keyOf(r)
+		switch {
+		case ok:
+			requestFrom(r.Context()).keyID = id
+			next.ServeHTTP(w, r)
+		case bearerOf(r) != "":
+			unauthorized("this server does not know the key").write(w)
+		default:
+			unauthorized("").write(w)
 		}
-		kindUnauthorized.problem(detail).withHeader("WWW-Authenticate", challenge).write(w)
 	})
+}
+
+// bearerOf returns what a request brings in the header Authorization.
+func bearerOf(r *http.Request) string {
+	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(text)
+}
+
+// keyOf returns the ID of the API key that a request brings, if the server knows it.
+func (s *server) keyOf(r *http.Request) (id string, ok bool) {
+	text := bearerOf(r)
+	if text == "" {
+		return "", false
+	}
+	return s.config.Keys.find(text)
+}
+
+// unauthorized refuses a request without a key or a token, or, with a detail, one whose key or token is no good.
+func unauthorized(detail string) *Problem {
+	const realm = `Bearer realm="seri"`
+	if detail == "" {
+		return kindUnauthorized.problem(`send "Authorization: Bearer seri_<id>_<secret>"`).withHeader("WWW-Authenticate", realm)
+	}
+	return kindUnauthorized.problem(detail).withHeader("WWW-Authenticate", realm+`, error="invalid_token"`)
 }

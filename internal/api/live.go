@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/seri-queue/seri/internal/gateway"
 )
 
 // addLive adds the live endpoints. They are not huma's, because they answer with streams; their documentation is.
@@ -16,13 +18,19 @@ func (s *server) addLive(api huma.API, table *routes) {
 		filter("owner", "Only tasks with this owner.", "user:42"),
 		filter("queue", "Only this queue's tasks.", "default"),
 		filter("type", "Only tasks of this type.", "csv.profile"),
+		filter("schedule", "Only events about this schedule.", "nightly"),
 		filter("after", "Resume after this cursor, which every frame carries.", ""),
 	}
-	const frames = " First comes one dev.seri.snapshot with the tasks as they are, then every later change in order, as CloudEvents in JSON: dev.seri.task.queued, scheduled, started, progress, retrying, succeeded, failed, revoked. Without a filter: everything. What can no longer be resumed is said by dev.seri.gap, and a snapshot follows."
+	const frames = " First comes one dev.seri.snapshot with the tasks as they are, then every later change in order, as CloudEvents in JSON: dev.seri.task.queued, scheduled, started, progress, retrying, succeeded, failed, revoked. Without a filter: everything. What can no longer be resumed is said by dev.seri.gap or dev.seri.reset, and a snapshot follows."
+	table.Handle("GET /asyncapi.yaml", fixed("application/vnd.aai.asyncapi+yaml;version=3.0.0", gateway.AsyncAPI))
+	if s.config.Tokens != nil {
+		table.HandleFunc("OPTIONS /v1/events", s.preflight)
+		table.HandleFunc("OPTIONS /v1/tasks/{id}", s.preflight)
+	}
 
 	if s.config.Events != nil {
 		table.Handle("GET /v1/events", s.config.Events)
-		responses := answers(200, "A stream that does not end by itself", nil, 404, 422, 503)
+		responses := answers(200, "A stream that does not end by itself", nil, 403, 404, 422, 429, 503)
 		responses["200"].Content = map[string]*huma.MediaType{"text/event-stream": {
 			Schema:  &huma.Schema{Type: huma.TypeString},
 			Example: exampleFrame,
@@ -37,12 +45,12 @@ func (s *server) addLive(api huma.API, table *routes) {
 	}
 	if s.config.WebSocket != nil {
 		table.Handle("GET /v1/ws", s.config.WebSocket)
-		responses := answers(101, "The connection is a WebSocket from here on; every message is one CloudEvent", nil, 403, 404, 422, 426, 503)
+		responses := answers(101, "The connection is a WebSocket from here on; every message is one CloudEvent", nil, 403, 404, 422, 426, 429, 503)
 		responses["101"].Content = map[string]*huma.MediaType{}
 		describe(api, &huma.Operation{
 			OperationID: "watchEvents", Method: http.MethodGet, Path: "/v1/ws", Tags: []string{"Live"},
 			Summary:     "Watch tasks by WebSocket",
-			Description: strings.TrimSpace(frames),
+			Description: strings.TrimSpace(frames) + " With the subprotocol seri.v1 the client says by messages what it wants to watch: many things, that come and go. /asyncapi.yaml describes them.",
 			Parameters:  filters,
 			Responses:   responses,
 		})
@@ -61,10 +69,19 @@ func LiveProblem(w http.ResponseWriter, _ *http.Request, status int, detail stri
 		return
 	}
 	kind := kindInternal
-	for _, k := range []*problemKind{kindCrossOrigin, kindNotFound, kindMethod, kindUpgrade, kindInvalid, kindUnavailable} {
+	for _, k := range []*problemKind{kindNotFound, kindMethod, kindUpgrade, kindInvalid, kindTooMany, kindUnavailable} {
 		if k.status == status {
 			kind = k
 		}
+	}
+	switch {
+	case status == http.StatusUnauthorized:
+		unauthorized(detail).write(w)
+		return
+	case status == http.StatusForbidden && detail == gateway.OutOfScope:
+		kind = kindForbidden
+	case status == http.StatusForbidden:
+		kind = kindCrossOrigin
 	}
 	kind.problem(detail).write(w)
 }

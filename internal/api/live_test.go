@@ -32,10 +32,10 @@ func TestLiveEndpointsRefuseAsTheRestOfTheAPI(t *testing.T) {
 		typ     string
 		faults  []string
 	}{
-		"events, an unknown parameter":    {"/v1/events?foo=1", nil, 422, "invalid", []string{"query.foo is not known; there are task, owner, queue, type and after"}},
+		"events, an unknown parameter":    {"/v1/events?foo=1", nil, 422, "invalid", []string{"query.foo is not known; use task, owner, queue, type, schedule, after"}},
 		"events, every fault":             {"/v1/events?task=&owner=a&owner=b", nil, 422, "invalid", []string{"query.owner is given 2 times", "query.task is empty"}},
 		"events, a bad cursor":            {"/v1/events", []string{"Last-Event-ID", "1-0:0"}, 422, "invalid", []string{"header.Last-Event-ID is not usable: the cursor is that of one queue, and the request does not say which"}},
-		"WebSocket, an unknown parameter": {"/v1/ws?foo=1", upgrade, 422, "invalid", []string{"query.foo is not known; there are task, owner, queue, type and after"}},
+		"WebSocket, an unknown parameter": {"/v1/ws?foo=1", upgrade, 422, "invalid", []string{"query.foo is not known; use task, owner, queue, type, schedule, after"}},
 		"WebSocket, a plain request":      {"/v1/ws", nil, 426, "upgrade-required", nil},
 		"WebSocket, a foreign page":       {"/v1/ws", append(slices.Clone(upgrade), "Origin", "https://evil.example"), 403, "cross-origin", nil},
 	} {
@@ -88,8 +88,8 @@ func TestTheDocumentationOfLiveEndpointsListsWhatIsSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string][]int{
-		"/v1/events": {200, 401, 404, 422, 500, 503},
-		"/v1/ws":     {101, 401, 403, 404, 422, 426, 500, 503},
+		"/v1/events": {200, 401, 403, 404, 422, 429, 500, 503},
+		"/v1/ws":     {101, 401, 403, 404, 422, 426, 429, 500, 503},
 	} {
 		var got []int
 		for code := range doc.Paths[path]["get"].Responses {

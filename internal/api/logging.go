@@ -11,13 +11,16 @@ import (
 	"regexp"
 	"runtime/debug"
 	"time"
+
+	"github.com/seri-queue/seri/internal/token"
 )
 
 // request is what the server notes about a request while it is handled, for the log and for error messages.
 type request struct {
 	id      string
-	pattern string // of the route that took it; empty: none yet
-	keyID   string // of the API key; empty: none
+	pattern string      // of the route that took it; empty: none yet
+	keyID   string      // of the API key; empty: none
+	pass    *token.Pass // of a browser's token; nil: none
 }
 
 type requestKey struct{}

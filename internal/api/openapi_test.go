@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/seri-queue/seri/internal/token"
 )
 
 // contract is the part of an OpenAPI document that the tests look at.
@@ -44,7 +46,7 @@ type content struct {
 func contractOf(t *testing.T) (raw []byte, doc contract) {
 	t.Helper()
 	live := http.NotFoundHandler()
-	w := do(newServer(t, Config{Tasks: &fakeTasks{}, Schedules: noSchedules, Events: live, WebSocket: live}), "GET", "/openapi.json", "")
+	w := do(newServer(t, Config{Tasks: &fakeTasks{}, Schedules: noSchedules, Events: live, WebSocket: live, Tokens: token.Development()}), "GET", "/openapi.json", "")
 	if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +164,7 @@ func TestTheContractListsTheRoutes(t *testing.T) {
 	want := []string{
 		"DELETE /v1/tasks/{id}", "GET /healthz", "GET /readyz", "GET /v1/events", "GET /v1/queues", "GET /v1/queues/{queue}/tasks",
 		"GET /v1/tasks/{id}", "GET /v1/types", "GET /v1/ws", "POST /v1/queues/{queue}/pause", "POST /v1/queues/{queue}/resume",
-		"POST /v1/tasks", "POST /v1/tasks/batch",
+		"POST /v1/tasks", "POST /v1/tasks/batch", "POST /v1/tokens",
 		"GET /v1/schedules", "GET /v1/schedules/{id}", "PUT /v1/schedules/{id}", "PATCH /v1/schedules/{id}", "DELETE /v1/schedules/{id}",
 		"POST /v1/schedules/{id}/pause", "POST /v1/schedules/{id}/resume", "POST /v1/schedules/{id}/trigger",
 		"POST /v1/schedules/{id}/backfill", "GET /v1/schedules/{id}/next", "GET /v1/schedules/{id}/history", "POST /v1/schedules/preview",
@@ -176,8 +178,8 @@ func TestTheContractListsTheRoutes(t *testing.T) {
 // The examples of requests are taken by the server itself.
 func TestTheExamplesOfRequestsWork(t *testing.T) {
 	t.Parallel()
-	server := newServer(t, Config{Tasks: &fakeTasks{}})
-	for path, want := range map[string]int{"/v1/tasks": 202, "/v1/tasks/batch": 200} {
+	server := newServer(t, Config{Tasks: &fakeTasks{}, Tokens: token.Development()})
+	for path, want := range map[string]int{"/v1/tasks": 202, "/v1/tasks/batch": 200, "/v1/tokens": 201} {
 		_, doc := contractOf(t)
 		example := doc.Paths[path]["post"].Body.Content["application/json"].Example
 

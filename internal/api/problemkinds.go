@@ -24,6 +24,7 @@ var (
 	kindMalformed    = &problemKind{"malformed", 400, "The body is not usable JSON", "The body must be one JSON value in UTF-8, nested at most 32 deep, in which no object has a key twice. The detail says what was found and where."}
 	kindUnauthorized = &problemKind{"unauthorized", 401, "An API key is needed", "Send \"Authorization: Bearer seri_<id>_<secret>\" with a key that this server knows. `seri key` makes one."}
 	kindCrossOrigin  = &problemKind{"cross-origin", 403, "Requests from other sites are refused", "A server without API keys takes changes only from its own pages and from programs, never from a page of another site. A WebSocket can be opened by pages of the server's own origin and of those in --allowed-origins."}
+	kindForbidden    = &problemKind{"forbidden", 403, "The token does not allow this", "A token is for the tasks, the owner or the queues that it was made for, and, if it names an origin, for that one's pages. Make another one at POST /v1/tokens."}
 	kindNotFound     = &problemKind{"not-found", 404, "There is no such thing", "Nothing has this id or name. A task is deleted once its retention is over; an id that never existed looks the same."}
 	kindNoRoute      = &problemKind{"no-route", 404, "There is nothing at this path", "The paths are listed at /openapi.json and described at /docs."}
 	kindMethod       = &problemKind{"method-not-allowed", 405, "The path does not take this method", "The header Allow lists the methods that it takes."}
@@ -42,14 +43,15 @@ var (
 	kindUpgrade      = &problemKind{"upgrade-required", 426, "The path is a WebSocket", "Ask for an upgrade to a WebSocket of version 13, as every WebSocket client does; or read the same events at /v1/events."}
 	kindKeyReused    = &problemKind{"idempotency-key-reused", 422, "The Idempotency-Key belongs to another request", "Within 24 hours a key stands for one body, byte for byte. Use a fresh key for another task."}
 	kindTimeout      = &problemKind{"request-timeout", 408, "The body did not arrive in time", "The body must arrive within 30 seconds."}
+	kindTooMany      = &problemKind{"too-many", 429, "There are too many connections", "One key or token, and one address, may have so many live connections at once. Close some, or come back after Retry-After."}
 	kindInternal     = &problemKind{"internal", 500, "The server has a fault", "It is in the log under the X-Request-Id of the answer."}
-	kindUnavailable  = &problemKind{"unavailable", 503, "Not possible at the moment", "Redis cannot be reached, or takes no writes now; or the server is starting or stopping, and opens no live streams. Whether a change was made is not known; a retry with the same id or Idempotency-Key finds out safely."}
+	kindUnavailable  = &problemKind{"unavailable", 503, "Not possible at the moment", "Redis cannot be reached, or takes no writes now; or the server is starting or stopping, and opens no live streams, or has no room for more of them. Whether a change was made is not known; a retry with the same id or Idempotency-Key finds out safely."}
 	kindNotReady     = &problemKind{"not-ready", 503, "The server is not ready", "Send traffic elsewhere; the detail says why."}
 )
 
 var problemKinds = []*problemKind{
-	kindMalformed, kindUnauthorized, kindCrossOrigin, kindNotFound, kindNoRoute, kindMethod, kindTimeout, kindConflict, kindDuplicate,
-	kindEnded, kindManaged, kindElsewhere, kindOverlap, kindPrecondition, kindTooLarge, kindMediaType, kindMisdirected, kindInvalid, kindUnknownType, kindKeyReused, kindUpgrade, kindInternal,
+	kindMalformed, kindUnauthorized, kindCrossOrigin, kindForbidden, kindNotFound, kindNoRoute, kindMethod, kindTimeout, kindConflict, kindDuplicate,
+	kindEnded, kindManaged, kindElsewhere, kindOverlap, kindPrecondition, kindTooLarge, kindMediaType, kindMisdirected, kindInvalid, kindUnknownType, kindKeyReused, kindUpgrade, kindTooMany, kindInternal,
 	kindUnavailable, kindNotReady,
 }
 

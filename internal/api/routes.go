@@ -18,8 +18,30 @@ type routes struct {
 // openRoutes need no key: probes, documentation, and the page, which asks for a key itself.
 var openRoutes = map[string]bool{
 	"GET /healthz": true, "GET /readyz": true,
-	"GET /openapi.json": true, "GET /openapi.yaml": true, "GET /docs": true, "GET /docs/start.js": true, "GET /docs/swagger-ui-bundle.js": true, "GET /docs/swagger-ui.css": true, "GET /problems/{code}": true,
+	"GET /openapi.json": true, "GET /openapi.yaml": true, "GET /asyncapi.yaml": true, "GET /seri.js": true, "GET /seri.d.ts": true,
+	"OPTIONS /v1/events": true, "OPTIONS /v1/tasks/{id}": true, "GET /docs": true, "GET /docs/start.js": true, "GET /docs/swagger-ui-bundle.js": true, "GET /docs/swagger-ui.css": true, "GET /problems/{code}": true,
 	"/": true,
+}
+
+// liveRoutes are the gateway's, which lets in by tokens, too, if there are any.
+var liveRoutes = map[string]bool{"GET /v1/events": true, "GET /v1/ws": true}
+
+// guard puts before a handler what asks a request who it is.
+func (s *server) guard(pattern string, handler http.Handler) http.Handler {
+	if openRoutes[pattern] {
+		return handler
+	}
+	keyed := handler
+	if !s.config.Insecure {
+		keyed = s.requireKey(handler)
+	}
+	switch {
+	case liveRoutes[pattern] && s.config.Tokens != nil:
+		return s.allowOrigins(s.admitLive(handler))
+	case pattern == readRoute && s.config.Tokens != nil:
+		return s.allowOrigins(s.admitHolder(handler, keyed))
+	}
+	return keyed
 }
 
 // HandleFunc adds a route. It is the method by which huma adds its own.
@@ -29,9 +51,7 @@ func (t *routes) HandleFunc(pattern string, handler func(http.ResponseWriter, *h
 
 // Handle adds a route.
 func (t *routes) Handle(pattern string, handler http.Handler) {
-	if !t.server.config.Insecure && !openRoutes[pattern] {
-		handler = t.server.requireKey(handler)
-	}
+	handler = t.server.guard(pattern, handler)
 	if strings.Contains(pattern, " ") {
 		t.taken = append(t.taken, pattern)
 	}

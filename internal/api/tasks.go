@@ -14,7 +14,8 @@ import (
 )
 
 type enqueueInput struct {
-	IdempotencyKey string `header:"Idempotency-Key" minLength:"1" maxLength:"255" doc:"Any text. For 24 hours a repeat with the same key and the same body, byte for byte, answers with the first task and makes no second one."`
+	TokenTTL       float64 `query:"token_ttl" minimum:"10" maximum:"43200" doc:"Seconds that a token shall last with which a browser can watch this task; it comes in the answer. Without it, none is made." example:"900"`
+	IdempotencyKey string  `header:"Idempotency-Key" minLength:"1" maxLength:"255" doc:"Any text. For 24 hours a repeat with the same key and the same body, byte for byte, answers with the first task and makes no second one."`
 }
 
 // Resolve implements [huma.Resolver]. huma takes an empty header for none, and a client that sends one, such as from a
@@ -34,7 +35,14 @@ func (*enqueueInput) Resolve(ctx huma.Context) (errs []error) {
 type enqueueOutput struct {
 	Location string `header:"Location" doc:"The path of the task, with its queue."`
 	Replayed string `header:"Idempotent-Replayed" doc:"true: the task was made by an earlier request with this Idempotency-Key."`
-	Body     wire.Task
+	Body     Accepted
+}
+
+// Accepted is a task that was taken in, and how a browser may watch it.
+type Accepted struct {
+	wire.Task
+	Token          string     `json:"token,omitempty" doc:"With which a browser can watch this task and nothing else, if token_ttl was given."`
+	TokenExpiresAt *time.Time `json:"token_expires_at,omitempty"`
 }
 
 type taskInput struct {
@@ -45,6 +53,16 @@ type taskInput struct {
 type taskOutput struct {
 	Status int
 	Body   wire.Task
+}
+
+// addTask adds what browsers may ask for, too.
+func (s *server) addTask(api huma.API) {
+	register(api, huma.Operation{
+		OperationID: "getTask", Method: http.MethodGet, Path: "/v1/tasks/{id}", Tags: []string{"Tasks"},
+		Summary:     "Look at a task",
+		Description: "State, progress, attempts, times, and the result or the error. 404 if there is no such task, or no longer: after its retention a task is deleted. The holder of a token sees the tasks that it allows, without payload and headers.",
+		Responses:   answers(200, "The task", exampleFinished, 404, 422, 503),
+	}, s.task)
 }
 
 func (s *server) addTasks(api huma.API) {
@@ -59,13 +77,6 @@ func (s *server) addTasks(api huma.API) {
 	register(api, enqueue, s.enqueue)
 	describeBody[TaskRequest](api, enqueue, exampleRequest)
 
-	register(api, huma.Operation{
-		OperationID: "getTask", Method: http.MethodGet, Path: "/v1/tasks/{id}", Tags: tags,
-		Summary:     "Look at a task",
-		Description: "State, progress, attempts, times, and the result or the error. 404 if there is no such task, or no longer: after its retention a task is deleted.",
-		Responses:   answers(200, "The task", exampleFinished, 404, 422, 503),
-	}, s.task)
-
 	revoke := answers(200, "The task is revoked and will not run", exampleRevoked, 404, 409, 422, 503)
 	revoke["202"] = answer(api, "A worker is running the task and has been asked to stop; the task is revoked once the worker has let go", exampleRunning)
 	register(api, huma.Operation{
@@ -77,6 +88,17 @@ func (s *server) addTasks(api huma.API) {
 }
 
 func (s *server) enqueue(ctx context.Context, in *enqueueInput) (*enqueueOutput, error) {
+	if in.TokenTTL > 0 && s.config.Tokens == nil {
+		return nil, invalid([]Fault{newFault("query.token_ttl", in.TokenTTL, noTokens)})
+	}
+	out, err := s.enqueueTask(ctx, in)
+	if err != nil || in.TokenTTL == 0 {
+		return out, err
+	}
+	return s.withToken(ctx, out, in.TokenTTL)
+}
+
+func (s *server) enqueueTask(ctx context.Context, in *enqueueInput) (*enqueueOutput, error) {
 	ctx, cancel := storeContext(ctx)
 	defer cancel()
 	body, _ := ctx.Value(bodyKey{}).([]byte)
@@ -143,7 +165,7 @@ func (s *server) refusal(ctx context.Context, m seri.Message, err error) *Proble
 }
 
 func accepted(t wire.Task, replayed bool) *enqueueOutput {
-	out := &enqueueOutput{Location: taskPath(t.Queue, t.ID), Body: t}
+	out := &enqueueOutput{Location: taskPath(t.Queue, t.ID), Body: Accepted{Task: t}}
 	if replayed {
 		out.Replayed = "true"
 	}
@@ -179,8 +201,15 @@ func (s *server) task(ctx context.Context, in *taskInput) (*taskOutput, error) {
 	ctx, cancel := storeContext(ctx)
 	defer cancel()
 	info, err := s.find(ctx, in)
+	pass := requestFrom(ctx).pass
+	if err == nil && pass != nil && !pass.Scope.Covers(info) {
+		err = seri.ErrNotFound // which tells nothing of what others have
+	}
 	if err != nil {
 		return nil, s.fromError(ctx, "look at a task", err)
+	}
+	if pass != nil {
+		info.Payload, info.Headers = nil, nil
 	}
 	return &taskOutput{http.StatusOK, wire.NewTask(info)}, nil
 }

@@ -69,10 +69,21 @@ var (
 	errOrigin       = errors.New("pages of this origin may not use the token")
 )
 
-// Presents reports whether a request brings a token, good or bad.
-func Presents(r *http.Request) bool {
-	text, _ := presented(r)
-	return text != ""
+// ErrNone is why [Check] returns nothing: the request brings no token, and may be somebody else's.
+var ErrNone = errors.New("there is no token")
+
+// Check returns what the token says that a request brings in its header, for a route that is not live. The error is fit to
+// be told; [ErrNone] is none of the token's.
+func Check(tokens *token.Ring, r *http.Request, now time.Time) (token.Pass, error) {
+	text, ambient := presented(r)
+	if text == "" || ambient {
+		return token.Pass{}, ErrNone
+	}
+	pass, err := tokens.Check(text, now)
+	if err == nil && pass.Origin != "" && !pageOf(r).isOf(pass.Origin) {
+		return token.Pass{}, errOrigin
+	}
+	return pass, err
 }
 
 // presented returns the token that a request brings: in the header, a subprotocol, or a cookie, in this order.

@@ -95,8 +95,8 @@ func (a *admission) outOfMemory() bool {
 	return a.crowded
 }
 
-// descriptors returns how many connections the process may have open, leaving some for Redis and for requests.
-func descriptors() int {
+// Descriptors returns how many connections the process may have open, leaving some for Redis and for requests.
+func Descriptors() int {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
 		return 10_000

@@ -296,7 +296,7 @@ func (d *dialogue) subscribe(ctx context.Context, c command) error {
 		case len(d.grants) == 0:
 			status, detail = http.StatusUnauthorized, errUnauthorized.Error()
 		case !allowed:
-			status, detail = http.StatusForbidden, outOfScope
+			status, detail = http.StatusForbidden, OutOfScope
 		case len(d.wants)+len(asked) >= d.g.cfg.Subscriptions:
 			status, detail = http.StatusTooManyRequests, fmt.Sprintf("the connection has %d subscriptions, and may not have more", d.g.cfg.Subscriptions)
 		}

@@ -66,7 +66,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
 	c.Retry = cmp.Or(c.Retry, 2*time.Second)
 	c.Spread = cmp.Or(c.Spread, 5*time.Second)
-	c.Connections = cmp.Or(c.Connections, descriptors())
+	c.Connections = cmp.Or(c.Connections, Descriptors())
 	c.PerHolder = cmp.Or(c.PerHolder, 10_000)
 	c.PerAddress = cmp.Or(c.PerAddress, 1000)
 	c.Subscriptions = cmp.Or(c.Subscriptions, 100)

@@ -91,7 +91,7 @@ func (g *Gateway) subscribe(w http.ResponseWriter, r *http.Request, granted gran
 		return nil, false
 	}
 	if asked.forbidden {
-		g.cfg.Problem(w, r, http.StatusForbidden, outOfScope, nil)
+		g.cfg.Problem(w, r, http.StatusForbidden, OutOfScope, nil)
 		return nil, false
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), subscribeTimeout)
@@ -120,8 +120,8 @@ func (g *Gateway) subscribe(w http.ResponseWriter, r *http.Request, granted gran
 	return nil, false
 }
 
-// outOfScope refuses what a token does not allow. It is said of what exists and of what does not.
-const outOfScope = "The token does not allow to watch this: ask for no more than the tasks, the owner or the queues that it was made for."
+// OutOfScope is the detail that refuses what a token does not allow. It is said of what exists and of what does not.
+const OutOfScope = "The token does not allow to watch this: ask for no more than the tasks, the owner or the queues that it was made for."
 
 func (g *Gateway) unavailable(w http.ResponseWriter, r *http.Request, detail string) {
 	g.refuse(w, r, http.StatusServiceUnavailable, detail)

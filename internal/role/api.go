@@ -24,6 +24,7 @@ import (
 	"github.com/seri-queue/seri/internal/run"
 	"github.com/seri-queue/seri/internal/store"
 	"github.com/seri-queue/seri/internal/timetable"
+	"github.com/seri-queue/seri/internal/token"
 	"github.com/seri-queue/seri/internal/web"
 	"github.com/seri-queue/seri/tasks"
 	"github.com/seri-queue/seri/tasks/samples"
@@ -35,6 +36,8 @@ type API struct {
 	Serve  `embed:""`
 	Divide `embed:""`
 	Admin  `embed:""`
+
+	Part string `name:"role" env:"SERI_ROLE" default:"all" placeholder:"ROLE" help:"all: everything; gateway: live events and looking at a task only, to run them apart from the rest of the api."`
 
 	APIKeys     string `env:"SERI_API_KEYS" placeholder:"ID:SHA256,…" help:"API keys, as hashes; \"seri key\" makes one. Without any, the api does not start."`
 	APIKeysFile string `env:"SERI_API_KEYS_FILE" placeholder:"FILE" help:"File with API keys, one a line."`
@@ -49,6 +52,11 @@ type Serve struct {
 	AllowUnknownTypes Switch   `env:"SERI_ALLOW_UNKNOWN_TYPES" help:"Accept tasks of types that no worker has declared; they wait for one."`
 	AllowedOrigins    []string `env:"SERI_ALLOWED_ORIGINS" placeholder:"ORIGIN,…" help:"Other sites whose pages may open WebSockets: https://app.example.com."`
 	MemoryLimit       Count    `env:"SERI_MEMORY_LIMIT" default:"85" placeholder:"PERCENT" help:"Share of Redis' maxmemory from which on new tasks are refused with 503, while what is there is worked off. 100: Redis itself refuses them."`
+	TokenSecrets      string   `env:"SERI_TOKEN_SECRETS" placeholder:"ID:BASE64,…" help:"Secrets that sign the tokens with which browsers watch: the first signs, all check. Without any, there are no tokens."`
+	TokenSecretsFile  string   `env:"SERI_TOKEN_SECRETS_FILE" placeholder:"FILE" help:"File with such secrets, one a line."`
+	MaxConnections    Count    `env:"SERI_MAX_CONNECTIONS" default:"100000" placeholder:"NUMBER" help:"Live connections at once; never more than nine tenths of the files that the process may open."`
+	MaxPerKey         Count    `env:"SERI_MAX_PER_KEY" default:"10000" placeholder:"NUMBER" help:"Live connections at once of one API key or one token."`
+	MaxPerAddress     Count    `env:"SERI_MAX_PER_ADDRESS" default:"1000" placeholder:"NUMBER" help:"Live connections at once of one address; behind proxies in a private network, of the last public address in X-Forwarded-For."`
 	HTTPGrace         Duration `name:"http-grace" env:"SERI_HTTP_GRACE" default:"10s" placeholder:"DURATION" help:"How long open requests may take to end after SIGTERM."`
 }
 
@@ -61,6 +69,9 @@ func (a *API) Check() error {
 	f.add("partitions", a.Partitions.wrong)
 	f.add("insecure-dev", a.InsecureDev.wrong)
 	f.limit("http-drain", a.HTTPDrain, 0, 0)
+	if a.Part != "all" && a.Part != "gateway" {
+		f.add("role", fmt.Sprintf("is %q, must be all or gateway", a.Part))
+	}
 	keys, err := a.keys()
 	f.check("api-keys", err)
 	switch {
@@ -88,16 +99,38 @@ func (s *Serve) check(f *faults) {
 	}
 	_, err := gateway.New(nil, gateway.Config{Origins: s.AllowedOrigins})
 	f.check("allowed-origins", err)
+	_, err = s.tokens()
+	f.check("token-secrets", err)
+	f.add("max-connections", s.MaxConnections.wrong)
+	f.add("max-per-key", s.MaxPerKey.wrong)
+	f.add("max-per-address", s.MaxPerAddress.wrong)
+}
+
+// tokens returns the secrets of tokens; nil: there are none.
+func (s *Serve) tokens() (*token.Ring, error) {
+	text, err := withFile(s.TokenSecrets, s.TokenSecretsFile)
+	if err != nil {
+		return nil, err
+	}
+	return token.Parse(text)
+}
+
+// withFile returns a setting together with what stands in a file, if there is one.
+func withFile(text, name string) (string, error) {
+	if name == "" {
+		return text, nil
+	}
+	file, err := os.ReadFile(name)
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimSpace(text + "\n" + string(file)), nil
 }
 
 func (a *API) keys() (*api.Keys, error) {
-	text := a.APIKeys
-	if a.APIKeysFile != "" {
-		file, err := os.ReadFile(a.APIKeysFile)
-		if err != nil {
-			return nil, err
-		}
-		text = strings.TrimSpace(text + "\n" + string(file))
+	text, err := withFile(a.APIKeys, a.APIKeysFile)
+	if err != nil {
+		return nil, err
 	}
 	return api.ParseKeys(text)
 }
@@ -142,6 +175,9 @@ func (a *API) Run(ctx context.Context, out, log io.Writer) error {
 		return err
 	}
 	config := api.Config{Keys: keys, Insecure: a.InsecureDev.On, Types: types, Web: page(nil)}
+	if config.LiveOnly = a.Part == "gateway"; config.LiveOnly {
+		config.Web = nil
+	}
 	queues := client.New(rdb, client.Config{Partitions: a.Partitions.ByQueue, MaxEvents: a.MaxEvents.N})
 	config.Partitions = a.Partitions.table()
 	config.Schedules = timetable.New(rdb, store.Config{MaxEvents: a.MaxEvents.N})
@@ -201,14 +237,26 @@ func listen(ctx context.Context, addr, setting string) (net.Listener, error) {
 // parts returns what serves HTTP on the listener, from the bottom up. config holds what is not among the settings; drain
 // is how long everything goes on when the end has come, but for /readyz. hub is the part that has figures of its own.
 func (s *Serve) parts(ctx context.Context, listener net.Listener, rdb redis.UniversalClient, queues *client.Client, config api.Config, drain time.Duration, logger *slog.Logger) ([]run.Part, *events.Hub, error) {
-	if err := queues.Declare(ctx); err != nil {
+	if !config.LiveOnly { // a gateway changes nothing
+		if err := queues.Declare(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	tokens, err := s.tokens()
+	if err != nil {
 		return nil, nil, err
+	}
+	if tokens == nil && config.Insecure {
+		tokens = token.Development() // pages in development do as they will in production
 	}
 	hub, err := events.New(rdb, snapshots{queues}, events.Config{Partitions: config.Partitions, Logger: logger})
 	if err != nil {
 		return nil, nil, err
 	}
-	live, err := gateway.New(hub, gateway.Config{Origins: s.AllowedOrigins, Problem: api.LiveProblem, Logger: logger})
+	live, err := gateway.New(hub, gateway.Config{
+		Origins: s.AllowedOrigins, Tokens: tokens, Problem: api.LiveProblem, Logger: logger,
+		Connections: min(s.MaxConnections.N, gateway.Descriptors()), PerHolder: s.MaxPerKey.N, PerAddress: s.MaxPerAddress.N,
+	})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -217,6 +265,7 @@ func (s *Serve) parts(ctx context.Context, listener net.Listener, rdb redis.Univ
 	config.Tasks, config.Idempotency = queues, api.NewRedisIdempotency(rdb)
 	config.AllowUnknownTypes, config.Version, config.Logger = s.AllowUnknownTypes.On, Version(), logger
 	config.Events, config.WebSocket = live.SSE(), live.WebSocket()
+	config.Tokens, config.Origins = tokens, s.AllowedOrigins
 	config.Full = memory.Full
 	config.Ready = func(ctx context.Context) error {
 		if draining.Load() {
