@@ -34,7 +34,7 @@ func TestSlowReaderGetsTheNewestProgressAndEveryChangeOfState(t *testing.T) {
 			}
 		}
 		m.append("q", event{Kind: seri.EventSucceeded, Task: "a", Type: "t", Seq: 101})
-		time.Sleep(time.Second)
+		pass(time.Second)
 
 		var kinds []string
 		next := map[string]uint64{"a": 1, "b": 1}

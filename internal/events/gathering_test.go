@@ -66,7 +66,7 @@ func TestRemovedInterestIsSilentAlthoughItsEventsWait(t *testing.T) {
 		add(t, s, "B", Filter{Task: "b"})
 		expect(t, collect(t, s), "Asnapshot(a:1)", "Bsnapshot(b:1)")
 		m.append("q", progress("a", 2), progress("b", 2))
-		time.Sleep(time.Second) // until the hub has handed them over
+		pass(time.Second) // until the hub has handed them over
 
 		s.Remove("A")
 
@@ -102,7 +102,7 @@ func TestGatheringThatIsFullLeavesAllSets(t *testing.T) {
 		for seq := range uint64(20) {
 			m.append("q", started("a", seq+1))
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 
 		if _, err := s.Next(t.Context(), time.Second); !isSlow(err) {
 			t.Errorf("got %v", err)
@@ -154,7 +154,7 @@ func TestStreamsThatAreAddedDoNotBringUpThePast(t *testing.T) {
 	m := newMemory("q", "r")
 	bubble(t, m, shows, Config{}, func(t *testing.T, h *Hub) {
 		m.append("r", progress("z", 1))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		s, err := h.GatherAfter(t.Context(), Cursor{}, map[string]Filter{"Q": {Queue: "q"}}) // from the beginning of q
 		if err != nil {
 			t.Fatal(err)
@@ -172,14 +172,14 @@ func TestGapShowsEachInterestInTheStreamAnew(t *testing.T) {
 	m := newMemory("q", "r")
 	bubble(t, m, shows, Config{}, func(t *testing.T, h *Hub) {
 		m.append("q", progress("a", 1))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		s := gather(t, h)
 		add(t, s, "A", Filter{Task: "a"})
 		add(t, s, "Q", Filter{Queue: "q"})
 		add(t, s, "R", Filter{Queue: "r"})
 		collect(t, s)
 		m.setDown(true)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		m.append("q", progress("a", 2))
 		m.append("q", progress("a", 3))
 		m.trim("q", 2)

@@ -528,3 +528,6 @@ func TestEntryThatIsNotOursIsPassedOver(t *testing.T) {
 		expect(t, read, "a:1")
 	})
 }
+
+// pass lets time of a bubble pass, which is over once all in it wait.
+func pass(d time.Duration) { time.Sleep(d) }
