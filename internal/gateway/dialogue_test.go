@@ -260,6 +260,7 @@ func TestTokenComesByAnyWayButTheURL(t *testing.T) {
 		"SSE by cookie":                            {s.url + "/v1/events?task=a", http.Header{"Cookie": {"seri_token=" + text}}, 200},
 		"SSE by a cookie of the host only":         {s.url + "/v1/events?task=a", http.Header{"Cookie": {"__Host-seri_token=" + text}}, 200},
 		"SSE by cookie, from a foreign page":       {s.url + "/v1/events?task=a", http.Header{"Cookie": {"seri_token=" + text}, "Origin": {"https://evil.example"}}, 403},
+		"SSE without, offering a subprotocol":      {s.url + "/v1/events?task=a", http.Header{"Sec-Websocket-Protocol": {"seri.v1"}}, 401},
 		"SSE without":                              {s.url + "/v1/events?task=a", nil, 401},
 		"SSE by the URL":                           {s.url + "/v1/events?task=a&token=" + text, nil, 401},
 		"SSE, wrong in one character":              {s.url + "/v1/events?task=a", http.Header{"Authorization": {"Bearer " + text[:len(text)-2] + "x" + text[len(text)-1:]}}, 401},
@@ -352,6 +353,9 @@ func TestTokenExpiresWhileItsHolderWatches(t *testing.T) {
 	each(t, func(t *testing.T, transport string) {
 		s, k := newGuardedSite(t, gateway.Config{})
 		header := http.Header{"Authorization": {"Bearer " + k.mint(ofA, 2*time.Second)}}
+		if transport == "SSE" {
+			header.Set("Sec-Websocket-Protocol", "seri.v1") // which means nothing there
+		}
 		stream, err := s.openWith(transport, "task=a", header)
 		if err != nil {
 			t.Fatal(err)

@@ -182,10 +182,11 @@ func (g *Gateway) open() (ctx context.Context, done func(), ok bool) {
 }
 
 // enter is what every connection passes: it returns what the client may watch, and a context that ends with the gateway or
-// with the client's grant. leave must be called when the connection has ended. It is false if the request has been answered.
-func (g *Gateway) enter(w http.ResponseWriter, r *http.Request) (ctx context.Context, granted grant, leave func(), ok bool) {
+// with the client's grant, but for a WebSocket of commands, whose client may have other grants, now or later. leave must be
+// called when the connection has ended. It is false if the request has been answered.
+func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, commands bool) (ctx context.Context, granted grant, leave func(), ok bool) {
 	granted, err := g.access(r)
-	if errors.Is(err, errUnauthorized) && asksForCommands(r) {
+	if errors.Is(err, errUnauthorized) && commands {
 		err = nil // it may say by a message what it may watch
 	}
 	switch {
@@ -220,7 +221,7 @@ func (g *Gateway) enter(w http.ResponseWriter, r *http.Request) (ctx context.Con
 		return nil, granted, nil, false
 	}
 	cancel := func() {}
-	if !granted.all && !granted.pass.Expires.IsZero() && !asksForCommands(r) {
+	if !granted.all && !commands {
 		running, cancel = context.WithDeadlineCause(running, granted.pass.Expires, token.ErrExpired)
 	}
 	return running, granted, func() { cancel(); left(); done() }, true

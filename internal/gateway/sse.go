@@ -20,7 +20,7 @@ func (g *Gateway) serveSSE(w http.ResponseWriter, r *http.Request) {
 		g.cfg.Problem(w, r, http.StatusMethodNotAllowed, "Events are read by GET.", nil)
 		return
 	}
-	running, granted, leave, ok := g.enter(w, r)
+	running, granted, leave, ok := g.enter(w, r, false)
 	if !ok {
 		return
 	}

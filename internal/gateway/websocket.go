@@ -44,12 +44,13 @@ func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		g.cfg.Problem(w, r, http.StatusForbidden, "Pages of this origin may not open a WebSocket here.", nil)
 		return
 	}
-	running, granted, leave, ok := g.enter(w, r)
+	commands := slices.Contains(websocket.Subprotocols(r), commandProtocol)
+	running, granted, leave, ok := g.enter(w, r, commands)
 	if !ok {
 		return
 	}
 	var s *events.Subscription
-	if !asksForCommands(r) {
+	if !commands {
 		if s, ok = g.subscribe(w, r, granted, ""); !ok {
 			leave()
 			return
@@ -84,11 +85,6 @@ func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		defer dialogue.close()
 		g.serveConn(running, conn, dialogue.write, dialogue.read)
 	}()
-}
-
-// asksForCommands reports whether a client offers the subprotocol of commands.
-func asksForCommands(r *http.Request) bool {
-	return slices.Contains(websocket.Subprotocols(r), commandProtocol)
 }
 
 // serveConn writes to a connection, and reads from it, until either ends, and closes the connection.
