@@ -279,13 +279,11 @@ local function end_lease(active, lease, id)
 end
 
 -- leave takes ids out of the list of what is running. Those that were leased first mostly end first, and stand together at
--- its right end, so that one call takes them all; each of the others costs a search.
+-- its right end, so that one call takes them all; each of the others costs a search. Where those at the right end stay, they
+-- are long ones, and what ends was leased after them: it is looked for from the left.
 local function leave(active, ids)
   local n = #ids
-  if n < 2 then
-    if n == 1 then
-      call('LREM', active, -1, ids[1])
-    end
+  if n == 0 then
     return
   end
   local going = {}
@@ -303,9 +301,10 @@ local function leave(active, ids)
   if matched > 0 then
     call('RPOP', active, matched)
   end
+  local from = matched > 0 and -1 or 1
   for i = 1, n do
     if going[ids[i]] then
-      call('LREM', active, -1, ids[i])
+      call('LREM', active, from, ids[i])
     end
   end
 end

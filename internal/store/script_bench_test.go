@@ -142,6 +142,19 @@ func BenchmarkComplete(b *testing.B) {
 	})
 }
 
+// BenchmarkCompleteBesideLongTasks ends tasks that stand behind a thousand others in the active list.
+func BenchmarkCompleteBesideLongTasks(b *testing.B) {
+	eachBatch(b, func(s *bench) {
+		size := s.size
+		s.size = 1000
+		s.leased()
+		s.size = size
+		for s.Loop() {
+			s.complete(s.leased(seri.Retention(0)), nil)
+		}
+	})
+}
+
 func BenchmarkCompleteKeepingTheResult(b *testing.B) {
 	result := []byte(`"` + strings.Repeat("r", 98) + `"`)
 	eachBatch(b, func(s *bench) {
