@@ -91,7 +91,7 @@ type bell struct {
 const blocked = 5 * time.Second
 
 func listen(rdb redis.UniversalClient, key string) (*bell, error) {
-	own, err := redisurl.Clone(rdb, 1)
+	own, err := redisurl.Clone(rdb, 1, 0)
 	if err != nil {
 		return nil, err
 	}

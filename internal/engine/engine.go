@@ -17,7 +17,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	leases.meters = &e.meters
 	defer leases.stop()
 	outcomes := make(chan outcome, e.Slots+aheadMost)
-	blocking, err := redisurl.Clone(e.store.Redis(), 2*len(e.queues)+2)
+	blocking, err := redisurl.Clone(e.store.Redis(), 2*len(e.queues)+2, blockFor)
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		)
 	}
 	parts = append(parts,
-		run.Part{Name: "fetcher", Run: (&fetcher{engine: e, registry: leases, heartbeat: pulse, slots: slots, idle: waiting, claims: claims, logger: logger}).run},
+		run.Part{Name: "fetcher", Run: (&fetcher{engine: e, registry: leases, heartbeat: pulse, slots: slots, idle: waiting, blocking: blocking, claims: claims, logger: logger}).run},
 		run.Part{Name: "blocked calls", Run: func(ctx context.Context) error { // the first to stop
 			<-ctx.Done()
 			return blocking.Close()

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/store"
 )
@@ -25,6 +27,7 @@ type fetcher struct {
 	heartbeat *heartbeat
 	slots     *slots
 	idle      *idle
+	blocking  redis.UniversalClient // for calls that block; closed when the worker stops
 	claims    *claims
 	logger    *slog.Logger
 
@@ -55,6 +58,9 @@ func (f *fetcher) run(ctx context.Context) error {
 			return nil // asked to stop
 		}
 		started := f.fetch(ctx, room)
+		if started == 0 {
+			started = f.await(ctx, room)
+		}
 		f.slots.release(room - started)
 		if ctx.Err() != nil {
 			return nil
@@ -73,40 +79,73 @@ func (f *fetcher) fetch(ctx context.Context, room int) (started int) {
 		if time.Now().Before(f.resting[q].until) {
 			continue
 		}
-		want := store.Wanted{
-			Tasks: f.share(room-started, order[i:]), Lease: f.engine.Lease, Worker: f.engine.name, Types: f.engine.types,
-			Nonce: store.NewNonce(),
-		}
-		if want.Tasks == 0 || ctx.Err() != nil {
+		tasks := f.share(room-started, order[i:])
+		if tasks == 0 || ctx.Err() != nil {
 			break
 		}
-		asked := time.Now()
-		batch, err := f.engine.store.Dequeue(context.WithoutCancel(ctx), q, want) // a call under way may have leased tasks: hear its answer
-		if err != nil {
-			f.engine.meters.FetchesFailed.Add(1)
-			f.claims.doubt(q, want.Nonce, err)
-			f.backOff(ctx, q, err)
-			continue
-		}
-		delete(f.resting, q)
-		if batch.Paused {
-			f.resting[q] = rest{until: time.Now().Add(pausedRecheck)}
-			continue
-		}
-		f.tell(ctx, q, batch)
-		if len(batch.Leases) > 0 {
-			taken = append(taken, f.registry.add(batch.Leases, f.engine.handler, asked, f.engine.Lease))
-			f.heartbeat.received(asked)
-		}
-		started += len(batch.Leases)
-		if batch.Popped > len(batch.Leases) { // there may be more behind what was set aside
-			f.idle.ring()
-		}
+		attempts := f.ask(ctx, q, tasks, f.engine.store.Dequeue)
+		taken = append(taken, attempts)
+		started += len(attempts)
 	}
 	if f.engine.Strict {
 		f.slots.start(slices.Concat(taken...))
 	} else {
 		f.slots.start(interleaved(taken))
+	}
+	return started
+}
+
+// ask leases up to so many tasks of one queue by a call, and leaves the queue alone for a while if it is paused or out of
+// reach.
+func (f *fetcher) ask(
+	ctx context.Context, q keys.Queue, tasks int, call func(context.Context, keys.Queue, store.Wanted) (store.Batch, error),
+) []*attempt {
+	want := store.Wanted{Tasks: tasks, Lease: f.engine.Lease, Worker: f.engine.name, Types: f.engine.types, Nonce: store.NewNonce()}
+	asked := time.Now()
+	batch, err := call(context.WithoutCancel(ctx), q, want) // a call under way may have leased tasks: hear its answer
+	if err != nil {
+		if ctx.Err() == nil { // otherwise it was ended
+			f.engine.meters.FetchesFailed.Add(1)
+		}
+		f.claims.doubt(q, want.Nonce, err)
+		f.backOff(ctx, q, err)
+		return nil
+	}
+	delete(f.resting, q)
+	if batch.Paused {
+		f.resting[q] = rest{until: time.Now().Add(pausedRecheck)}
+		return nil
+	}
+	f.tell(ctx, q, batch)
+	if batch.Popped > len(batch.Leases) { // there may be more behind what was set aside
+		f.idle.ring()
+	}
+	if len(batch.Leases) == 0 {
+		return nil
+	}
+	f.heartbeat.received(asked)
+	return f.registry.add(batch.Leases, f.engine.handler, asked, f.engine.Lease)
+}
+
+// await waits for tasks of a worker's only queue, starts what it gets, and returns how many that are. The lease of a task
+// counts from the beginning of the call that brought it, hence the short ones. Of several queues none may be waited for
+// like that: 0, and it is wait that waits.
+func (f *fetcher) await(ctx context.Context, room int) (started int) {
+	if len(f.engine.queues) > 1 {
+		return 0
+	}
+	q := f.engine.queues[0]
+	block := max(min(blockFor, f.engine.Lease/6).Truncate(time.Millisecond), time.Millisecond)
+	for started == 0 && ctx.Err() == nil {
+		if _, resting := f.resting[q]; resting {
+			return 0
+		}
+		attempts := f.ask(ctx, q, room, func(ctx context.Context, q keys.Queue, want store.Wanted) (store.Batch, error) {
+			return f.engine.store.Await(ctx, f.blocking, q, want, block)
+		})
+		if started = len(attempts); started > 0 {
+			f.slots.start(attempts)
+		}
 	}
 	return started
 }

@@ -57,7 +57,7 @@ const blockedReads = 10_000
 // openStreams returns the streams that rdb leads to. Blocked reads get connections of their own: each holds one all the
 // time, and in the pool of rdb as many queues as it has connections (20 on two cores) would leave none for anybody else.
 func openStreams(rdb redis.UniversalClient) (redisStreams, error) {
-	blocked, err := redisurl.Clone(rdb, blockedReads)
+	blocked, err := redisurl.Clone(rdb, blockedReads, 0)
 	return redisStreams{rdb, blocked}, err
 }
 

@@ -9,7 +9,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redisfault"
 	"github.com/seri-queue/seri/internal/wire"
 )
 
@@ -47,13 +50,51 @@ func (s *Store) Dequeue(ctx context.Context, q keys.Queue, want Wanted) (Batch, 
 	if want.Tasks < 1 || want.Tasks > MaxBatch {
 		return Batch{}, fmt.Errorf("dequeue queue %q: %d tasks asked for, must be between 1 and %d", q, want.Tasks, MaxBatch)
 	}
-	nonce := cmp.Or(want.Nonce, NewNonce())
-	names := []string{q.Pending(), q.Active(), q.Lease(), q.Paused(), q.Fence(), q.Events(), q.Scheduled(), q.Due(), q.Archived(), q.Wake()}
-	reply, err := s.run(ctx, dequeue, q, names,
-		q.TaskPrefix(), s.config.MaxEvents, want.Tasks, want.Lease.Seconds(), nonce, quote(want.Worker), typeSet(want.Types), parkFor.Milliseconds())
+	want.Nonce = cmp.Or(want.Nonce, NewNonce())
+	names, args := s.dequeueCall(q, want)
+	reply, err := s.run(ctx, dequeue, q, names, args...)
 	if err != nil {
 		return Batch{}, err
 	}
+	return readBatch(q, want.Nonce, reply)
+}
+
+// Await waits up to block, more than 0, until q has a task that is pending, and then leases the next
+// ones: one round trip, for Redis runs the script that stands behind the blocked call the moment that this one ends. rdb
+// has to allow pipelines to block for so long; it may be closed meanwhile, and what was leased then is known by want.Nonce.
+func (s *Store) Await(ctx context.Context, rdb redis.UniversalClient, q keys.Queue, want Wanted, block time.Duration) (Batch, error) {
+	if want.Tasks < 1 || want.Tasks > MaxBatch {
+		return Batch{}, fmt.Errorf("await queue %q: %d tasks asked for, must be between 1 and %d", q, want.Tasks, MaxBatch)
+	}
+	want.Nonce = cmp.Or(want.Nonce, NewNonce())
+	names, args := s.dequeueCall(q, want)
+	pipe := rdb.Pipeline()
+	seconds := strconv.FormatFloat(block.Seconds(), 'f', -1, 64) // go-redis' own method knows whole ones
+	blocked := pipe.Do(ctx, "BLMOVE", q.Pending(), q.Pending(), "RIGHT", "RIGHT", seconds)
+	leased := pipe.EvalSha(ctx, s.runner.hash(dequeue), names, args...)
+	_, _ = pipe.Exec(ctx)
+	reply, err := leased.Result()
+	switch {
+	case redis.HasErrorPrefix(err, "NOSCRIPT"): // nothing has run
+		return s.Dequeue(ctx, q, want)
+	case err != nil:
+		return Batch{}, fmt.Errorf("await queue %q: %w", q, redisfault.Mark(err))
+	}
+	batch, err := readBatch(q, want.Nonce, reply)
+	if fault := blocked.Err(); err == nil && fault != nil && fault != redis.Nil && len(batch.Leases) == 0 {
+		return batch, fmt.Errorf("await queue %q: %w", q, redisfault.Mark(fault)) // or the caller would ask without end
+	}
+	return batch, err
+}
+
+// dequeueCall returns the keys and arguments of dequeue.lua.
+func (s *Store) dequeueCall(q keys.Queue, want Wanted) (names []string, args []any) {
+	return []string{q.Pending(), q.Active(), q.Lease(), q.Paused(), q.Fence(), q.Events(), q.Scheduled(), q.Due(), q.Archived(), q.Wake()},
+		[]any{q.TaskPrefix(), s.config.MaxEvents, want.Tasks, want.Lease.Seconds(), want.Nonce, quote(want.Worker), typeSet(want.Types), parkFor.Milliseconds()}
+}
+
+// readBatch reads what dequeue.lua returns.
+func readBatch(q keys.Queue, nonce string, reply any) (Batch, error) {
 	values, ok := reply.([]any)
 	if ok && len(values) == 1 {
 		return Batch{Paused: true}, nil

@@ -71,6 +71,14 @@ type runner struct {
 	plain atomic.Bool
 }
 
+// hash names s as Redis knows it once it has been run.
+func (r *runner) hash(s *script) string {
+	if r.plain.Load() {
+		return s.plain.Hash()
+	}
+	return s.flagged.Hash()
+}
+
 func (r *runner) run(ctx context.Context, s *script, keys []string, args ...any) *redis.Cmd {
 	if r.plain.Load() {
 		return s.plain.Run(ctx, r.rdb, keys, args...)
