@@ -37,6 +37,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -47,6 +48,7 @@ import (
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/meter"
 	"github.com/seri-queue/seri/internal/pause"
+	"github.com/seri-queue/seri/internal/permit"
 	"github.com/seri-queue/seri/internal/schedule"
 	"github.com/seri-queue/seri/internal/store"
 	"github.com/seri-queue/seri/lock"
@@ -123,6 +125,7 @@ type Beat struct {
 	patience time.Duration // how long it waits to lead before it looks up
 	now      func(context.Context) (time.Time, error)
 	meters   meter.Beat
+	permit   func(context.Context) error // whether this beat's Redis user may do all that a beat does
 }
 
 // ref names a schedule.
@@ -153,13 +156,29 @@ func New(rdb redis.UniversalClient, schedules []Schedule, config Config) (*Beat,
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, fmt.Errorf("beat: %w", err)
 	}
+	locks, records := lock.New(rdb), store.New(rdb, store.Config{MaxEvents: config.MaxEvents})
 	return &Beat{
 		config:   config,
 		declared: declared,
-		locks:    lock.New(rdb),
-		store:    store.New(rdb, store.Config{MaxEvents: config.MaxEvents}),
+		locks:    locks,
+		store:    records,
 		patience: 10 * time.Second,
 		now:      func(ctx context.Context) (time.Time, error) { return rdb.Time(ctx).Result() },
+		permit: func(ctx context.Context) error {
+			if err := locks.Permitted(ctx, config.Lock); err != nil {
+				return err
+			}
+			queues := make(map[keys.Queue]bool)
+			for r := range declared {
+				queues[r.queue] = true
+			}
+			for _, q := range slices.Sorted(maps.Keys(queues)) {
+				if err := records.Permit(ctx, q, store.Ticking); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
 	}, nil
 }
 
@@ -199,8 +218,11 @@ func defined(definition []byte) (s Schedule, err error) {
 // errWaited is why a beat that waits to lead looks up: it has waited long enough to show that it is alive.
 var errWaited = errors.New("another beat leads")
 
-// Run leads, or waits to lead, until ctx ends.
+// Run leads, or waits to lead, until ctx ends. It returns an error at once if the Redis user may not do all that a beat does.
 func (b *Beat) Run(ctx context.Context) error {
+	if err := b.permitted(ctx); err != nil {
+		return fmt.Errorf("beat: %w", err)
+	}
 	for ctx.Err() == nil {
 		b.turn()
 		waiting, end := context.WithCancelCause(ctx)
@@ -228,6 +250,23 @@ func (b *Beat) Run(ctx context.Context) error {
 
 // Measure hands the beat's figures to report. It is for package [github.com/seri-queue/seri/metrics], which shows them.
 func (b *Beat) Measure(ctx context.Context, report meter.Report) { b.meters.Measure(ctx, report) }
+
+// permitted returns a [*permit.DeniedError] if something is denied. If Redis does not answer, the beat begins all the same.
+func (b *Beat) permitted(ctx context.Context) error {
+	if b.permit == nil {
+		return nil
+	}
+	ask, cancel := context.WithTimeout(ctx, b.patience)
+	defer cancel()
+	err := b.permit(ask)
+	if _, denied := errors.AsType[*permit.DeniedError](err); denied {
+		return err
+	}
+	if err != nil && ctx.Err() == nil {
+		b.config.Logger.WarnContext(ctx, "permissions not checked", "error", err)
+	}
+	return nil
+}
 
 // turn tells that the loop turns.
 func (b *Beat) turn() {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/engine"
+	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/meter"
 	"github.com/seri-queue/seri/internal/partition"
 	"github.com/seri-queue/seri/internal/store"
@@ -75,6 +76,8 @@ type Config struct {
 // Worker runs tasks. Make it with [New].
 type Worker struct {
 	engine     *engine.Engine
+	store      *store.Store
+	served     []keys.Queue
 	rdb        redis.UniversalClient
 	partitions *partition.Table
 	queues     []string // as their producers name them
@@ -101,7 +104,11 @@ func New(rdb redis.UniversalClient, handlers []seri.Handler, config Config) (*Wo
 			handlers[i] = undivided(w.partitions, h)
 		}
 	}
-	w.engine, fault = engine.New(store.New(rdb, store.Config{MaxEvents: config.MaxEvents}), engine.Config{
+	w.store = store.New(rdb, store.Config{MaxEvents: config.MaxEvents})
+	for _, name := range slices.Sorted(maps.Keys(config.Queues)) {
+		w.served = append(w.served, keys.Queue(name))
+	}
+	w.engine, fault = engine.New(w.store, engine.Config{
 		Queues: config.Queues, Strict: config.Strict, Slots: config.Slots, Lease: config.Lease, Grace: config.Grace,
 		StuckAfter: config.StuckAfter, Crashes: config.Crashes, Handlers: handlers, Fallback: fallback(config.Asynq, w.partitions), Alive: config.Alive,
 		Logger: config.Logger,
@@ -113,11 +120,15 @@ func New(rdb redis.UniversalClient, handlers []seri.Handler, config Config) (*Wo
 }
 
 // Run takes tasks and runs them until ctx ends, and then stops as [Config.Grace] says. When it returns, every lease is
-// settled or handed back. It returns an error if the worker could not go on, or if it would leave partitions of a queue
-// unserved; [seri.ErrStuck] if handlers that ignore the end of their context hold every slot, which only a new process can
+// settled or handed back. It returns an error if the worker could not go on; at once if it would leave partitions of a queue
+// unserved, or if its Redis user may not do all that a worker does to a queue; [seri.ErrStuck] if handlers that ignore the end of their context hold every slot, which only a new process can
 // free.
 func (w *Worker) Run(ctx context.Context) error {
-	if err := w.agree(ctx); err != nil {
+	err := w.permitted(ctx)
+	if err == nil {
+		err = w.agree(ctx)
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			return nil // asked to stop before it began
 		}

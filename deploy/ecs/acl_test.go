@@ -217,6 +217,49 @@ func TestEveryKeyIsWithinReachOfItsOwner(t *testing.T) {
 	}
 }
 
+// A script that Redis refuses a part of has done what comes before it. So a role that lacks a permission does not start, and
+// says which.
+func TestARoleThatLacksAPermissionDoesNotStart(t *testing.T) {
+	t.Parallel()
+	server := redistest.Exclusive(t)
+	admin := server.Client()
+	key, err := api.NewKey("acl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		role    role.Role
+		lacks   string
+		command string
+		flags   []string
+	}{
+		"worker": {new(role.Worker), "-zrem", "ZREM", []string{"--output-dir", t.TempDir()}},
+		"beat":   {new(role.Beat), "-hincrby", "HINCRBY", []string{"--schedules-text", "schedules: [{id: often, every: 1s, task: x}]"}},
+		"api":    {new(role.API), "-xadd", "XADD", []string{"--api-keys", key.Entry, "--http-addr", "127.0.0.1:0"}},
+	} {
+		admit(t, admin)
+		if err := admin.Do(t.Context(), "ACL", "SETUSER", name, c.lacks).Err(); err != nil {
+			t.Fatal(err)
+		}
+		parser, err := kong.New(c.role)
+		if err == nil {
+			_, err = parser.Parse(append(c.flags, "--redis-url", as(name, server.URL())))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		err = c.role.Run(ctx, io.Discard, io.Discard)
+		cancel()
+		if err == nil || !strings.Contains(err.Error(), "denies this user "+c.command) {
+			t.Errorf("%s without %s ended with %v", name, c.command, err)
+		}
+		if n := admin.DBSize(t.Context()).Val(); n != 0 {
+			t.Errorf("%s has written %d keys", name, n)
+		}
+	}
+}
+
 // start runs a role with the given flags until the returned function is called, or the test ends, and waits until its log
 // says that it works.
 func start(t *testing.T, r role.Role, says string, flags ...string) (stop func()) {

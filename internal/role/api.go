@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/client"
 	"github.com/seri-queue/seri/internal/api"
 	"github.com/seri-queue/seri/internal/events"
@@ -157,6 +158,9 @@ func (a *API) Run(ctx context.Context, out, log io.Writer) error {
 	}
 	defer rdb.Close()
 	trips := meterRedis(rdb)
+	if err := a.permitted(ctx, rdb); err != nil {
+		return err
+	}
 	keys, err := a.keys()
 	if err != nil {
 		return err
@@ -194,6 +198,14 @@ func (a *API) Run(ctx context.Context, out, log io.Writer) error {
 	logger.InfoContext(ctx, "api started", "addr", listener.Addr().String(), "keys", keys.Len())
 	defer tellStop(ctx, logger)()
 	return run.Stack(ctx, append(telling, parts...)...)
+}
+
+// permitted returns an error if the Redis user may not do all that an api does to a queue. Which ones there will be is not
+// known; its rules are the same for all.
+func (a *API) permitted(ctx context.Context, rdb redis.UniversalClient) error {
+	check, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	return store.New(rdb, store.Config{}).Permit(check, seri.DefaultQueue, store.Producing)
 }
 
 // compiledTypes are the types of task that the api knows without any worker: those of package tasks.

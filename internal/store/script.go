@@ -17,6 +17,7 @@ var prelude string
 // script is a Lua script with the prelude before it.
 type script struct {
 	name    string
+	source  string
 	flagged *redis.Script // with the flags that a Redis server honours
 	plain   *redis.Script // for the embedded store, which does not know flags
 }
@@ -29,7 +30,7 @@ func filling(name, source string) *script { return newScript(name, "#!lua\n", so
 
 func newScript(name, flags, source string) *script {
 	source = needed(source) + source
-	return &script{name: name, flagged: redis.NewScript(flags + source), plain: redis.NewScript(source)}
+	return &script{name: name, source: source, flagged: redis.NewScript(flags + source), plain: redis.NewScript(source)}
 }
 
 var (

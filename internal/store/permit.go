@@ -1,0 +1,37 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/permit"
+)
+
+// Duty is what a role does to its queues, as the scripts that it takes.
+type Duty struct{ scripts []*script }
+
+// The duties. A worker does not enqueue, a beat does not run.
+var (
+	Working = Duty{[]*script{
+		adopt, archive, claim, complete, dequeue, extend, forward, progress, purge, recoverExpired, requeue, retry, sweep, turn,
+	}}
+	Producing = Duty{[]*script{enqueue, pause, put, revoke}}
+	Ticking   = Duty{[]*script{fire, plan}}
+)
+
+// Permit returns a [*permit.DeniedError] if the Redis user may not do all that a duty takes on the keys of q. Another error
+// means that it is not known.
+func (s *Store) Permit(ctx context.Context, q keys.Queue, duty Duty) error {
+	need := permit.Need{Channel: keys.Cancel, Keys: []string{
+		q.Task("0"), q.Pending(), q.Active(), q.Lease(), q.Scheduled(), q.Retry(), q.Archived(), q.Completed(), q.Processed(), q.Failed(),
+		q.UniquePrefix() + "0", q.Fence(), q.Due(), q.Wake(), q.Events(), q.OwnerPrefix() + "0",
+	}}
+	for _, sc := range duty.scripts {
+		need.Scripts = append(need.Scripts, sc.source)
+	}
+	if err := permit.Check(ctx, s.rdb, need); err != nil {
+		return fmt.Errorf("queue %q: %w", q, err)
+	}
+	return nil
+}
