@@ -40,8 +40,8 @@ func Expires(t time.Time) Option { return func(s *settings) { s.message.Expires 
 // Default: [DefaultRetention]. 0: the task is deleted as soon as it has succeeded.
 func Retention(d time.Duration) Option { return func(s *settings) { s.message.Retention = d } }
 
-// UniqueFor refuses an equal task (same type, payload and queue) with [ErrDuplicate] for d, or until this one has succeeded.
-// Kept in whole seconds, rounded up. Default: no such rule.
+// UniqueFor refuses an equal task (same type, payload and queue) with [ErrDuplicate] for d, or until this one has succeeded;
+// while this one runs, also for longer. Kept in whole seconds, rounded up. Default: no such rule.
 func UniqueFor(d time.Duration) Option { return func(s *settings) { s.message.UniqueFor = d } }
 
 // Owner labels the task, for example "user:42", so that everything of one owner can be watched. Default: none.

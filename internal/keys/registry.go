@@ -28,7 +28,7 @@ var Registry = []Entry{
 	{"asynq:{q}:failed", "string", "engine", "none: a total", false, "attempts that failed, ever"},
 	{"asynq:{q}:processed:<day>", "string", "engine", "90 days", true, "attempts that ended on that day (UTC)"},
 	{"asynq:{q}:failed:<day>", "string", "engine", "90 days", true, "attempts that failed on that day (UTC)"},
-	{"asynq:{q}:unique:<type>:<md5>", "string", "engine", "the task's UniqueFor", true, "ID of the task that holds the uniqueness lock"},
+	{"asynq:{q}:unique:<type>:<md5>", "string", "engine", "the task's UniqueFor; while it runs, its lease at least", true, "ID of the task that holds the uniqueness lock"},
 	{"asynq:{q}:groups", "set", "stock clients", "with its members", false, "names of asynq's aggregation groups"},
 	{"asynq:{q}:g:<group>", "zset", "stock clients", "with its members", false, "IDs that wait in an aggregation group or set"},
 	{"asynq:{q}:aggregation_sets", "zset", "stock servers", "with its members", false, "aggregation sets in the making, by deadline"},

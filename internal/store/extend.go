@@ -13,7 +13,7 @@ var extendSource string
 
 var extend = draining("extend", extendSource)
 
-// Extend moves leases of one queue forward, to length from now. An element of the answer is nil if the lease was
+// Extend moves leases of one queue forward, to length from now, and the uniqueness locks of their tasks at least as far. An element of the answer is nil if the lease was
 // extended, [ErrRevoked](seri.ErrRevoked) if it was but the task is to stop, or a [*seri.FencedError] if the lease is lost.
 func (s *Store) Extend(ctx context.Context, q keys.Queue, leases []*Lease, length time.Duration) ([]error, error) {
 	names := make([]string, 1, 1+len(leases))

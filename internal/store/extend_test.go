@@ -73,3 +73,42 @@ func TestExtendTellsThatATaskIsRevoked(t *testing.T) {
 		}
 	})
 }
+
+// asynq's A10: the lock of a task that runs for long ends under it, and an equal task runs beside it.
+func TestExtendKeepsTheUniquenessLockOfARunningTask(t *testing.T) {
+	const lease = time.Minute
+	eachCase(t, map[string]struct {
+		before      func(s *scene, lock string)
+		holder      string
+		least, most time.Duration
+	}{
+		"that ends before the lease": {func(s *scene, lock string) { s.rdb.PExpire(s.ctx(), lock, 2*time.Second) }, "t1", lease - 20*time.Second, lease},
+		"that ends long after it":    {func(*scene, string) {}, "t1", time.Hour - 20*time.Second, time.Hour},
+		"that has ended":             {func(s *scene, lock string) { s.rdb.Del(s.ctx(), lock) }, "t1", lease - 20*time.Second, lease},
+		"that is another's":          {func(s *scene, lock string) { s.rdb.Set(s.ctx(), lock, "t2", 2*time.Minute) }, "t2", 100 * time.Second, 2 * time.Minute},
+		"after the lease was lost": {func(s *scene, lock string) {
+			s.rdb.PExpire(s.ctx(), lock, 30*time.Second)
+			s.rdb.HSet(s.ctx(), s.q.Task("t1"), "nonce", "another")
+		}, "t1", time.Second, 30 * time.Second},
+		"that is no such key": {func(s *scene, lock string) {
+			s.rdb.PExpire(s.ctx(), lock, 30*time.Second)
+			s.rdb.HSet(s.ctx(), s.q.Task("t1"), "unique_key", "asynq:{elsewhere}:unique:x:")
+		}, "t1", time.Second, 30 * time.Second},
+	}, func(s *scene, c struct {
+		before      func(s *scene, lock string)
+		holder      string
+		least, most time.Duration
+	}) {
+		l := s.start("t1", func(m *seri.Message) { m.UniqueFor = time.Hour })
+		lock := s.q.Unique("mail:send", l.Message.Payload)
+		c.before(s, lock)
+
+		if _, err := s.Extend(s.ctx(), s.q, []*store.Lease{l}, lease); err != nil {
+			s.t.Fatal(err)
+		}
+
+		if holder, left := s.rdb.Get(s.ctx(), lock).Val(), s.rdb.PTTL(s.ctx(), lock).Val(); holder != c.holder || left < c.least || left > c.most {
+			s.t.Errorf("the lock is %s's for %v, want %s's for %v to %v", holder, left, c.holder, c.least, c.most)
+		}
+	})
+}
