@@ -17,6 +17,9 @@ const (
 	EventRevoked   EventKind = "revoked"
 	// EventRepaired: something about the task was set right that no transition can have made. Its state is in the data.
 	EventRepaired EventKind = "repaired"
+	// EventTrimmed: the record of a task that has failed or was revoked is deleted, because the archive has kept it long
+	// enough, or keeps too many. It is the last event of a task.
+	EventTrimmed EventKind = "trimmed"
 )
 
 // The kinds of event that are about a schedule. They travel in the stream of the queue that the schedule's tasks go to.
@@ -51,9 +54,9 @@ type EventData struct {
 	Progress *ProgressInfo // progress
 	Due      time.Time     // scheduled, retrying
 	Error    string        // retrying, failed
-	Reason   Reason        // queued and retrying (where it says more than the kind), failed, revoked; repaired: what was wrong
+	Reason   Reason        // queued and retrying (where it says more than the kind), failed, revoked; repaired: what was wrong; trimmed: why
 	Result   []byte        // succeeded: JSON, if it is small enough to travel; see Truncated
-	State    State         // repaired: the one that the task is in now
+	State    State         // repaired: the one that the task is in now; trimmed: the one that it was in
 	// Truncated: the result was too large for an event; read it from the task.
 	Truncated bool
 	// Schedule is set if and only if the event is about a schedule.
@@ -88,9 +91,9 @@ func (k EventKind) Terminal() bool {
 	return k == EventSucceeded || k == EventFailed || k == EventRevoked
 }
 
-// State returns the state that the task is in after the event.
+// State returns the state that the task is in after the event, or was in when it was trimmed.
 func (e *Event) State() State {
-	if e.Kind == EventRepaired {
+	if e.Kind == EventRepaired || e.Kind == EventTrimmed {
 		return e.Data.State
 	}
 	return e.Kind.State()

@@ -55,6 +55,10 @@ const (
 	ReasonLost Reason = "lost"
 	// ReasonQuarantined: the task was scheduled, but its time is lost. It is kept for a person to decide.
 	ReasonQuarantined Reason = "quarantined"
+	// ReasonTooOld: trimmed, because the archive has kept the task for as long as it is to.
+	ReasonTooOld Reason = "too_old"
+	// ReasonTooMany: trimmed, because the archive holds more tasks than it is to, and this was the oldest.
+	ReasonTooMany Reason = "too_many"
 	// ReasonAggregating: pending, in an aggregation group of a stock client. Only stock servers run groups.
 	ReasonAggregating Reason = "aggregating"
 	// ReasonOutage: a tick was missed because no beat, or no Redis, was there in time.

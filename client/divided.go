@@ -36,7 +36,8 @@ func (c *Client) queue(ctx context.Context, name string) (QueueInfo, error) {
 		all.Scheduled, all.Pending, all.Active = all.Scheduled+p.Scheduled, all.Pending+p.Pending, all.Active+p.Active
 		all.Retrying, all.Succeeded, all.Archived = all.Retrying+p.Retrying, all.Succeeded+p.Succeeded, all.Archived+p.Archived
 		all.Latency = max(all.Latency, p.Latency)
-		all.Processed, all.Failed, all.Repaired = all.Processed+p.Processed, all.Failed+p.Failed, all.Repaired+p.Repaired
+		all.Processed, all.Failed = all.Processed+p.Processed, all.Failed+p.Failed
+		all.Trimmed, all.Repaired = all.Trimmed+p.Trimmed, all.Repaired+p.Repaired
 		all.FenceAhead = max(all.FenceAhead, p.FenceAhead)
 		for kind, n := range p.Repairs {
 			if all.Repairs == nil {

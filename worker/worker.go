@@ -58,6 +58,12 @@ type Config struct {
 	StuckAfter time.Duration
 	// Crashes is after how many of its workers' deaths a task is archived as poison. Default: 3.
 	Crashes int
+	// ArchiveAge is how long failed and revoked tasks are kept: at least 1 s. What goes is told by an event and counted.
+	// Default: 90 days, as asynq's.
+	ArchiveAge time.Duration
+	// ArchiveSize is how many of them a queue keeps: the oldest go first. Default: 9,999, as asynq's. A stock server or
+	// Inspector that archives a task keeps no more than that, and tells nobody.
+	ArchiveSize int
 	// Asynq runs the types that no handler names: an existing [asynq.Handler] or [*asynq.ServeMux]. With it the worker
 	// takes tasks of every type; one that no pattern of the mux matches fails its attempt, as in asynq.
 	// The functions of package asynq that read its own context (GetTaskID, GetRetryCount, …) find nothing there, and
@@ -110,7 +116,8 @@ func New(rdb redis.UniversalClient, handlers []seri.Handler, config Config) (*Wo
 	}
 	w.engine, fault = engine.New(w.store, engine.Config{
 		Queues: config.Queues, Strict: config.Strict, Slots: config.Slots, Lease: config.Lease, Grace: config.Grace,
-		StuckAfter: config.StuckAfter, Crashes: config.Crashes, Handlers: handlers, Fallback: fallback(config.Asynq, w.partitions), Alive: config.Alive,
+		StuckAfter: config.StuckAfter, Crashes: config.Crashes,
+		ArchiveAge: config.ArchiveAge, ArchiveSize: config.ArchiveSize, Handlers: handlers, Fallback: fallback(config.Asynq, w.partitions), Alive: config.Alive,
 		Logger: config.Logger,
 	})
 	if err := errors.Join(wrong, fault); err != nil {

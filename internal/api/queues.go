@@ -25,6 +25,7 @@ type Queue struct {
 	Latency   float64 `json:"latency" doc:"Seconds for which the oldest pending task has waited."`
 	Processed int64   `json:"processed" doc:"Attempts that have ended, ever."`
 	Failed    int64   `json:"failed" doc:"Attempts that have failed, ever."`
+	Trimmed   int64   `json:"trimmed" doc:"Failed and revoked tasks that were deleted because they were too old or too many to keep, ever."`
 	Repaired  int64   `json:"repaired" doc:"Faults of the queue's structure that were repaired, ever: traces of lost writes or foreign hands."`
 
 	ForeignServers []string `json:"foreign_servers,omitempty" doc:"Live servers of stock asynq that consume the queue, as host:pid:id. While there is one, nothing is fenced on the queue. Up to 5 s old. Absent: none, or they could not be looked for."`
@@ -149,7 +150,7 @@ func newQueue(q client.QueueInfo) Queue {
 	queue := Queue{
 		Name: q.Name, Paused: q.Paused,
 		Scheduled: q.Scheduled, Pending: q.Pending, Active: q.Active, Retrying: q.Retrying, Succeeded: q.Succeeded, Archived: q.Archived,
-		Latency: q.Latency.Seconds(), Processed: q.Processed, Failed: q.Failed, Repaired: q.Repaired, ForeignServers: q.Foreign, Unserved: q.Unserved,
+		Latency: q.Latency.Seconds(), Processed: q.Processed, Failed: q.Failed, Trimmed: q.Trimmed, Repaired: q.Repaired, ForeignServers: q.Foreign, Unserved: q.Unserved,
 	}
 	for _, p := range q.Partitions {
 		queue.Partitions = append(queue.Partitions, newQueue(p))

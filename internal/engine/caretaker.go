@@ -11,18 +11,14 @@ import (
 	"github.com/seri-queue/seri/internal/store"
 )
 
-// How often the caretaker looks after each queue, and what it keeps.
+// How often the caretaker looks after each queue, and what it keeps beside what it is told.
 const (
 	purgeEvery = 8 * time.Second // as asynq's janitor
 
 	crashBackoff = 4 * time.Second // after a task's second crash
-)
 
-var keep = store.Keep{
-	Archived:    90 * 24 * time.Hour, // as asynq
-	MaxArchived: 9_999,               // as asynq
-	Events:      24 * time.Hour,
-}
+	eventsAge = 24 * time.Hour
+)
 
 // caretaker takes back the tasks of dead workers and deletes what was kept long enough. Every worker has one; each step is
 // atomic, so they do not get into each other's way.
@@ -71,11 +67,17 @@ func (c *caretaker) recover(ctx context.Context, q keys.Queue) {
 }
 
 func (c *caretaker) purge(ctx context.Context, q keys.Queue) {
+	keep := store.Keep{Archived: c.engine.ArchiveAge, MaxArchived: c.engine.ArchiveSize, Events: eventsAge}
+	trimmed := 0
 	for ctx.Err() == nil {
 		p, err := c.engine.store.Purge(ctx, q, 500, keep)
+		trimmed += p.Archived
 		if c.failed(ctx, "old tasks not deleted", q, err) || max(p.Succeeded, p.Archived) < 500 {
-			return
+			break
 		}
+	}
+	if trimmed > 0 {
+		c.logger.WarnContext(ctx, "trimmed the archive: failed and revoked tasks were too old or too many", "queue", q, "count", trimmed)
 	}
 }
 

@@ -38,6 +38,10 @@ type Config struct {
 	StuckAfter time.Duration
 	// Crashes is after how many of its workers' deaths a task is archived as poison. Default: 3.
 	Crashes int
+	// ArchiveAge is how long failed and revoked tasks are kept. Default: 90 days, as asynq's.
+	ArchiveAge time.Duration
+	// ArchiveSize is how many of them a queue keeps: the oldest go first. Default: 9,999, as asynq's.
+	ArchiveSize int
 	// Handlers are the types of task that this worker runs.
 	Handlers []seri.Handler
 	// Fallback finds a handler for a type that Handlers does not name; nil result: none. If set, the worker takes tasks
@@ -59,6 +63,8 @@ func (c Config) withDefaults() (Config, error) {
 	c.Grace = cmp.Or(c.Grace, 25*time.Second)
 	c.StuckAfter = cmp.Or(c.StuckAfter, 30*time.Second)
 	c.Crashes = cmp.Or(c.Crashes, 3)
+	c.ArchiveAge = cmp.Or(c.ArchiveAge, 90*24*time.Hour)
+	c.ArchiveSize = cmp.Or(c.ArchiveSize, 9_999)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.Alive == nil {
 		c.Alive = func() {}
@@ -88,6 +94,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Crashes < 1 {
 		fault("option Crashes is %d, must be at least 1", c.Crashes)
+	}
+	if c.ArchiveAge < time.Second {
+		fault("option ArchiveAge is %v, must be at least 1s", c.ArchiveAge)
+	}
+	if c.ArchiveSize < 1 {
+		fault("option ArchiveSize is %d, must be at least 1", c.ArchiveSize)
 	}
 	if len(c.Handlers) == 0 && c.Fallback == nil {
 		fault("option Handlers is empty: the worker could run nothing")

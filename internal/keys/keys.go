@@ -130,6 +130,9 @@ func (q Queue) Events() string { return q.own("events") }
 // Repairs returns the key of the hash that counts what was repaired in the queue.
 func (q Queue) Repairs() string { return q.own("repairs") }
 
+// Trimmed returns the key of the total of archived tasks that were deleted.
+func (q Queue) Trimmed() string { return q.own("trimmed") }
+
 // Turn returns the key of the worker whose turn it is to look the queue over for what cannot be.
 func (q Queue) Turn() string { return q.own("turn") }
 

@@ -22,7 +22,7 @@ func TestFindKnowsEveryKeyByItsOwnEntry(t *testing.T) {
 		q.Processed() + ":2026-11-23": "asynq:{q}:processed:<day>", q.Failed() + ":2026-11-23": "asynq:{q}:failed:<day>",
 		q.Unique("x", []byte("p")): "asynq:{q}:unique:<type>:<md5>", q.Unique("x", nil): "asynq:{q}:unique:<type>:<md5>",
 		q.Fence(): "seri:v1:{q}:fence", q.Due(): "seri:v1:{q}:due", q.Wake(): "seri:v1:{q}:wake", q.Events(): "seri:v1:{q}:events",
-		q.Turn(): "seri:v1:{q}:turn", q.Cursor(): "seri:v1:{q}:cursor",
+		q.Trimmed(): "seri:v1:{q}:trimmed", q.Turn(): "seri:v1:{q}:turn", q.Cursor(): "seri:v1:{q}:cursor",
 		q.Owner("user:42"): "seri:v1:{q}:owner:<label>", q.Schedule("nightly"): "seri:v1:{q}:schedule:<id>",
 		q.History("nightly"): "seri:v1:{q}:history:<id>",
 	} {

@@ -34,6 +34,9 @@ type Work struct {
 	Grace      Duration `env:"SERI_GRACE" default:"25s" placeholder:"DURATION" help:"How long running tasks may take to end after SIGTERM; then they are handed back."`
 	StuckAfter Duration `env:"SERI_STUCK_AFTER" default:"30s" placeholder:"DURATION" help:"How long a handler may go on once its context has ended; then its task is let go and its slot is lost until it returns. With the last slot the worker ends."`
 	Crashes    Count    `env:"SERI_CRASHES" default:"3" placeholder:"DEATHS" help:"After how many of its workers' deaths a task is archived as poison."`
+
+	ArchiveAge  Duration `env:"SERI_ARCHIVE_AGE" default:"2160h" placeholder:"DURATION" help:"How long failed and revoked tasks are kept. 2160h are 90 days."`
+	ArchiveSize Count    `env:"SERI_ARCHIVE_SIZE" default:"9999" placeholder:"TASKS" help:"How many failed and revoked tasks a queue keeps; the oldest go first."`
 }
 
 // Tasks are the settings of the tasks that come with Seri.
@@ -69,6 +72,8 @@ func (w *Work) check(f *faults) {
 	f.limit("grace", w.Grace, 0, 0)
 	f.limit("stuck-after", w.StuckAfter, time.Millisecond, 0)
 	f.add("crashes", w.Crashes.wrong)
+	f.limit("archive-age", w.ArchiveAge, time.Second, 0)
+	f.add("archive-size", w.ArchiveSize.wrong)
 }
 
 // Run implements [Role].
@@ -131,6 +136,7 @@ func (t *Tasks) handlers() ([]seri.Handler, error) {
 func (w *Work) worker(rdb redis.UniversalClient, handlers []seri.Handler, config worker.Config) (*worker.Worker, error) {
 	config.Queues, config.Strict, config.Slots = w.Queues.ByQueue, w.Strict.On, w.Slots.N
 	config.Lease, config.StuckAfter, config.Crashes = w.Lease.Duration, w.StuckAfter.Duration, w.Crashes.N
+	config.ArchiveAge, config.ArchiveSize = w.ArchiveAge.Duration, w.ArchiveSize.N
 	config.Grace = max(w.Grace.Duration, time.Nanosecond) // zero would mean the default there, and means none here
 	return worker.New(rdb, handlers, config)
 }

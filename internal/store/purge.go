@@ -29,9 +29,9 @@ type Purged struct {
 
 // Purge deletes what has been kept long enough, up to limit tasks of each kind. Call again while it finds as many.
 func (s *Store) Purge(ctx context.Context, q keys.Queue, limit int, keep Keep) (Purged, error) {
-	names := []string{q.Completed(), q.Archived(), q.Events()}
+	names := []string{q.Completed(), q.Archived(), q.Events(), q.Trimmed()}
 	reply, err := s.run(ctx, purge, q, names, q.TaskPrefix(), q.OwnerPrefix(), min(limit, MaxBatch),
-		int64(keep.Archived/time.Second), keep.MaxArchived, keep.Events.Milliseconds())
+		int64(keep.Archived/time.Second), keep.MaxArchived, keep.Events.Milliseconds(), s.config.MaxEvents)
 	if err != nil {
 		return Purged{}, err
 	}

@@ -83,3 +83,44 @@ func TestPurgeTrimsEventsByAge(t *testing.T) {
 		s.tells("t1", "queued")
 	})
 }
+
+// asynq's A7: a dead task that the archive has no room for vanishes, and nobody is told.
+func TestPurgeTellsOfEachArchivedTaskThatGoes(t *testing.T) {
+	each(t, func(s *scene) {
+		for _, id := range []string{"dead", "third"} {
+			s.must(attempts["archive"](s, s.start(id, func(m *seri.Message) { m.Owner = "user:1" })))
+		}
+		s.add("withdrawn")
+		if _, err := s.Revoke(s.ctx(), s.q, "withdrawn"); err != nil {
+			s.t.Fatal(err)
+		}
+		for i, id := range []string{"dead", "withdrawn"} {
+			s.rdb.ZAdd(s.ctx(), s.q.Archived(), redis.Z{Score: float64(s.now().Add(-91*24*time.Hour).Unix() + int64(i)), Member: id})
+		}
+		none := keep
+		none.MaxArchived = 0
+
+		for _, want := range []int{2, 1, 0} { // two that are too old, and the one that is more than none
+			if p, err := s.Purge(s.ctx(), s.q, 2, none); err != nil || p.Archived != want {
+				s.t.Errorf("purged %+v, %v; want %d", p, err, want)
+			}
+		}
+
+		for id, want := range map[string]seri.Event{
+			"dead":      {Owner: "user:1", Data: seri.EventData{Reason: seri.ReasonTooOld, State: seri.Failed}},
+			"withdrawn": {Data: seri.EventData{Reason: seri.ReasonTooOld, State: seri.Revoked}},
+			"third":     {Owner: "user:1", Data: seri.EventData{Reason: seri.ReasonTooMany, State: seri.Failed}},
+		} {
+			story := s.story(id)
+			last := story[len(story)-1]
+			if last.Kind != seri.EventTrimmed || last.Seq != uint64(len(story)) || last.Type != "mail:send" || last.Owner != want.Owner ||
+				last.Data.Reason != want.Data.Reason || last.State() != want.Data.State {
+				s.t.Errorf("the last event of %s is %+v", id, last)
+			}
+			s.gone(id)
+		}
+		if info, err := s.Queue(s.ctx(), s.q); err != nil || info.Trimmed != 3 {
+			s.t.Errorf("the queue tells of %d trimmed tasks, %v", info.Trimmed, err)
+		}
+	})
+}

@@ -28,6 +28,7 @@ type QueueInfo struct {
 	Latency   time.Duration // for which the oldest pending task has been waiting; 0: none is
 	Processed int64         // attempts that ended, ever
 	Failed    int64         // attempts that failed, ever
+	Trimmed   int64         // archived tasks that were deleted because they were too old or too many, ever
 	Repaired  int64         // faults of the queue's structure that were repaired, ever
 	// Repairs are those faults by kind: docs/keys.md lists them. nil: there were none.
 	Repairs map[string]int64
@@ -71,7 +72,7 @@ func (s *Store) Queue(ctx context.Context, q keys.Queue) (QueueInfo, error) {
 		pipe.ZCard(ctx, q.Retry()), pipe.ZCard(ctx, q.Completed()), pipe.ZCard(ctx, q.Archived()),
 		pipe.Exists(ctx, q.Paused()),
 	}
-	processed, failed := pipe.Get(ctx, q.Processed()), pipe.Get(ctx, q.Failed())
+	processed, failed, trimmed := pipe.Get(ctx, q.Processed()), pipe.Get(ctx, q.Failed()), pipe.Get(ctx, q.Trimmed())
 	repairs, fence := pipe.HGetAll(ctx, q.Repairs()), pipe.Get(ctx, q.Fence())
 	oldest := pipe.LIndex(ctx, q.Pending(), -1)
 	clock := pipe.Time(ctx)
@@ -86,6 +87,7 @@ func (s *Store) Queue(ctx context.Context, q keys.Queue) (QueueInfo, error) {
 	}
 	info.Processed, _ = strconv.ParseInt(processed.Val(), 10, 64) // absent: zero
 	info.Failed, _ = strconv.ParseInt(failed.Val(), 10, 64)
+	info.Trimmed, _ = strconv.ParseInt(trimmed.Val(), 10, 64)
 	for kind, text := range repairs.Val() {
 		n, _ := strconv.ParseInt(text, 10, 64) // a foreign hand's text counts for nothing
 		if info.Repaired += n; info.Repairs == nil {

@@ -288,8 +288,8 @@ var follows = map[seri.EventKind]string{
 	seri.EventProgress:  "progress succeeded failed retrying queued revoked",
 	seri.EventRetrying:  "queued started revoked",
 	seri.EventSucceeded: "started revoked",
-	seri.EventFailed:    "started revoked",
-	seri.EventRevoked:   "started revoked",
+	seri.EventFailed:    "started revoked trimmed",
+	seri.EventRevoked:   "started revoked trimmed",
 }
 
 // look checks everything that must hold at every moment.
@@ -342,7 +342,7 @@ func (w *walk) look() {
 			delete(started, e.Task) // run again by an operator: not counted until it starts
 		}
 		before := last[e.Task]
-		if e.Seq == 1 && before.Kind.Terminal() { // the task was deleted, and its ID used again
+		if e.Seq == 1 && (before.Kind == seri.EventSucceeded || before.Kind == seri.EventTrimmed) { // deleted, and its ID used again
 			before = seri.Event{}
 		}
 		if e.Seq != before.Seq+1 {
