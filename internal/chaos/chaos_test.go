@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -101,6 +102,23 @@ func small() []scenario {
 			s.tracks = []track{{[]string{"power-cut"}, 2 * time.Second}}
 			s.floors = floors{tasks: 200, faults: 2}
 		}),
+		with("power-cut-synced", func(s *scenario) {
+			s.probed, s.synced, s.length = false, true, 15*time.Second
+			s.tracks = []track{{[]string{"power-cut-synced"}, 1200 * time.Millisecond}}
+			s.floors = floors{tasks: 200, faults: 5, cutBytes: 1}
+		}),
+		with("large", func(s *scenario) {
+			s.quiet, s.probed, s.rate, s.slots, s.watchers, s.act = true, false, 50, 32, 2, growLarge
+			s.floors = floors{tasks: largeBacklog + largeDue + largeBodies, faults: 5, reconnects: 2}
+		}),
+		with("hostile", func(s *scenario) {
+			s.quiet, s.rate, s.mix, s.watchers, s.act, s.apiFlags = true, 20, "", 2, attackAPI, []string{"--log-level", "warn"}
+			s.floors = floors{tasks: 20, hostile: hostileRequests + hostileSockets, reconnects: 2}
+		}),
+		with("permissions", func(s *scenario) {
+			s.quiet, s.rate, s.mix, s.act = true, 20, "", lackPermissions
+			s.floors = floors{tasks: 20, faults: 8}
+		}),
 	}
 }
 
@@ -134,8 +152,8 @@ func whole() []scenario {
 		return s
 	}
 	all := []scenario{
-		with("everything", 220*time.Second, func(s *scenario) {
-			s.tracks, s.poison = everything(1.3), 12
+		with("everything", 210*time.Second, func(s *scenario) {
+			s.tracks, s.poison = everything(1.5), 12
 			s.floors = floors{tasks: 40_000, faults: 500, fenced: 100, ticks: 200, operations: 2000, reconnects: 200}
 		}),
 		with("power-cut", 45*time.Second, func(s *scenario) {
@@ -145,25 +163,25 @@ func whole() []scenario {
 			s.probed, s.lockers = false, 0
 			s.floors = floors{tasks: 5000, faults: 30}
 		}),
-		with("failover-replica", 80*time.Second, func(s *scenario) {
+		with("failover-replica", 72*time.Second, func(s *scenario) {
 			s.redis, s.probed, s.lockers = "replica", false, 0
 			s.tracks = []track{
 				{[]string{"failover-replica"}, 3500 * time.Millisecond}, {[]string{"worker-kill", "worker-freeze-at-commit"}, time.Second},
 			}
 			s.floors = floors{tasks: 10_000, faults: 50}
 		}),
-		with("failover-sentinel", 60*time.Second, func(s *scenario) {
+		with("failover-sentinel", 50*time.Second, func(s *scenario) {
 			s.redis, s.probed, s.lockers = "sentinel", false, 0
 			s.tracks = []track{{[]string{"failover-sentinel"}, 7 * time.Second}, {[]string{"worker-kill", "worker-freeze-at-commit"}, time.Second}}
 			s.floors = floors{tasks: 5000, faults: 20}
 		}),
-		with("failover-cluster", 50*time.Second, func(s *scenario) {
+		with("failover-cluster", 45*time.Second, func(s *scenario) {
 			s.redis, s.probed, s.lockers = "cluster", false, 0
 			s.tracks = []track{{[]string{"failover-cluster"}, 8 * time.Second}, {[]string{"worker-kill", "worker-freeze-at-commit"}, time.Second}}
 			s.floors = floors{tasks: 3000, faults: 20}
 		}),
 	}
-	return append(all, pick("recovery", "zombies", "late", "beats", "full-memory", "meddling", "beside-asynq", "clocks")...)
+	return append(all, pick("recovery", "zombies", "late", "beats", "full-memory", "meddling", "beside-asynq", "clocks", "power-cut-synced", "large", "hostile", "permissions")...)
 }
 
 // lap is how long one lap of a soak lasts: all that happened in it is kept in memory until it has been checked.
@@ -199,6 +217,36 @@ func suites() map[string]func() []scenario {
 // leastZombies is what a full run must have refused in all. Fewer, and nothing was shown about the fence.
 const leastZombies = 150
 
+// leastOf is how often a full run must have struck with each kind of fault, by what the names of the kind begin with.
+var leastOf = map[string]int{
+	"worker-kill": 200, "worker-freeze": 120, "reply-lost": 10, "beat-": 30, "tick-late": 8, "api-kill": 10, "producer-kill": 10, "net-": 100,
+	"redis-": 12, "memory-full": 4, "script-": 8, "clients-": 8, "storm": 2, "fleet-restart": 2, "clock-jump": 4, "power-cut": 18,
+	"power-cut-synced": 5, "failover-": 20, "lose-": 6, "strand-task": 1, "add-ghost": 2, "stock-asynq": 1,
+	"large-": 5, "permission-missing": 8,
+}
+
+// vacuous returns what a full run has struck with too seldom.
+func (f *figures) vacuous() (faults []string) {
+	for _, kind := range slices.Sorted(maps.Keys(leastOf)) {
+		n := 0
+		for fault, count := range f.Faults {
+			if strings.HasPrefix(fault, kind) {
+				n += count
+			}
+		}
+		if n < leastOf[kind] {
+			faults = append(faults, fmt.Sprintf("vacuous: %d faults %s…, want at least %d", n, kind, leastOf[kind]))
+		}
+	}
+	if f.Fenced < leastZombies {
+		faults = append(faults, fmt.Sprintf("vacuous: %d zombies were refused in all, want at least %d", f.Fenced, leastZombies))
+	}
+	if f.Hostile < hostileRequests+hostileSockets {
+		faults = append(faults, fmt.Sprintf("vacuous: %d hostile inputs, want %d", f.Hostile, hostileRequests+hostileSockets))
+	}
+	return faults
+}
+
 func TestChaos(t *testing.T) {
 	if *suite == "" || *suite == "mutants" {
 		t.Skip("runs for a minute and more: make chaos-smoke, make chaos, make soak")
@@ -224,8 +272,11 @@ func TestChaos(t *testing.T) {
 	if len(all) > 1 {
 		t.Log("\n" + sum.String())
 	}
-	if *suite == "full" && sum.Fenced < leastZombies {
-		t.Errorf("vacuous: %d zombies were refused in all, want at least %d", sum.Fenced, leastZombies)
+	if *suite == "full" {
+		sum.Violations = append(sum.Violations, sum.vacuous()...)
+		for _, v := range sum.vacuous() {
+			t.Error(v)
+		}
 	}
 	if *report != "" {
 		if err := sum.write(*report); err != nil {

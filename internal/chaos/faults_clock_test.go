@@ -3,7 +3,6 @@ package chaos_test
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -29,26 +28,22 @@ func (c *clock) set(offset time.Duration) error {
 	return binary.Write(file, binary.NativeEndian, offset.Microseconds())
 }
 
-// requireClock skips the test, loudly, where no clock can be put under Redis.
-func requireClock(t *testing.T) {
+// requireCompiler skips the test, loudly, where nothing can be put under Redis: neither a clock nor a disk.
+func requireCompiler(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("cc"); err != nil || runtime.GOOS != "linux" {
-		t.Skip("NOT TESTED: clocks that jump need Linux and a C compiler (apt-get install gcc)")
+		t.Skip("NOT TESTED: clocks that jump, and disks that tell what has reached them, need Linux and a C compiler (apt-get install gcc)")
 	}
 }
 
 // newClock returns a clock, and a program that is redis-server with it.
 func newClock(dir, server string) (c *clock, program string, err error) {
-	library, program := filepath.Join(dir, "clock.so"), filepath.Join(dir, "redis-with-clock")
 	c = &clock{filepath.Join(dir, "clock.offset")}
-	if out, err := exec.Command("cc", "-shared", "-fPIC", "-O2", "-o", library, "testdata/clock.c").CombinedOutput(); err != nil {
-		return nil, "", fmt.Errorf("compile the clock: %w: %s", err, out)
-	}
 	if err := c.set(0); err != nil {
 		return nil, "", err
 	}
-	script := fmt.Sprintf("#!/bin/sh\nSERI_CLOCK=%s LD_PRELOAD=%s exec %s \"$@\"\n", c.file, library, server)
-	return c, program, os.WriteFile(program, []byte(script), 0o755)
+	program, err = preload(dir, "clock", server, "SERI_CLOCK="+c.file)
+	return c, program, err
 }
 
 // jumpClock moves the clock by an hour back, or by ten seconds either way, and after a while back to where it was. An hour

@@ -15,7 +15,7 @@ var commits = []string{"complete", "complete", "complete", "retry", "extend"}
 
 // killWorker is F1 at any moment.
 func killWorker(_ context.Context, r *rig, random *rand.Rand, _ *window) (int, error) {
-	m := pickOne(random, r.fleet.role("worker"))
+	m := pickOne(random, r.fleet.mortal("worker"))
 	m.busy.Lock()
 	defer m.busy.Unlock()
 	r.died(m)
@@ -25,7 +25,7 @@ func killWorker(_ context.Context, r *rig, random *rand.Rand, _ *window) (int, e
 
 // killWorkerAtCommit is F1 at the worst moments: the work is done and nobody knows, or Redis knows and the worker does not.
 func killWorkerAtCommit(ctx context.Context, r *rig, random *rand.Rand, _ *window) (int, error) {
-	m := pickOne(random, r.fleet.role("worker"))
+	m := pickOne(random, r.fleet.mortal("worker"))
 	m.busy.Lock()
 	defer m.busy.Unlock()
 	p := m.current()
@@ -42,7 +42,7 @@ func killWorkerAtCommit(ctx context.Context, r *rig, random *rand.Rand, _ *windo
 
 // killWorkerAfterChange is F1 just after any other change that a worker makes.
 func killWorkerAfterChange(ctx context.Context, r *rig, random *rand.Rand, _ *window) (int, error) {
-	m := pickOne(random, r.fleet.role("worker"))
+	m := pickOne(random, r.fleet.mortal("worker"))
 	m.busy.Lock()
 	defer m.busy.Unlock()
 	p := m.current()
@@ -103,7 +103,7 @@ func freezeWorkerAtCommit(ctx context.Context, r *rig, random *rand.Rand, _ *win
 
 // killBeat and freezeBeat are F3. Another beat stands by.
 func killBeat(_ context.Context, r *rig, random *rand.Rand, _ *window) (int, error) {
-	m := pickOne(random, r.fleet.role("beat"))
+	m := pickOne(random, r.fleet.mortal("beat"))
 	m.busy.Lock()
 	defer m.busy.Unlock()
 	m.kill()
@@ -163,10 +163,10 @@ func killProducer(_ context.Context, r *rig, random *rand.Rand, _ *window) (int,
 	return 1, nil
 }
 
-// restartFleet is half of F12: all workers die at once, and all come back at once.
+// restartFleet is half of F12: all workers that are mortal die at once, and come back at once.
 func restartFleet(_ context.Context, r *rig, _ *rand.Rand, _ *window) (int, error) {
 	var dying sync.WaitGroup
-	for _, m := range r.fleet.role("worker") {
+	for _, m := range r.fleet.mortal("worker") {
 		dying.Go(func() {
 			m.busy.Lock()
 			defer m.busy.Unlock()

@@ -1,6 +1,7 @@
 package chaos_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -36,14 +37,52 @@ type figures struct {
 	Looks      int // at the structure while everything ran
 	Failovers  int
 	PowerCuts  int
+	CutBytes   int     // that Redis had written and not synced when the power was cut, where it syncs each write
+	SlowestUs  int64   // the longest of Seri's scripts, of a very large queue
+	Slowest    string  // what that was about
+	ScriptP99  float64 // µs, of the same
 	Lost       int     // acknowledged tasks that a failover or a power cut has lost
 	LossMillis []int64 // for each of these that lost a task: from when to when what was acknowledged is lost
 	Drain      float64 // seconds from heal until no task was left
 	FullDrain  float64 // tasks a second that ended while memory was full
 	Recovery   []int64 // µs from a worker's death to the next start of each of its tasks
+	Takeover   []int64 // ms from the death of the beat that led until another one leads
+	Lived      map[string]*lived
+	Hostile    int // hostile inputs that the api was given
 	Violations []string
 
 	windows map[*window][2]int64 // when the oldest and the newest task that is lost were acknowledged
+}
+
+// lived are the vital signs of the processes of a role at the end, of each sign the greatest, beside those of newborns.
+type lived struct {
+	Processes                                               int
+	Oldest                                                  time.Duration
+	Goroutines, Descriptors, NewbornGoroutines, NewbornOpen int
+	Heap, Resident, NewbornHeap, NewbornResident            int64
+}
+
+// vitals notes those of one process.
+func (f *figures) vitals(role string, v, newborn vitals, age time.Duration) {
+	if f.Lived == nil {
+		f.Lived = make(map[string]*lived)
+	}
+	l := cmp.Or(f.Lived[role], new(lived))
+	most, least := v.most(vitals{l.Goroutines, l.Heap, l.Resident, l.Descriptors}),
+		newborn.most(vitals{l.NewbornGoroutines, l.NewbornHeap, l.NewbornResident, l.NewbornOpen})
+	f.Lived[role] = &lived{
+		l.Processes + 1, max(l.Oldest, age), most.goroutines, most.descriptors, least.goroutines, least.descriptors,
+		most.heap, most.resident, least.heap, least.resident,
+	}
+}
+
+// and adds up what was noted of a role in two scenarios.
+func (l *lived) and(o *lived) *lived {
+	return &lived{
+		l.Processes + o.Processes, max(l.Oldest, o.Oldest), max(l.Goroutines, o.Goroutines), max(l.Descriptors, o.Descriptors),
+		max(l.NewbornGoroutines, o.NewbornGoroutines), max(l.NewbornOpen, o.NewbornOpen),
+		max(l.Heap, o.Heap), max(l.Resident, o.Resident), max(l.NewbornHeap, o.NewbornHeap), max(l.NewbornResident, o.NewbornResident),
+	}
 }
 
 // loss notes that a task that was acknowledged at a time was lost in a window.
@@ -69,7 +108,7 @@ func (f *figures) settle() {
 		switch {
 		case strings.HasPrefix(kind, "failover-"):
 			f.Failovers += n
-		case kind == "power-cut":
+		case strings.HasPrefix(kind, "power-cut"):
 			f.PowerCuts += n
 		}
 	}
@@ -88,15 +127,23 @@ func total(all []*figures) *figures {
 			{&sum.Tasks, &f.Tasks}, {&sum.Events, &f.Events}, {&sum.Keys, &f.Keys}, {&sum.Fenced, &f.Fenced}, {&sum.Crashes, &f.Crashes},
 			{&sum.Poison, &f.Poison}, {&sum.Ticks, &f.Ticks}, {&sum.Missed, &f.Missed}, {&sum.Refused, &f.Refused}, {&sum.Unknown, &f.Unknown},
 			{&sum.Operations, &f.Operations}, {&sum.Unchecked, &f.Unchecked}, {&sum.Reconnects, &f.Reconnects}, {&sum.Gaps, &f.Gaps},
-			{&sum.Looks, &f.Looks}, {&sum.Failovers, &f.Failovers}, {&sum.PowerCuts, &f.PowerCuts}, {&sum.Lost, &f.Lost},
+			{&sum.Looks, &f.Looks}, {&sum.Hostile, &f.Hostile}, {&sum.CutBytes, &f.CutBytes}, {&sum.Failovers, &f.Failovers}, {&sum.PowerCuts, &f.PowerCuts}, {&sum.Lost, &f.Lost},
 		} {
 			*add.to += *add.n
 		}
 		sum.LossMillis = append(sum.LossMillis, f.LossMillis...)
+		sum.Takeover = append(sum.Takeover, f.Takeover...)
+		for role, l := range f.Lived {
+			if sum.Lived == nil {
+				sum.Lived = make(map[string]*lived)
+			}
+			sum.Lived[role] = cmp.Or(sum.Lived[role], new(lived)).and(l)
+		}
 		if f.Scenario == "recovery" { // in the others Redis may be away, or no slot free
 			sum.Recovery = append(sum.Recovery, f.Recovery...)
 		}
 		sum.Drain = max(sum.Drain, f.Drain)
+		sum.SlowestUs, sum.ScriptP99 = max(sum.SlowestUs, f.SlowestUs), max(sum.ScriptP99, f.ScriptP99)
 		sum.FullDrain = max(sum.FullDrain, f.FullDrain)
 		sum.Violations = append(sum.Violations, f.Violations...)
 	}
@@ -134,6 +181,24 @@ func (f *figures) String() string {
 	}
 	if f.FullDrain > 0 {
 		line("  with a full memory %.0f tasks a second ended", f.FullDrain)
+	}
+	if f.CutBytes > 0 {
+		line("  with every write synced, power cuts took %d bytes that were not", f.CutBytes)
+	}
+	if f.SlowestUs > 0 {
+		line("  scripts of very large queues: p99 %.1f ms, longest %.1f ms (%s)", f.ScriptP99/1000, float64(f.SlowestUs)/1000, f.Slowest)
+	}
+	if f.Hostile > 0 {
+		line("  %d hostile inputs", f.Hostile)
+	}
+	if len(f.Takeover) > 0 {
+		line("  another beat led after ms: %v", f.Takeover)
+	}
+	for _, role := range slices.Sorted(maps.Keys(f.Lived)) {
+		l := f.Lived[role]
+		line("  %d %s, the oldest %v: at most %d goroutines, %.1f MB of heap, %.0f MB of memory, %d descriptors; newborn: %d, %.1f, %.0f, %d",
+			l.Processes, role, l.Oldest.Round(time.Second), l.Goroutines, float64(l.Heap)/1e6, float64(l.Resident)/1e6, l.Descriptors,
+			l.NewbornGoroutines, float64(l.NewbornHeap)/1e6, float64(l.NewbornResident)/1e6, l.NewbornOpen)
 	}
 	line("  drained in %.1f s; %d violations", f.Drain, len(f.Violations))
 	return b.String()

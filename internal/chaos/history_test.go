@@ -24,6 +24,7 @@ type history struct {
 	places   map[string][]string // where an ID stands: "alpha pending", …
 	leases   map[string]float64
 	strange  []string // keys that are nobody's
+	others   []string // keys that are no task's, nor of a lock
 	fences   map[keys.Queue]uint64
 	windows  []window
 	tampered map[string]bool
@@ -79,7 +80,7 @@ func (r *rig) collect(ctx context.Context, f *figures) (*history, error) {
 		fences: make(map[keys.Queue]uint64), windows: r.nemesis.windows, tampered: r.tampered, highest: r.register.highest,
 		deaths: r.deaths, watchers: r.watchers, quiet: r.scenario.quiet, clocks: r.scenario.clocks, figures: f,
 	}
-	if err := readLedgers(r.dir, h.add); err != nil {
+	if err := readLedgers(r.dir, "*", h.add); err != nil {
 		return nil, err
 	}
 	rdb := r.client()
@@ -205,6 +206,8 @@ func (h *history) scan(ctx context.Context, rdb redis.UniversalClient) error {
 			}
 			if _, id, ok := keys.OfTask(key); ok {
 				hashes[id] = pipe.HGetAll(ctx, key)
+			} else if !strings.HasPrefix(key, "seri:v1:lock:{lock-") && !strings.Contains(key, "}:unique:") {
+				h.others = append(h.others, key)
 			}
 		}
 		if len(hashes) > 0 {
@@ -257,7 +260,7 @@ func (h *history) readPlace(ctx context.Context, rdb redis.UniversalClient, key 
 // checkers are the invariants; each returns what is wrong, in sentences that begin with its number.
 var checkers = []func(*history) []string{
 	checkNothingIsMissing, checkOneEnding, checkTokens, checkHolders, checkLeases, checkTicks, checkEndings, checkSequences,
-	checkWatchers, checkStructure, checkRegister, checkLinearizable, checkCrashes, checkSecrets,
+	checkWatchers, checkStructure, checkKeys, checkRegister, checkLinearizable, checkCrashes, checkSecrets,
 }
 
 // check returns everything that is wrong, the first few of each kind.

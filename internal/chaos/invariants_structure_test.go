@@ -49,6 +49,16 @@ func checkStructure(h *history) (faults []string) {
 	return faults
 }
 
+// checkKeys is I12 for Redis: what there is beside tasks and locks does not grow with the number of tasks, faults and
+// deaths. A worker that has died leaves three keys behind for three heartbeats.
+func checkKeys(h *history) (faults []string) {
+	const most = 500
+	if len(h.others) > most {
+		faults = append(faults, fmt.Sprintf("I12: %d keys are neither tasks nor locks, more than %d: %.300q", len(h.others), most, h.others))
+	}
+	return faults
+}
+
 // probe looks at the structure while everything runs, in one step, so that what is wrong for a moment only is seen, too.
 type probe struct {
 	cancel  context.CancelFunc

@@ -113,6 +113,7 @@ var follows = map[seri.EventKind]string{
 	seri.EventStarted:   "progress succeeded failed retrying queued",
 	seri.EventProgress:  "progress succeeded failed retrying queued",
 	seri.EventRetrying:  "queued started",
+	seri.EventFailed:    "trimmed",
 }
 
 // checkSequences is I7: the events of a task are numbered 1, 2, 3, … in the order of the stream, and tell a story that the

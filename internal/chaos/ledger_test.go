@@ -25,6 +25,8 @@ const (
 	noteUnsaid   = "unsaid"   // an outcome was not written, or it is not known whether it was
 	noteExtended = "extended" // Redis moved a lease forward: id, token, when it was asked to (µs)
 	noteFired    = "fired"    // a fail-point did its work
+	noteLeads    = "leads"    // a beat leads from now on: its token
+	noteVitals   = "vitals"   // how many goroutines there are, and bytes of the heap
 	noteCall     = "call"     // an operation of a lock or of uniqueness begins: its key, its number
 	noteReturn   = "return"   // … and ends, with what it answered
 )
@@ -78,9 +80,10 @@ func ledgerPath(dir, role string, pid int) string {
 	return filepath.Join(dir, fmt.Sprintf("%s.%d.ledger", role, pid))
 }
 
-// readLedgers calls each with every line of every ledger of a directory, those of one process in their order.
-func readLedgers(dir string, each func(role string, n note)) error {
-	paths, err := filepath.Glob(filepath.Join(dir, "*.ledger"))
+// readLedgers calls each with every line of every ledger of a role ("*": of all) in a directory, those of one process in
+// their order.
+func readLedgers(dir, role string, each func(role string, n note)) error {
+	paths, err := filepath.Glob(filepath.Join(dir, role+".*.ledger"))
 	if err != nil {
 		return err
 	}

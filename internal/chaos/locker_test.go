@@ -6,15 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/signal"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/client"
-	"github.com/seri-queue/seri/internal/proctest"
 	"github.com/seri-queue/seri/lock"
 )
 
@@ -26,27 +23,19 @@ const uniqueQueue = "unique"
 
 // lock plays a program that takes named locks and enqueues unique tasks, and notes every call and its answer. Leases are
 // longer than the run, so that nobody loses one: what is left of a lock's history then has to be that of a mutex.
-func (p part) lock() error {
-	notes, rdb, err := p.open()
-	if err != nil {
-		return err
-	}
-	points := newFailpoints(notes)
-	rdb.AddHook(points)
-	go proctest.ExitWithParent(3, points.arm)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-
-	l := &locker{notes: notes, locks: lock.New(rdb), queue: client.New(rdb, client.Config{})}
+func (p part) lock(ctx context.Context, on *stage) error {
+	l := &locker{notes: on.notes, locks: lock.New(on.rdb), queue: client.New(on.rdb, client.Config{})}
 	var working sync.WaitGroup
 	for n := range 3 {
 		working.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(os.Getpid()), uint64(n)))
 			for ctx.Err() == nil {
 				at := strconv.FormatInt(time.Now().UnixNano()/int64(round), 10)
-				if random.IntN(2) == 0 {
+				switch {
+				case on.resting.Load():
+				case random.IntN(2) == 0:
 					l.takeLock("lock-"+at, random)
-				} else {
+				default:
 					l.enqueueUnique("unique-" + at + "-" + strconv.Itoa(random.IntN(10)))
 				}
 				rest(ctx, between(random, 10*time.Millisecond, 40*time.Millisecond))

@@ -1,14 +1,24 @@
 package chaos_test
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/seri-queue/seri/internal/proctest"
+	"github.com/seri-queue/seri/internal/redisurl"
 	"github.com/seri-queue/seri/internal/role"
 )
 
@@ -37,6 +47,7 @@ type part struct {
 	Seed     uint64        `json:",omitempty"`
 	Name     string        `json:",omitempty"` // what IDs begin with
 	Args     []string      `json:",omitempty"`
+	Idle     bool          `json:",omitempty"` // it does nothing: what others of its role are compared with
 }
 
 func TestMain(m *testing.M) {
@@ -52,27 +63,80 @@ func TestMain(m *testing.M) {
 
 // play is the main function of a child. It does not return.
 func (p part) play() {
-	var err error
+	on, err := p.enter()
+	if err != nil {
+		die(err)
+	}
+	go proctest.ExitWithParent(3, on.hear)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	switch p.Role {
 	case "worker":
-		err = p.work()
+		err = p.work(ctx, on)
 	case "producer":
-		err = p.produce()
+		err = p.produce(ctx, on)
 	case "beat":
-		err = p.beat()
+		err = p.beat(ctx, on)
 	case "locker":
-		err = p.lock()
-	case "api":
-		go proctest.ExitWithParent(3, nil)
+		err = p.lock(ctx, on)
+	case "api", "worker command", "beat command":
+		stop() // a command sees to its signals itself
 		os.Args = append(os.Args[:1], p.Args...)
-		role.Main("api", "The API, played by a test.", new(role.API))
+		command := strings.TrimSuffix(p.Role, " command")
+		role.Main(command, "Played by a test.", map[string]role.Role{
+			"api": new(role.API), "worker": new(role.Worker), "beat": new(role.Beat),
+		}[command])
 	default:
 		err = fmt.Errorf("there is no role %q", p.Role)
 	}
+	stop()
 	if err != nil {
 		die(err)
 	}
 	os.Exit(0)
+}
+
+// stage is what every child has: where it notes things, its way to Redis, the faults that lie in wait there, and the ear
+// for what the harness tells it.
+type stage struct {
+	notes   *ledger
+	rdb     redis.UniversalClient
+	points  *failpoints
+	vitals  *ledger
+	resting atomic.Bool // hands over nothing and takes no lock
+}
+
+// enter opens what a child needs.
+func (p part) enter() (*stage, error) {
+	notes, err := openLedger(ledgerPath(p.Dir, p.Role, os.Getpid()))
+	if err != nil {
+		return nil, err
+	}
+	vitals, err := openLedger(vitalsPath(p.Dir, os.Getpid()))
+	if err != nil {
+		return nil, err
+	}
+	rdb, err := redisurl.Open(p.Redis)
+	if err != nil {
+		return nil, err
+	}
+	on := &stage{notes: notes, rdb: rdb, points: newFailpoints(notes), vitals: vitals}
+	on.resting.Store(p.Idle)
+	rdb.AddHook(on.points)
+	return on, nil
+}
+
+// hear takes a line of the harness: to rest, to say how one is, or a fail-point.
+func (on *stage) hear(line string) {
+	switch line {
+	case "rest":
+		on.resting.Store(true)
+	case "vitals":
+		on.vitals.note(noteVitals, "self", uint64(runtime.NumGoroutine()), heapInUse())
+	case "stacks":
+		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1) // whose end is in the log
+	default:
+		on.points.arm(line)
+	}
 }
 
 func die(err error) {

@@ -159,6 +159,7 @@ var faults = map[string]func(ctx context.Context, r *rig, random *rand.Rand, w *
 	"clock-jump": jumpClock,
 
 	"power-cut":         cutPower,
+	"power-cut-synced":  cutPowerUnsynced,
 	"failover-replica":  failOver,
 	"failover-sentinel": failOverBySentinel,
 	"failover-cluster":  failOverInCluster,

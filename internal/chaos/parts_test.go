@@ -5,6 +5,7 @@ import (
 	"math"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -138,7 +139,7 @@ func TestALedgerIsReadAsItWasWritten(t *testing.T) {
 	l.note(noteUnknown, "task-2", 0, "an error\nof two lines")
 
 	var notes []note
-	err = readLedgers(dir, func(_ string, n note) { notes = append(notes, n) })
+	err = readLedgers(dir, "*", func(_ string, n note) { notes = append(notes, n) })
 
 	if err != nil || len(notes) != 2 {
 		t.Fatalf("read %+v, %v", notes, err)
@@ -201,5 +202,47 @@ func TestHistoriesOfLocks(t *testing.T) {
 				t.Errorf("found %v", found)
 			}
 		})
+	}
+}
+
+func TestVitalSigns(t *testing.T) {
+	t.Parallel()
+	newborn := vitals{goroutines: 20, heap: 2 << 20, resident: 25 << 20, descriptors: 12}
+	for sentence, c := range map[string]struct {
+		change func(*vitals)
+		wrong  string
+	}{
+		"like a newborn":        {func(*vitals) {}, ""},
+		"with all that it may":  {func(v *vitals) { v.goroutines += slack.goroutines; v.heap += slack.heap }, ""},
+		"stuck goroutines":      {func(v *vitals) { v.goroutines += 20 }, "40 goroutines, a newborn has 20"},
+		"a leak of memory":      {func(v *vitals) { v.heap += 20 << 20 }, "bytes of heap"},
+		"memory not given back": {func(v *vitals) { v.resident += 60 << 20 }, "bytes of memory"},
+		"open connections":      {func(v *vitals) { v.descriptors += 500 }, "512 descriptors"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			v := newborn
+			c.change(&v)
+			err := v.beyond(newborn)
+			if (err != nil) != (c.wrong != "") || err != nil && !strings.Contains(err.Error(), c.wrong) {
+				t.Errorf("found %v, want %q", err, c.wrong)
+			}
+		})
+	}
+}
+
+func TestAFullRunInWhichAKindOfFaultIsMissingIsVacuous(t *testing.T) {
+	t.Parallel()
+	f := &figures{Faults: make(map[string]int), Fenced: leastZombies, Hostile: hostileRequests + hostileSockets}
+	for kind, n := range leastOf {
+		f.Faults[kind] = n
+	}
+	if faults := f.vacuous(); len(faults) > 0 {
+		t.Errorf("a run with enough of everything: %v", faults)
+	}
+	delete(f.Faults, "permission-missing")
+	f.Hostile--
+	if faults := f.vacuous(); len(faults) != 2 {
+		t.Errorf("without one kind, and one hostile input too few: %v", faults)
 	}
 }

@@ -7,16 +7,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/signal"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/beat"
 	"github.com/seri-queue/seri/client"
-	"github.com/seri-queue/seri/internal/proctest"
 )
 
 // mixes say how often each type of task comes, in thousandths; what is left is instant. Poison comes by number: see rig.
@@ -30,18 +27,8 @@ var mixes = map[string][]struct {
 }
 
 // produce plays a program that hands tasks over.
-func (p part) produce() error {
-	notes, rdb, err := p.open()
-	if err != nil {
-		return err
-	}
-	points := newFailpoints(notes)
-	rdb.AddHook(points)
-	go proctest.ExitWithParent(3, points.arm)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-
-	queue := client.New(rdb, client.Config{MaxEvents: maxEvents})
+func (p part) produce(ctx context.Context, on *stage) error {
+	queue := client.New(on.rdb, client.Config{MaxEvents: maxEvents})
 	random := rand.New(rand.NewPCG(p.Seed, uint64(os.Getpid())))
 	const pace = 20 * time.Millisecond
 	tick := time.NewTicker(pace)
@@ -53,13 +40,16 @@ func (p part) produce() error {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
+			if on.resting.Load() {
+				continue
+			}
 			for owed += float64(p.Rate) * pace.Seconds(); owed >= 1; owed-- {
 				m := p.task(random, fmt.Sprintf("%s-%d-%d", p.Name, os.Getpid(), n))
 				n++
 				select {
 				case places <- struct{}{}:
 					posting.Go(func() {
-						post(notes, queue, m)
+						post(on.notes, queue, m)
 						<-places
 					})
 				default:
@@ -148,17 +138,7 @@ const beatLease = 500 * time.Millisecond
 var periods = map[string]time.Duration{"each-1s": time.Second, "each-2s": 2 * time.Second, "each-3s": 3 * time.Second}
 
 // beat plays a beat.
-func (p part) beat() error {
-	notes, rdb, err := p.open()
-	if err != nil {
-		return err
-	}
-	points := newFailpoints(notes)
-	rdb.AddHook(points)
-	go proctest.ExitWithParent(3, points.arm)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-
+func (p part) beat(ctx context.Context, on *stage) error {
 	var schedules []beat.Schedule
 	for name, period := range periods {
 		m := message(rand.New(rand.NewPCG(0, 0)), instant, "x", p.Queues[int(period.Seconds())%len(p.Queues)], p.Lease)
@@ -169,7 +149,7 @@ func (p part) beat() error {
 		}
 		schedules = append(schedules, s)
 	}
-	b, err := beat.New(rdb, schedules, beat.Config{Lease: beatLease, MaxEvents: maxEvents})
+	b, err := beat.New(on.rdb, schedules, beat.Config{Lease: beatLease, MaxEvents: maxEvents, Logger: on.logger()})
 	if err != nil {
 		return err
 	}

@@ -103,17 +103,25 @@ func (n *node) signal(s syscall.Signal) error {
 // many were cut.
 func (n *node) cutPower(bytes int64) (int64, error) {
 	n.kill()
-	files, err := filepath.Glob(filepath.Join(n.cfg.Dir, "appendonlydir", "*.incr.aof"))
-	if err != nil || len(files) == 0 {
-		return 0, fmt.Errorf("no append-only file in %s: %w", n.cfg.Dir, err)
+	last, err := n.appendFile()
+	if err != nil {
+		return 0, err
 	}
-	last := files[len(files)-1] // named by number, and never more than one: see persistent
 	info, err := os.Stat(last)
 	if err != nil {
 		return 0, err
 	}
 	bytes = min(bytes, info.Size())
 	return bytes, os.Truncate(last, info.Size()-bytes)
+}
+
+// appendFile returns the append-only file that is written to.
+func (n *node) appendFile() (string, error) {
+	files, err := filepath.Glob(filepath.Join(n.cfg.Dir, "appendonlydir", "*.incr.aof"))
+	if err != nil || len(files) == 0 {
+		return "", fmt.Errorf("no append-only file in %s: %w", n.cfg.Dir, err)
+	}
+	return files[len(files)-1], nil // named by number, and never more than one: see persistent
 }
 
 // client returns a client for the harness itself, that no fault of the network lies upon.

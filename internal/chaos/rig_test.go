@@ -57,7 +57,7 @@ func newRig(t testing.TB, s scenario, seed uint64) *rig {
 	t.Helper()
 	r := &rig{
 		t: t, scenario: s, dir: scratch(t, s.name), lease: leaseLength, queues: []keys.Queue{"alpha", "beta"},
-		tampered: make(map[string]bool), deaths: make(map[int]int64), figures: new(figures),
+		tampered: make(map[string]bool), deaths: make(map[int]int64), figures: &figures{Seed: seed},
 	}
 	r.nemesis = nemesis{rig: r, counts: make(map[string]int)}
 	must := func(err error) {
@@ -239,14 +239,14 @@ func (r *rig) died(m *member) {
 	r.deaths[m.current().PID()] = time.Now().UnixMicro()
 }
 
-// givePoison enqueues tasks that end their worker, spread over the run.
+// givePoison enqueues tasks that end their worker, spread over the first half of the run: who dies later may still grow old.
 func (r *rig) givePoison(ctx context.Context, n int, length time.Duration, seed uint64) {
 	rdb := r.client()
 	defer rdb.Close()
 	queue := client.New(rdb, client.Config{MaxEvents: maxEvents})
 	random := rand.New(rand.NewPCG(seed, 7))
 	for i := range n {
-		rest(ctx, length/time.Duration(n+1))
+		rest(ctx, length/2/time.Duration(n+1))
 		if ctx.Err() != nil {
 			return
 		}
@@ -255,7 +255,7 @@ func (r *rig) givePoison(ctx context.Context, n int, length time.Duration, seed 
 	}
 }
 
-// heal puts everything right that faults may have left, and has every worker start anew, which also sweeps.
+// heal puts everything right that faults may have left, and has workers start anew, which also sweep.
 func (r *rig) heal() error {
 	for _, m := range r.fleet.members {
 		if m.proxy != nil {
@@ -267,7 +267,7 @@ func (r *rig) heal() error {
 			_ = p.Tell(script + " ")
 		}
 	}
-	for _, m := range r.fleet.role("worker") {
+	for _, m := range r.fleet.mortal("worker") {
 		r.died(m)
 		m.kill()
 	}
@@ -334,6 +334,12 @@ func (r *rig) startRedis() error {
 		if r.clock, n.cfg.Binary, err = newClock(r.dir, n.cfg.Binary); err != nil {
 			return err
 		}
+	}
+	if r.scenario.synced {
+		if n.cfg.Binary, err = preload(r.dir, "disk", n.cfg.Binary, fmt.Sprintf("SERI_DISK_US=%d", syncTime)); err != nil {
+			return err
+		}
+		n.cfg.Args = append(n.cfg.Args[:len(n.cfg.Args):len(n.cfg.Args)], "--appendfsync", "always")
 	}
 	if err := n.start(); err != nil {
 		return err

@@ -26,10 +26,12 @@ type scenario struct {
 	watchers       int
 	poison         int // tasks that end their worker's process
 
-	tracks []track
-	act    func(ctx context.Context, r *rig) error // beside the tracks
+	tracks   []track
+	act      func(ctx context.Context, r *rig) error // beside the tracks
+	apiFlags []string
 
 	quiet  bool // nothing happens that could cost a lease
+	synced bool // Redis syncs every write before it answers
 	clocks bool // clocks are moved
 	probed bool // the structure is looked at while everything runs
 	floors floors
@@ -37,7 +39,7 @@ type scenario struct {
 
 // floors are the least that must have happened: a run in which nothing went wrong shows nothing.
 type floors struct {
-	tasks, faults, fenced, ticks, operations, reconnects int
+	tasks, faults, fenced, ticks, operations, reconnects, hostile, cutBytes int
 }
 
 func (f floors) check(got *figures) (faults []string) {
@@ -47,6 +49,7 @@ func (f floors) check(got *figures) (faults []string) {
 	}{
 		{"tasks", got.Tasks, f.tasks}, {"faults", got.faults(), f.faults}, {"zombies refused", got.Fenced, f.fenced},
 		{"ticks", got.Ticks, f.ticks}, {"operations of locks", got.Operations, f.operations}, {"reconnects", got.Reconnects, f.reconnects},
+		{"hostile inputs", got.Hostile, f.hostile}, {"bytes that were not synced", got.CutBytes, f.cutBytes},
 	} {
 		if c.got < c.floor {
 			faults = append(faults, fmt.Sprintf("vacuous: %d %s, want at least %d", c.got, c.what, c.floor))
@@ -63,8 +66,10 @@ const drainPatience = 10*leaseLength + 4*time.Second
 func (s scenario) run(t *testing.T, seed uint64) *figures {
 	t.Helper()
 	patience := drainPatience
+	if s.clocks || s.synced {
+		requireCompiler(t)
+	}
 	if s.clocks {
-		requireClock(t)
 		patience += clockAhead
 	}
 	begun := time.Now()
@@ -103,10 +108,16 @@ func (s scenario) run(t *testing.T, seed uint64) *figures {
 	}
 	f := r.figures
 	f.Scenario, f.Seed, f.Faults = s.name, seed, r.nemesis.counts
+	if s.beats > 1 && !s.quiet && !s.clocks {
+		fail("I12", r.takeOver())
+	}
+	r.rest()
+	wrong = append(wrong, r.compareVitals("producer", "locker", "beat")...)
 	took, err := r.drain(patience)
 	fail(fmt.Sprintf("I12: tasks are left %v after all is well again", patience), err)
 	f.Drain = took.Seconds()
 	fail("I8", r.settleWatchers(ctx))
+	wrong = append(wrong, r.compareVitals("worker", "api")...)
 	r.fleet.end()
 	for _, err := range r.nemesis.errs {
 		fail("nemesis", err)
@@ -135,7 +146,7 @@ func (r *rig) settleWatchers(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := w.catchUp(last, 20*time.Second); err != nil {
+		if err := w.catchUp(last, time.Minute); err != nil {
 			return err
 		}
 	}

@@ -38,19 +38,29 @@ const beginning = "0-0:0"
 // addWatchers starts an api and watchers of it, half of them for each queue.
 func (r *rig) addWatchers(n int) error {
 	addr := fmt.Sprintf("127.0.0.1:%d", redisproc.FreePort())
-	if err := r.addMember(part{Role: "api", Args: []string{"--insecure-dev", "--http-addr", addr, "--http-drain", "0s"}}); err != nil {
+	if err := r.addMember(part{Role: "api", Args: append(apiArgs(addr), r.scenario.apiFlags...)}); err != nil {
 		return err
 	}
 	for i := range n {
 		q := r.queues[i%len(r.queues)]
-		w := &watcher{queue: q, url: "http://" + addr + "/v1/events?" + url.Values{"queue": {string(q)}}.Encode(), cursor: beginning}
-		ctx, cancel := context.WithCancel(context.Background())
-		w.cancel = cancel
-		w.stopped.Go(func() { w.run(ctx, rand.New(rand.NewPCG(uint64(i), 1))) })
-		r.watchers = append(r.watchers, w)
+		r.addWatcher(q, "http://"+addr+"/v1/events?"+url.Values{"queue": {string(q)}}.Encode())
 	}
 	r.t.Cleanup(r.stopWatchers)
 	return nil
+}
+
+// addWatcher starts one watcher of a queue, from the first event on.
+func (r *rig) addWatcher(q keys.Queue, url string) {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &watcher{queue: q, url: url, cursor: beginning, cancel: cancel}
+	random := rand.New(rand.NewPCG(uint64(len(r.watchers)), 1))
+	w.stopped.Go(func() { w.run(ctx, random) })
+	r.watchers = append(r.watchers, w)
+}
+
+// apiArgs are the flags of an api that listens at addr.
+func apiArgs(addr string) []string {
+	return []string{"--insecure-dev", "--http-addr", addr, "--http-drain", "0s"}
 }
 
 func (r *rig) stopWatchers() {

@@ -7,17 +7,13 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri"
-	"github.com/seri-queue/seri/internal/proctest"
-	"github.com/seri-queue/seri/internal/redisurl"
 	"github.com/seri-queue/seri/worker"
 )
 
@@ -25,45 +21,30 @@ import (
 const maxEvents = 5_000_000
 
 // work plays a worker.
-func (p part) work() error {
-	notes, rdb, err := p.open()
-	if err != nil {
-		return err
-	}
-	points := newFailpoints(notes)
-	points.seen = func(script string, asked time.Time, cmd redis.Cmder) {
+func (p part) work(ctx context.Context, on *stage) error {
+	on.points.seen = func(script string, asked time.Time, cmd redis.Cmder) {
 		if script == "extend" {
-			noteExtensions(notes, asked, cmd)
+			noteExtensions(on.notes, asked, cmd)
 		}
 	}
-	rdb.AddHook(points)
-	go proctest.ExitWithParent(3, points.arm)
-
-	h := handlers{notes: notes, lease: p.Lease, register: newRegisterClient(p.Register)}
+	h := handlers{notes: on.notes, lease: p.Lease, register: newRegisterClient(p.Register)}
 	queues := make(map[string]int)
 	for _, q := range p.Queues {
 		queues[q] = 1
 	}
-	w, err := worker.New(rdb, h.all(), worker.Config{
+	w, err := worker.New(on.rdb, h.all(), worker.Config{
 		Queues: queues, Slots: p.Slots, Lease: p.Lease, Grace: time.Second, MaxEvents: maxEvents,
-		Logger: slog.New(outcomes{slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}), notes}),
+		Logger: on.logger(),
 	})
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
 	return w.Run(ctx)
 }
 
-// open returns the ledger of this process and a client of its Redis.
-func (p part) open() (*ledger, redis.UniversalClient, error) {
-	notes, err := openLedger(ledgerPath(p.Dir, p.Role, os.Getpid()))
-	if err != nil {
-		return nil, nil, err
-	}
-	rdb, err := redisurl.Open(p.Redis)
-	return notes, rdb, err
+// logger returns a log that also notes what [logged] names.
+func (on *stage) logger() *slog.Logger {
+	return slog.New(outcomes{slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}), on.notes})
 }
 
 // noteExtensions notes which leases a call of extend has moved forward. Its contract is in the script's header.
@@ -95,7 +76,7 @@ func noteExtensions(notes *ledger, asked time.Time, cmd redis.Cmder) {
 	}
 }
 
-// outcomes is a log handler that notes what Redis has answered to a worker, which the worker logs.
+// outcomes is a log handler that notes what Redis has answered to a worker, and that a beat leads, which they log.
 type outcomes struct {
 	slog.Handler
 	notes *ledger
@@ -109,6 +90,7 @@ var logged = map[string][2]string{
 	"outcome refused: the lease was lost": {noteFenced, ""},
 	"outcome not written: the task will run again": {noteUnsaid, ""},
 	"attempt abandoned":                            {noteUnsaid, "abandoned"},
+	"beat leads":                                   {noteLeads, ""},
 }
 
 // Enabled implements [slog.Handler]: successes are logged for debugging only.
@@ -122,8 +104,7 @@ func (o outcomes) WithAttrs(attrs []slog.Attr) slog.Handler {
 // Handle implements [slog.Handler].
 func (o outcomes) Handle(ctx context.Context, r slog.Record) error {
 	if l, ok := logged[r.Message]; ok {
-		var id string
-		var token uint64
+		id, token := "none", uint64(0)
 		r.Attrs(func(a slog.Attr) bool {
 			switch a.Key {
 			case "task_id":
