@@ -26,7 +26,7 @@ func (c *Client) Measure(ctx context.Context, report meter.Report) {
 		}{
 			{meter.QueueScheduled, q.Scheduled}, {meter.QueuePending, q.Pending}, {meter.QueueActive, q.Active},
 			{meter.QueueRetrying, q.Retrying}, {meter.QueueSucceeded, q.Succeeded}, {meter.QueueArchived, q.Archived},
-			{meter.QueueProcessed, int(q.Processed)}, {meter.QueueFailed, int(q.Failed)},
+			{meter.QueueProcessed, int(q.Processed)}, {meter.QueueFailed, int(q.Failed)}, {meter.QueueTrimmed, int(q.Trimmed)},
 		} {
 			report.Value(figure.of, float64(figure.n), q.Name)
 		}

@@ -48,6 +48,7 @@ var (
 	QueueFence     = family("seri_queue_fence_ahead_us", "FenceAheadMicros", Gauge, Microseconds, "api", "By how much the last fencing token is ahead of Redis' clock, in microseconds; 0 if it is not.", "queue")
 	QueueProcessed = family("seri_queue_processed_total", "ProcessedTotal", Standing, Number, "api", "Attempts that have ended, ever.", "queue")
 	QueueFailed    = family("seri_queue_failed_total", "FailedTotal", Standing, Number, "api", "Attempts that have failed, ever.", "queue")
+	QueueTrimmed   = family("seri_queue_trimmed_total", "TrimmedTotal", Standing, Number, "api", "Failed and revoked tasks that were deleted because they were too old or too many to keep, ever.", "queue")
 	QueueRepairs   = family("seri_queue_repairs_total", "RepairsTotal", Standing, Number, "api", "Faults of the queue's structure that workers have repaired, ever, by kind.", "queue", "kind")
 	QueuesLeftOut  = family("seri_queues_left_out", "", Gauge, Number, "api", "Queues of which nothing is told, because there are too many.")
 )
