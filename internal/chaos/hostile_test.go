@@ -119,7 +119,7 @@ func attack(addr string, input []byte) error {
 	if bytes.Contains(answer, []byte("the request was cancelled")) {
 		return nil
 	}
-	for _, line := range bytes.Split(answer, []byte("\r\n")) {
+	for line := range bytes.SplitSeq(answer, []byte("\r\n")) {
 		rest, found := bytes.CutPrefix(line, []byte("HTTP/1.1 5"))
 		if found && !bytes.HasPrefix(rest, []byte("01")) && !bytes.HasPrefix(rest, []byte("05")) {
 			return fmt.Errorf("the api answers %q to %.300q", line, input)

@@ -2,6 +2,7 @@ package chaos_test
 
 import (
 	"io"
+	"maps"
 	"math"
 	"net"
 	"slices"
@@ -234,9 +235,7 @@ func TestVitalSigns(t *testing.T) {
 func TestAFullRunInWhichAKindOfFaultIsMissingIsVacuous(t *testing.T) {
 	t.Parallel()
 	f := &figures{Faults: make(map[string]int), Fenced: leastZombies, Hostile: hostileRequests + hostileSockets}
-	for kind, n := range leastOf {
-		f.Faults[kind] = n
-	}
+	maps.Copy(f.Faults, leastOf)
 	if faults := f.vacuous(); len(faults) > 0 {
 		t.Errorf("a run with enough of everything: %v", faults)
 	}
