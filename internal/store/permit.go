@@ -14,10 +14,10 @@ type Duty struct{ scripts []*script }
 // The duties. A worker does not enqueue, a beat does not run.
 var (
 	Working = Duty{[]*script{
-		adopt, archive, claim, complete, dequeue, extend, forward, progress, purge, recoverExpired, requeue, retry, sweep, turn,
+		adopt, announce, archive, claim, complete, dequeue, enlist, extend, forward, progress, purge, recoverExpired, requeue, retry, sweep, turn,
 	}}
-	Producing = Duty{[]*script{enqueue, pause, put, revoke}}
-	Ticking   = Duty{[]*script{fire, plan}}
+	Producing = Duty{[]*script{enqueue, fire, hold, pause, plan, put, revoke}} // also schedules at run time
+	Ticking   = Duty{[]*script{fire, plan, revoke}}
 )
 
 // Permit returns a [*permit.DeniedError] if the Redis user may not do all that a duty takes on the keys of q. Another error
