@@ -56,11 +56,11 @@ var mutants = []mutant{
 		{"internal/store/extend.lua", "local held = holds(record, ARGV[2 * i - 1], ARGV[2 * i]) == 1", "local held = true"},
 	}, "late", []string{"I4", "I9"}},
 	{"M8", "the comparison in fire: whoever comes fires", []edit{
-		{"internal/store/fire.lua", "if record[1] ~= ARGV[a + 1] or not waited and record[2] ~= expected or waited and list(buffer)[1] ~= tick then\n    return 0\n  end", ""},
-		{"internal/store/fire.lua", "if not leads(beat, lock, token) then\n  return -1\nend", "leads(beat, lock, token)"},
+		{"internal/store/fire.lua", "if record[1] ~= ARGV[a + 1] or not (waited or asked) and record[2] ~= expected or waited and waiting[1] ~= tick then\n    return 0\n  end", ""},
+		{"internal/store/fire.lua", "if token ~= '' and not leads(beat, lock, token) then\n  return -1\nend", "leads(beat, lock, token)"},
 	}, "beats", []string{"I5", "I7"}},
 	{"M9", "the tick in the ID of its task", []edit{
-		{"internal/schedule/schedule.go", `return "sched:" + s.ID + ":" + strconv.FormatInt(tick.Unix(), 10)`, `return strconv.FormatInt(time.Now().UnixNano(), 36)`},
+		{"internal/schedule/schedule.go", `return "sched:" + schedule + ":" + strconv.FormatInt(tick.Unix(), 10)`, `return strconv.FormatInt(time.Now().UnixNano(), 36)`},
 	}, "calm", []string{"I5"}},
 	{"M10", "the gateway's place in the stream: after a lost connection it goes on at the end", []edit{
 		{"internal/events/tail.go", "retry.wait(ctx, err) // and read again from where it was, never from the new end\n", "retry.wait(ctx, err)\n			if v, err := t.streams.Look(ctx, queue, EntryID{}); err == nil {\n				at = endOfView(v)\n			}\n"},
