@@ -48,7 +48,7 @@ func TestPage(t *testing.T) {
 func keyboardAlone(t *testing.T, f *fake, tab context.Context) {
 	do(t, tab, open(f),
 		press(kb.Tab), focusIs("a.skip"),
-		press(kb.Tab, kb.Tab, kb.Tab), focusIs("#tab-image"),
+		press(kb.Tab, kb.Tab, kb.Tab, kb.Tab), focusIs("#tab-image"),
 		press(kb.ArrowRight), focusIs("#tab-csv"), shows("#panel-csv:not([hidden])"),
 		press(kb.ArrowLeft), focusIs("#tab-image"),
 		press(kb.Tab), focusIs("#image-source"),

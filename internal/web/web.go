@@ -1,5 +1,5 @@
 // Package web serves the page at "/": forms that enqueue the tasks that come with Seri, and a list of all tasks that
-// moves live.
+// moves live; and the page at "/schedules": the schedules, live too, and a preview of when one would tick.
 //
 // The page is plain HTML, CSS and ES modules, embedded as they lie in static; there is no build step and nothing is
 // loaded from elsewhere. It talks to the HTTP API alone, as any other client would:
@@ -8,6 +8,7 @@
 //	GET /v1/events        one stream for everything (server-sent events, read with fetch so that a key can be sent)
 //	GET /v1/tasks/{id}    an event was missed, or its result was too large to travel
 //	DELETE /v1/tasks/{id} Revoke
+//	/v1/schedules…        the list, pause and resume, run now, what comes and what came of ticks, the preview
 //
 // What tasks say (types, errors, results, progress) is not to be trusted. The page only ever makes text of it, and the
 // policy sent along forbids every script, style and connection that is not the page's own.
@@ -22,6 +23,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"strings"
 	"time"
 )
 
@@ -32,8 +34,8 @@ var static embed.FS
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// Handler serves the page at "/" and its parts at "/app.js", "/app.css", "/app/…" and "/favicon.svg"; anything else is
-// 404. It is meant to be mounted at "/" beside more special patterns.
+// Handler serves the pages at "/" and "/schedules", and their parts at "/app.js", "/app.css", "/app/…" and so on; anything
+// else is 404. It is meant to be mounted at "/" beside more special patterns.
 func Handler() http.Handler {
 	files := make(map[string]file)
 	err := fs.WalkDir(static, "static", func(name string, entry fs.DirEntry, err error) error {
@@ -55,7 +57,7 @@ func urlPath(name string) string {
 	if p == "/index.html" {
 		return "/"
 	}
-	return p
+	return strings.TrimSuffix(p, ".html")
 }
 
 type file struct {

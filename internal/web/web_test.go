@@ -23,6 +23,8 @@ func TestHandlerServesTheEmbeddedFilesOnly(t *testing.T) {
 		contentType  string
 	}{
 		"the page":                       {"GET", "/", 200, "text/html; charset=utf-8"},
+		"the page of schedules":          {"GET", "/schedules", 200, "text/html; charset=utf-8"},
+		"no file of that page":           {"GET", "/schedules.html", 404, ""},
 		"its script":                     {"GET", "/app.js", 200, "text/javascript; charset=utf-8"},
 		"a module":                       {"GET", "/app/store.js", 200, "text/javascript; charset=utf-8"},
 		"its style":                      {"GET", "/app.css", 200, "text/css; charset=utf-8"},

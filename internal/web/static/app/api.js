@@ -22,6 +22,42 @@ export function revoke(queue, id) {
   return call("DELETE", taskPath(queue, id));
 }
 
+export function listSchedules(cursor) {
+  return call("GET", `/v1/schedules?limit=200${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
+}
+
+export function readSchedule(queue, id) {
+  return call("GET", schedulePath(queue, id));
+}
+
+export function pauseSchedule(queue, id, note) {
+  return call("POST", schedulePath(queue, id, "/pause"), { note });
+}
+
+export function resumeSchedule(queue, id) {
+  return call("POST", schedulePath(queue, id, "/resume"));
+}
+
+export function triggerSchedule(queue, id) {
+  return call("POST", schedulePath(queue, id, "/trigger"));
+}
+
+export function scheduleTicks(queue, id) {
+  return call("GET", `${schedulePath(queue, id, "/next")}&n=5&calendar=true`);
+}
+
+export function scheduleHistory(queue, id) {
+  return call("GET", `${schedulePath(queue, id, "/history")}&limit=10`);
+}
+
+export function previewSchedule(definition, signal) {
+  return call("POST", "/v1/schedules/preview?n=5&calendar=true", definition, signal);
+}
+
+function schedulePath(queue, id, what = "") {
+  return `/v1/schedules/${encodeURIComponent(id)}${what}?queue=${encodeURIComponent(queue)}`;
+}
+
 function taskPath(queue, id) {
   return `/v1/tasks/${encodeURIComponent(id)}?queue=${encodeURIComponent(queue)}`;
 }

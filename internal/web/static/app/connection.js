@@ -19,7 +19,7 @@ export function connectionIndicator(onRetry) {
     setText(find("#connection-text"), words[status]);
     setText(retry, status === "locked" ? "Enter a key" : "Retry now");
     const offered = status === "offline" || status === "locked";
-    if (!offered && document.activeElement === retry) find("#tasks").focus({ preventScroll: true });
+    if (!offered && document.activeElement === retry) find(".live").focus({ preventScroll: true });
     retry.hidden = !offered;
   };
 }
