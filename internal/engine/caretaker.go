@@ -28,13 +28,16 @@ type caretaker struct {
 }
 
 func (c *caretaker) run(ctx context.Context) error {
-	// Recovery within a second of the lease's end, or sooner where leases are shorter.
-	period := min(c.engine.Lease/4, time.Second)
+	// Recovery within a second of the lease's end, or sooner where leases are shorter. Where there is no lease, the first
+	// one to come will last for a while.
+	often, seldom := min(c.engine.Lease/4, time.Second), min(c.engine.Lease/2, 4*time.Second)
 	var purged time.Time
 	for {
-		now := time.Now()
+		now, period := time.Now(), seldom
 		for _, q := range c.engine.queues {
-			c.recover(ctx, q)
+			if c.recover(ctx, q) {
+				period = often
+			}
 			if now.Sub(purged) >= purgeEvery {
 				c.purge(ctx, q)
 			}
@@ -49,11 +52,12 @@ func (c *caretaker) run(ctx context.Context) error {
 	}
 }
 
-func (c *caretaker) recover(ctx context.Context, q keys.Queue) {
+// recover takes tasks of one queue back, and reports whether others are leased, or may be.
+func (c *caretaker) recover(ctx context.Context, q keys.Queue) (leased bool) {
 	for ctx.Err() == nil {
 		r, err := c.engine.store.Recover(ctx, q, 100, store.CrashPolicy{Max: c.engine.Crashes, Backoff: crashBackoff})
 		if c.failed(ctx, "expired leases not recovered", q, err) {
-			return
+			return true
 		}
 		if r.Taken > 0 {
 			c.engine.meters.TasksRecovered.Add(r.Taken)
@@ -61,9 +65,10 @@ func (c *caretaker) recover(ctx context.Context, q keys.Queue) {
 			c.logger.WarnContext(ctx, "recovered tasks whose lease had run out", "queue", q, "count", r.Taken, "poison", r.Poison)
 		}
 		if r.Taken < 100 {
-			return
+			return r.Others
 		}
 	}
+	return true
 }
 
 func (c *caretaker) purge(ctx context.Context, q keys.Queue) {

@@ -23,8 +23,9 @@ type CrashPolicy struct {
 
 // Recovered is what [Store.Recover] has done.
 type Recovered struct {
-	Taken  int // tasks taken back
-	Poison int // of them, archived as poison
+	Taken  int  // tasks taken back
+	Poison int  // of them, archived as poison
+	Others bool // there are leases that go on
 }
 
 // Recover takes up to limit tasks of q back whose lease has run out.
@@ -41,5 +42,5 @@ func (s *Store) Recover(ctx context.Context, q keys.Queue, limit int, policy Cra
 	}
 	taken, _ := values[0].(int64)
 	poison, _ := values[1].(int64)
-	return Recovered{Taken: int(taken), Poison: int(poison)}, nil
+	return Recovered{Taken: int(taken), Poison: int(poison), Others: values[2] != ""}, nil
 }

@@ -19,7 +19,7 @@ func TestRecoverTakesBackWhatHasRunOutAndNothingElse(t *testing.T) {
 
 		r := s.recover()
 
-		if r.Taken != 1 || r.Poison != 0 {
+		if r.Taken != 1 || r.Poison != 0 || !r.Others {
 			s.t.Errorf("recovered %+v", r)
 		}
 		s.stands("t0", "active")
@@ -33,6 +33,10 @@ func TestRecoverTakesBackWhatHasRunOutAndNothingElse(t *testing.T) {
 				s.t.Errorf("recovered %+v", r)
 			}
 		})
+		s.lapse("t0", "t2")
+		if r := s.recover(); r.Taken != 2 || r.Others {
+			s.t.Errorf("recovered %+v", r)
+		}
 	})
 }
 

@@ -92,7 +92,7 @@ func TestEveryWriteMayBeRepeatedAfterALostReply(t *testing.T) {
 			s.start("t1")
 			s.lapse("t1")
 			return func() string { r, err := s.Recover(s.ctx(), s.q, 10, policy); return fmt.Sprint(r, err) }
-		}, "{0 0} <nil>", false},
+		}, "{0 0 false} <nil>", false},
 		"purge": {func(s *scene) func() string {
 			s.must(attempts["archive"](s, s.start("t1")))
 			s.rdb.ZAdd(s.ctx(), s.q.Archived(), redis.Z{Score: 1, Member: "t1"})
