@@ -14,8 +14,13 @@ var ErrDraining = errors.New("the server is draining")
 // readyTimeout is shorter than the timeout of common probes, so that they get an answer and not silence.
 const readyTimeout = 2 * time.Second
 
+// HealthHeader is in every answer to /healthz of a process of Seri's, so that whoever asks can tell it from that of any
+// other program that has come by the port.
+const HealthHeader = "Seri-Health"
+
 // healthz answers whether the process is alive. It asks nobody: a restart does not repair Redis.
 func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set(HealthHeader, "1")
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write([]byte(`{"status":"alive"}` + "\n"))
 }

@@ -146,8 +146,8 @@ func TestReadinessSaysWhyButNotWhere(t *testing.T) {
 			if w.Code != c.status || !strings.Contains(w.Body.String(), c.want) || strings.Contains(w.Body.String(), "10.0.0.5") {
 				t.Errorf("answer is %d %s", w.Code, w.Body)
 			}
-			if alive := do(server, "GET", "/healthz", ""); alive.Code != 200 {
-				t.Errorf("/healthz answers %d", alive.Code)
+			if alive := do(server, "GET", "/healthz", ""); alive.Code != 200 || alive.Header().Get(HealthHeader) == "" {
+				t.Errorf("/healthz answers %d, with %v", alive.Code, alive.Header())
 			}
 		})
 	}

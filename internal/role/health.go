@@ -9,10 +9,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/seri-queue/seri/internal/api"
 	"github.com/seri-queue/seri/internal/run"
 )
 
@@ -29,17 +31,28 @@ type Alive struct {
 }
 
 func (a *Alive) check(f *faults) {
-	if a.HealthAddr == "" {
-		return
-	}
-	if _, _, err := net.SplitHostPort(a.HealthAddr); err != nil || !isLoopback(a.HealthAddr) {
+	if a.HealthAddr != "" && (!isAddress(a.HealthAddr) || !isLoopback(a.HealthAddr)) {
 		f.add("health-addr", fmt.Sprintf("is %q, must be an address of this machine for itself, such as 127.0.0.1:8079", a.HealthAddr))
 	}
+}
+
+// isAddress tells whether a setting is a host and a port.
+func isAddress(addr string) bool {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
 }
 
 func (a *Alive) healthURL() (string, error) {
 	if a.HealthAddr == "" {
 		return "", errors.New("nobody can be asked; set SERI_HEALTH_ADDR, for the process and for this command")
+	}
+	var f faults
+	if a.check(&f); f != nil {
+		return "", f.err()
 	}
 	return "http://" + a.HealthAddr + "/healthz", nil
 }
@@ -74,6 +87,7 @@ func (p *pulse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	w.Header().Set(api.HealthHeader, "1")
 	age := time.Since(p.born) - time.Duration(p.last.Load())
 	if age >= hung {
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -130,6 +144,9 @@ func askHealth(ctx context.Context, r asked, out io.Writer) error {
 	said, err := io.ReadAll(io.LimitReader(response.Body, 1<<10))
 	if err != nil {
 		return fmt.Errorf("does not answer at %s: %w", where, err)
+	}
+	if response.Header.Get(api.HealthHeader) == "" {
+		return fmt.Errorf("what answers at %s, with %s, is not Seri: does it listen elsewhere, or is another program on its port?", where, response.Status)
 	}
 	line, _, _ := strings.Cut(string(said), "\n")
 	if response.StatusCode != http.StatusOK {

@@ -2,12 +2,15 @@ package role
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seri-queue/seri/internal/api"
 )
 
 func TestAMainLoopHangsOnceItHasNotTurnedForAMinute(t *testing.T) {
@@ -69,8 +72,9 @@ func TestHealthIsAskedWhereTheRoleListens(t *testing.T) {
 
 func TestHealthTellsInOneLine(t *testing.T) {
 	t.Parallel()
-	status, text := http.StatusOK, "alive: well\nand more\n"
+	status, text, ours := http.StatusOK, "alive: well\nand more\n", "1"
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set(api.HealthHeader, ours)
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte(text))
 	}))
@@ -89,6 +93,12 @@ func TestHealthTellsInOneLine(t *testing.T) {
 	if err := askHealth(t.Context(), role, &out); err == nil || err.Error() != "503 Service Unavailable" {
 		t.Errorf("of one that says nothing it says %v", err)
 	}
+	ours = ""
+	for _, status = range []int{http.StatusOK, http.StatusServiceUnavailable} {
+		if err := askHealth(t.Context(), role, &out); err == nil || !strings.Contains(err.Error(), fmt.Sprint(status)) || !strings.Contains(err.Error(), "is not Seri") {
+			t.Errorf("of another program it says %v", err)
+		}
+	}
 	server.Close()
 	if err := askHealth(t.Context(), role, &out); err == nil || !strings.HasPrefix(err.Error(), "does not answer at "+server.URL+"/healthz: ") {
 		t.Errorf("of none it says %v", err)
@@ -99,8 +109,11 @@ func TestHealthIsForThisMachineOnly(t *testing.T) {
 	t.Parallel()
 	for addr, fine := range map[string]bool{
 		"": true, "127.0.0.1:8079": true, "localhost:1": true, "[::1]:1": true,
-		":8079": false, "0.0.0.0:8079": false, "10.0.0.1:8079": false, "127.0.0.1": false,
+		":8079": false, "0.0.0.0:8079": false, "10.0.0.1:8079": false, "127.0.0.1": false, "junk": false, "junk:80": false, "127.0.0.1:junk": false, "127.0.0.1:65536": false,
 	} {
+		if where, err := (&Alive{HealthAddr: addr}).healthURL(); addr != "" && ((err == nil) != fine || err != nil && !strings.Contains(err.Error(), "SERI_HEALTH_ADDR")) {
+			t.Errorf("%q is asked at %q, %v", addr, where, err)
+		}
 		var f faults
 		(&Alive{HealthAddr: addr}).check(&f)
 		if err := f.err(); (err == nil) != fine || err != nil && !strings.Contains(err.Error(), "SERI_HEALTH_ADDR") {
