@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/seri-queue/seri/beat"
@@ -76,6 +75,9 @@ func (d *Dev) Run(ctx context.Context, out, log io.Writer) error {
 		return err
 	}
 	defer listener.Close()
+	if err := d.Tasks.writable(); err != nil {
+		return err
+	}
 
 	var parts []run.Part
 	storage, open := "the Redis of SERI_REDIS_URL", common.connect
@@ -170,10 +172,11 @@ func untilClosed(ctx context.Context, channels ...chan struct{}) bool {
 	return true
 }
 
-// outputFiles serves what tasks write below dir, and nothing that lies outside of it or is not a plain file.
+// outputFiles serves what tasks write below dir, and nothing that lies outside of it or is not a plain file. Without a
+// directory there is nothing to be served.
 func outputFiles(dir string) (http.Handler, error) {
-	if err := os.MkdirAll(filepath.Clean(dir), 0o755); err != nil {
-		return nil, fmt.Errorf("make the directory for the files of tasks: %w", err)
+	if dir == "" {
+		return nil, nil
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {

@@ -4,10 +4,41 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 )
+
+func TestADirectoryThatCannotBeWrittenToIsNoticedAtOnce(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	below := filepath.Join(file, "files")
+	unreachable := "redis://127.0.0.1:1" // it is not asked
+	for name, role := range map[string]Role{
+		"worker": &Worker{Common: Common{RedisURL: unreachable}, Tasks: Tasks{OutputDir: below}},
+		"dev":    &Dev{RedisURL: unreachable, Serve: Serve{HTTPAddr: "127.0.0.1:0"}, Tasks: Tasks{OutputDir: below}},
+	} {
+		err := role.Run(t.Context(), t.Output(), t.Output())
+		if err == nil || !strings.HasPrefix(err.Error(), "--output-dir (SERI_OUTPUT_DIR) is \""+below) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+
+	fresh := filepath.Join(t.TempDir(), "a", "b")
+	for _, dir := range []string{"", fresh, fresh} {
+		if err := (&Tasks{OutputDir: dir}).writable(); err != nil {
+			t.Errorf("%q: %v", dir, err)
+		}
+	}
+	if left, err := os.ReadDir(fresh); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
 
 func TestWeightsAreReadByQueue(t *testing.T) {
 	t.Parallel()

@@ -2,8 +2,10 @@ package role
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -83,6 +85,9 @@ func (w *Worker) Run(ctx context.Context, out, log io.Writer) error {
 		return err
 	}
 	defer end()
+	if err := w.Tasks.writable(); err != nil {
+		return err
+	}
 	rdb, err := w.connect(ctx, logger)
 	if err != nil {
 		return err
@@ -126,6 +131,25 @@ func (t *Tasks) check(f *faults) {
 			f.add("allow-hosts", "is wrong: "+line)
 		}
 	}
+}
+
+// writable makes sure that tasks can write files, which else each of them would find out. Without a directory none is to be
+// written.
+func (t *Tasks) writable() error {
+	if t.OutputDir == "" {
+		return nil
+	}
+	err := os.MkdirAll(t.OutputDir, 0o755)
+	if err == nil {
+		var file *os.File
+		if file, err = os.CreateTemp(t.OutputDir, ".tmp-"); err == nil {
+			err = errors.Join(file.Close(), os.Remove(file.Name()))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("--output-dir (SERI_OUTPUT_DIR) is %q, where files cannot be written: %w; name another directory, or \"\" if this worker's tasks write none", t.OutputDir, err)
+	}
+	return nil
 }
 
 func (t *Tasks) handlers() ([]seri.Handler, error) {
