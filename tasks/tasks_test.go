@@ -1,6 +1,7 @@
 package tasks_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/typeschema"
 	"github.com/seri-queue/seri/tasks"
 	"github.com/seri-queue/seri/tasks/images"
 	"github.com/seri-queue/seri/tasks/samples"
@@ -54,6 +56,70 @@ func TestEveryArgumentIsDescribed(t *testing.T) {
 			}
 			if what == "arguments" && fmt.Sprint(typ.Required) != required[name] {
 				t.Errorf("%s requires %v, want %s", name, typ.Required, required[name])
+			}
+		}
+	}
+}
+
+// What a handler would refuse for good is refused with its place before it is enqueued, and nothing else is.
+func TestPayloadsAreRefusedWhereHandlersWouldRefuseThem(t *testing.T) {
+	t.Parallel()
+	const source = `"source":"https://example.com/a"`
+	cases := map[string]map[string]string{ // by type and payload: the field that is wrong; empty: none is
+		"http.request": {
+			`{"url":"https://example.com"}`:           "",
+			`{"url":"HTTP://user:word@[::1]:80/ü?q"}`: "",
+			`{"url":""}`:                                     "url",
+			`{"url":"example.com"}`:                          "url",
+			`{"url":"/path"}`:                                "url",
+			`{"url":"ftp://example.com"}`:                    "url",
+			`{"url":"file:///etc/passwd"}`:                   "url",
+			`{"url":"http://"}`:                              "url",
+			`{"url":"http://a b/"}`:                          "url",
+			`{"url":"https://example.com","method":"PATCH"}`: "",
+			`{"url":"https://example.com","method":"FETCH"}`: "method",
+		},
+		"image.thumbnail": {
+			`{` + source + `,"sizes":[1,4096]}`:                            "",
+			`{"source":"file:a.png","sizes":[1],"format":"png"}`:           "",
+			`{"source":"data:image/png;base64,","sizes":[1]}`:              "source",
+			`{` + source + `,"sizes":[]}`:                                  "sizes",
+			`{` + source + `,"sizes":null}`:                                "sizes",
+			`{` + source + `,"sizes":[16,0]}`:                              "sizes[1]",
+			`{` + source + `,"sizes":[4097]}`:                              "sizes[0]",
+			`{` + source + `,"sizes":[` + strings.Repeat("1,", 16) + `1]}`: "sizes",
+			`{` + source + `,"sizes":[1],"format":"gif"}`:                  "format",
+		},
+		"csv.profile": {
+			`{` + source + `,"delimiter":"tab","top":100}`: "",
+			`{` + source + `,"delimiter":"\\t","top":0}`:   "",
+			`{` + source + `,"delimiter":"\t"}`:            "",
+			`{` + source + `,"delimiter":"→"}`:             "",
+			`{` + source + `,"delimiter":""}`:              "",
+			`{` + source + `,"delimiter":";;"}`:            "delimiter",
+			`{` + source + `,"delimiter":"\n"}`:            "delimiter",
+			`{` + source + `,"delimiter":"\""}`:            "delimiter",
+			`{` + source + `,"delimiter":"\u0000"}`:        "delimiter",
+			`{` + source + `,"top":-1}`:                    "top",
+			`{` + source + `,"top":101}`:                   "top",
+			`{"source":"a.csv"}`:                           "source",
+		},
+	}
+	ended, end := context.WithCancel(t.Context()) // so that a payload that is right goes no further than to the network
+	end()
+	byType := handlers(t, tasks.Config{OutputDir: t.TempDir(), AllowFiles: t.TempDir()})
+	for typ, payloads := range cases {
+		published, err := typeschema.For(byType[typ].Args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for payload, want := range payloads {
+			faults, err := new(typeschema.Validator).Check(published, []byte(payload))
+			if err != nil || len(faults) != min(len(want), 1) || want != "" && faults[0].Path != want {
+				t.Errorf("%s %s: %+v, %v; want %q to be refused", typ, payload, faults, err, want)
+			}
+			if _, err := byType[typ].Run(ended, []byte(payload)); want != "" && !seri.IsPermanent(err) {
+				t.Errorf("%s %s: the handler says %v, and would have tried again", typ, payload, err)
 			}
 		}
 	}

@@ -11,9 +11,13 @@
 //
 //	jsonschema        what the field means, in plain text
 //	example, default  a value: text for strings, JSON for everything else
-//	enum              the values allowed, separated by commas; on a slice: of its elements
+//	enum              the values allowed, separated by commas
 //	format, pattern   of a string
-//	minimum, maximum, minLength, maxLength, minItems, maxItems
+//	minimum, maximum, minLength, maxLength
+//	minItems, maxItems
+//
+// All but the last two are, on a slice, about each of its elements. The formats that are checked are those of JSON Schema,
+// and http-url and http-or-file-url: an absolute URL of such a scheme.
 //
 // Not promised: the shape of types with a MarshalJSON of their own (anything is accepted for them), and rules
 // that span fields.

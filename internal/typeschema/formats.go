@@ -3,6 +3,8 @@ package typeschema
 import (
 	"encoding/json"
 	"errors"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +22,11 @@ func formats() []*jsonschema.Format {
 		parsers["int"+strconv.Itoa(bits)] = signed(bits)
 		parsers["uint"+strconv.Itoa(bits)] = unsigned(bits)
 	}
-	all := []*jsonschema.Format{{Name: "date-time", Validate: dateTime}}
+	all := []*jsonschema.Format{
+		{Name: "date-time", Validate: dateTime},
+		{Name: "http-url", Validate: absolute("http", "https")},
+		{Name: "http-or-file-url", Validate: absolute("http", "https", "file")},
+	}
 	for name, parse := range parsers {
 		all = append(all,
 			&jsonschema.Format{Name: name, Validate: numbers(parse)},
@@ -44,6 +50,24 @@ func dateTime(v any) error {
 		return errors.New("want RFC 3339, such as 2026-01-31T13:45:00Z")
 	}
 	return nil
+}
+
+// absolute checks a URL of one of these schemes, as net/url reads it.
+func absolute(schemes ...string) func(any) error {
+	return func(v any) error {
+		text, ok := v.(string)
+		if !ok {
+			return nil
+		}
+		u, err := url.Parse(text)
+		if err == nil && slices.Contains(schemes, u.Scheme) && (u.Scheme == "file" || u.Host != "") {
+			return nil
+		}
+		if slices.Contains(schemes, "file") {
+			return errors.New("want an http, https or file URL, such as https://example.com/a or file:a.csv")
+		}
+		return errors.New("want an http or https URL, such as https://example.com/a")
+	}
 }
 
 // numbers checks a number's literal, or, for what is quoted, the one inside a string.

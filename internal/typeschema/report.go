@@ -49,6 +49,8 @@ func (r *report) add(e *jsonschema.ValidationError) {
 	case *kind.Format:
 		// The library's words quote the value, which stands beside the message anyway.
 		r.fault(path, value, fmt.Sprintf("is not a valid %s: %v", k.Want, k.Err))
+	case *kind.Pattern:
+		r.fault(path, value, "does not match the pattern "+k.Want)
 	case *kind.ContentEncoding:
 		r.fault(path, value, "is not "+k.Want)
 	case *kind.MinLength:

@@ -78,7 +78,7 @@ func TestSchemas(t *testing.T) {
 		"a struct names, orders and refines its fields": {reflect.TypeFor[thumbnail](), head +
 			`"type":"object","properties":{` +
 			`"source":{"description":"Where the picture is.","examples":["https://example.com/a.jpeg"],"type":"string","format":"uri"},` +
-			`"sizes":{"type":["array","null"],"items":{"type":"integer","format":"int64"},"minItems":1,"maxItems":3},` +
+			`"sizes":{"type":"array","items":{"type":"integer","format":"int64"},"minItems":1,"maxItems":3},` +
 			`"format":{"type":"string","enum":["jpeg","png"]}},` +
 			`"required":["source","sizes"],"additionalProperties":false}`},
 		"an empty struct has no fields": {reflect.TypeFor[struct{}](), head + `"type":"object","additionalProperties":false}`},

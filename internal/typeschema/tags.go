@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -33,20 +34,24 @@ func (s *schema) refine(t reflect.Type, tag reflect.StructTag) error {
 		return err
 	})
 	each("default", func(v string) (err error) { s.Default, err = literal(t, v); return err })
-	each("format", func(v string) error { s.Format = v; return nil })
-	each("pattern", func(v string) error { s.Pattern = v; _, err := regexp.Compile(v); return err })
-	each("minimum", func(v string) (err error) { s.Minimum, err = number(v); return err })
-	each("maximum", func(v string) (err error) { s.Maximum, err = number(v); return err })
-	each("minLength", func(v string) (err error) { s.MinLength, err = count(v); return err })
-	each("maxLength", func(v string) (err error) { s.MaxLength, err = count(v); return err })
-	each("minItems", func(v string) (err error) { s.MinItems, err = count(v); return err })
-	each("maxItems", func(v string) (err error) { s.MaxItems, err = count(v); return err })
-	each("enum", func(v string) error {
-		if t.Kind() == reflect.Slice && s.Items != nil {
-			return s.Items.allow(t.Elem(), v)
+	each("minItems", func(v string) (err error) {
+		if s.MinItems, err = count(v); err == nil && *s.MinItems > 0 {
+			s.Type = slices.DeleteFunc(s.Type, func(t string) bool { return t == "null" }) // which has none
 		}
-		return s.allow(t, v)
+		return err
 	})
+	each("maxItems", func(v string) (err error) { s.MaxItems, err = count(v); return err })
+	one, typ := s, t // what is said of one value is, on a slice, said of each of its elements
+	if t.Kind() == reflect.Slice && s.Items != nil {
+		one, typ = s.Items, t.Elem()
+	}
+	each("format", func(v string) error { one.Format = v; return nil })
+	each("pattern", func(v string) error { one.Pattern = v; _, err := regexp.Compile(v); return err })
+	each("minimum", func(v string) (err error) { one.Minimum, err = number(v); return err })
+	each("maximum", func(v string) (err error) { one.Maximum, err = number(v); return err })
+	each("minLength", func(v string) (err error) { one.MinLength, err = count(v); return err })
+	each("maxLength", func(v string) (err error) { one.MaxLength, err = count(v); return err })
+	each("enum", func(v string) error { return one.allow(typ, v) })
 	return errors.Join(errs...)
 }
 

@@ -35,13 +35,29 @@ func TestFaultsNameTheFieldAndWhatWouldBeRight(t *testing.T) {
 		"a value that is not in the list": {reflect.TypeFor[thumbnail](), `{"source":"https://a","sizes":[1],"format":"bmp"}`, []string{
 			`format: value must be one of 'jpeg', 'png'`}},
 		"several faults are told at once": {reflect.TypeFor[thumbnail](), `{"sizes":7,"Format":"png"}`, []string{
-			`Format: is not a known field; known are format, sizes, source`, `sizes: is a number, must be null or an array`, `source: is missing`}},
+			`Format: is not a known field; known are format, sizes, source`, `sizes: is a number, must be an array`, `source: is missing`}},
 		"the document has the wrong type": {reflect.TypeFor[thumbnail](), `[]`, []string{`: is an array, must be an object`}},
 		"a fault deep in a recursive type": {reflect.TypeFor[tree](), `{"name":"a","children":[{"name":"b","left":{"nam":"c","name":""}}]}`, []string{
 			`children[0].left.nam: is not a known field; known are by_name, children, left, name`}},
 		"a time that Go would not decode": {reflect.TypeFor[struct {
 			At string `json:"at" format:"date-time"`
 		}](), `{"at":"2026-06-30T23:59:60Z"}`, []string{`at: is not a valid date-time: want RFC 3339, such as 2026-01-31T13:45:00Z`}},
+		"elements out of bounds": {reflect.TypeFor[struct {
+			Sizes []int `json:"sizes" minimum:"1" maximum:"9"`
+		}](), `{"sizes":[0,5,10]}`, []string{`sizes[0]: must be 1 or more`, `sizes[2]: must be 9 or less`}},
+		"null where an element must be": {reflect.TypeFor[thumbnail](), `{"source":"https://a","sizes":null}`, []string{
+			`sizes: is null, must be an array`}},
+		"a text of another form": {reflect.TypeFor[struct {
+			Code string `json:"code" pattern:"^[A-Z]+$"`
+		}](), `{"code":"a"}`, []string{`code: does not match the pattern ^[A-Z]+$`}},
+		"a URL of another scheme": {reflect.TypeFor[struct {
+			A string `json:"a" format:"http-url"`
+			B string `json:"b" format:"http-url"`
+			C string `json:"c" format:"http-or-file-url"`
+			D string `json:"d" format:"http-or-file-url"`
+		}](), `{"a":"HTTP://x","b":"file:x","c":"file:x","d":"x"}`, []string{
+			`b: is not a valid http-url: want an http or https URL, such as https://example.com/a`,
+			`d: is not a valid http-or-file-url: want an http, https or file URL, such as https://example.com/a or file:a.csv`}},
 		"bytes that are not base64": {reflect.TypeFor[struct {
 			B []byte `json:"b"`
 		}](), `{"b":"?"}`, []string{`b: is not base64`}},

@@ -22,9 +22,9 @@ const (
 
 // ThumbnailArgs says what to scale.
 type ThumbnailArgs struct {
-	Source string `json:"source" jsonschema:"The picture: an http or https URL, or a file: URL if the worker may read files."`
-	Sizes  []int  `json:"sizes" jsonschema:"The longest edges wanted, in pixels: 1 to 16 of them, each from 1 to 4096. A picture is never enlarged: beyond its own size it stays as large as it is."`
-	Format string `json:"format,omitempty" jsonschema:"jpeg or png. Default: png if the picture is transparent somewhere, else jpeg. Transparent parts become white in a JPEG."`
+	Source string `json:"source" jsonschema:"The picture: an http or https URL, or a file: URL if the worker may read files." format:"http-or-file-url"`
+	Sizes  []int  `json:"sizes" jsonschema:"The longest edges wanted, in pixels: 1 to 16 of them, each from 1 to 4096. A picture is never enlarged: beyond its own size it stays as large as it is." minItems:"1" maxItems:"16" minimum:"1" maximum:"4096"`
+	Format string `json:"format,omitempty" jsonschema:"jpeg or png. Default: png if the picture is transparent somewhere, else jpeg. Transparent parts become white in a JPEG." enum:"jpeg,png"`
 }
 
 // ThumbnailResult says what the picture was and what was made of it.

@@ -30,9 +30,9 @@ const (
 
 // ProfileArgs says what to profile.
 type ProfileArgs struct {
-	Source    string `json:"source" jsonschema:"The table: an http or https URL, or a file: URL if the worker may read files. UTF-8, the first row holds the names."`
-	Delimiter string `json:"delimiter,omitempty" jsonschema:"What stands between two fields: one character, or tab. Default: found out from the first rows, among comma, tab, semicolon and bar."`
-	Top       int    `json:"top,omitempty" jsonschema:"How many of the most frequent values to list for each column, at most 100, and at most 10,000 for all columns together. Default: 10."`
+	Source    string `json:"source" jsonschema:"The table: an http or https URL, or a file: URL if the worker may read files. UTF-8, the first row holds the names." format:"http-or-file-url"`
+	Delimiter string `json:"delimiter,omitempty" jsonschema:"What stands between two fields: one character, or tab. Default: found out from the first rows, among comma, tab, semicolon and bar." pattern:"^(tab|\\\\t|[^\"\\r\\n\\x00])?$"`
+	Top       int    `json:"top,omitempty" jsonschema:"How many of the most frequent values to list for each column, at most 100, and at most 10,000 for all columns together. Default: 10." minimum:"0" maximum:"100"`
 }
 
 // ProfileResult describes a table.

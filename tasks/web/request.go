@@ -35,8 +35,8 @@ const MaxBodyBytes = 64 << 10
 
 // RequestArgs says what to send.
 type RequestArgs struct {
-	URL     string            `json:"url" jsonschema:"The http or https URL to call. It must lead to a public address unless the worker's allow-list says otherwise."`
-	Method  string            `json:"method,omitempty" jsonschema:"GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS. Default: GET, or POST if there is a body."`
+	URL     string            `json:"url" jsonschema:"The http or https URL to call. It must lead to a public address unless the worker's allow-list says otherwise." format:"http-url"`
+	Method  string            `json:"method,omitempty" jsonschema:"GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS. Default: GET, or POST if there is a body." enum:"GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS"`
 	Headers map[string]string `json:"headers,omitempty" jsonschema:"Headers to send. Those that belong to the connection (Host, Connection, Content-Length, …) are refused."`
 	Body    string            `json:"body,omitempty" jsonschema:"The body to send, as text. Without a Content-Type header it is sent as application/json if it is JSON, else as text/plain."`
 }
