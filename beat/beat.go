@@ -223,6 +223,7 @@ func (b *Beat) Run(ctx context.Context) error {
 	if err := b.permitted(ctx); err != nil {
 		return fmt.Errorf("beat: %w", err)
 	}
+	defer b.config.Logger.InfoContext(ctx, "beat stopped")
 	for ctx.Err() == nil {
 		b.turn()
 		waiting, end := context.WithCancelCause(ctx)

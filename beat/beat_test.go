@@ -1,8 +1,10 @@
 package beat
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -75,8 +77,13 @@ func TestMissedTicks(t *testing.T) {
 				_ = b.leadFor(t, 1, time.Millisecond) // the former leader
 				time.Sleep(c.missed)
 
+				var log bytes.Buffer
+				b.config.Logger = slog.New(slog.NewTextHandler(&log, nil))
 				_ = b.leadFor(t, 2, time.Millisecond)
 
+				if told := strings.Contains(log.String(), strings.NewReplacer(`"`, "", ":", "=", ",", "").Replace(c.told)+" more=false first=20"); told != (c.told != "") {
+					t.Errorf("the log tells\n%s", &log)
+				}
 				if len(f.ids()) != c.fired || !slices.IsSorted(f.ids()) {
 					t.Errorf("fired %v, want %d", f.ids(), c.fired)
 				}

@@ -2,6 +2,7 @@ package beat
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -350,6 +351,17 @@ func overlapOf(e *entry) string {
 	return string(e.Overlap)
 }
 
+// missedIn is what the log tells of missed ticks, out of the data of their event.
+func missedIn(data string) []any {
+	var missed struct {
+		Count       int64
+		More        bool
+		First, Last int64 // Unix seconds
+	}
+	_ = json.Unmarshal([]byte(data), &missed) // from [wire.MissedTicks]
+	return []any{"count", missed.Count, "more", missed.More, "first", time.Unix(missed.First, 0).UTC(), "last", time.Unix(missed.Last, 0).UTC()}
+}
+
 // settle notes what has become of the ticks of a call.
 func (l *leader) settle(ctx context.Context, c *call) error {
 	if c.err != nil {
@@ -361,7 +373,7 @@ func (l *leader) settle(ctx context.Context, c *call) error {
 		e, t := c.of[i], &c.ticks[i]
 		logger := l.beat.config.Logger.With("schedule", e.id, "queue", e.queue, "tick", t.Tick)
 		if t.Missed != "" && f.Outcome != store.TickMoved && f.Outcome != store.TickPaused && f.Outcome != store.TickEarly && f.Outcome != store.TickOver {
-			logger.WarnContext(ctx, "ticks were missed", "missed", t.Missed)
+			logger.WarnContext(ctx, "ticks were missed", missedIn(t.Missed)...)
 		}
 		switch f.Outcome {
 		case store.TickMoved:

@@ -49,35 +49,6 @@ func TestEveryPromiseNamesItsTest(t *testing.T) {
 	}
 }
 
-func TestLogMessagesExist(t *testing.T) {
-	t.Parallel()
-	var source strings.Builder
-	for _, name := range repository(t, ".go") {
-		if !strings.HasSuffix(name, "_test.go") {
-			source.WriteString(read(t, name))
-		}
-	}
-	messages := 0
-	for _, cells := range pageNamed(t, "docs/operations.md").table() {
-		if len(cells) != 3 || !strings.Contains("debug info warn error", cells[0]) {
-			continue
-		}
-		message := regexp.MustCompile(`"[^"]+"`)
-		for text := range strings.SplitSeq(cells[1], ", ") {
-			messages++
-			if !strings.Contains(source.String(), `"`+text) && !message.MatchString(text) {
-				// a message with a comma in it is split here; its whole is looked for instead
-				if !strings.Contains(source.String(), `"`+cells[1]+`"`) {
-					t.Errorf("nobody logs %q", text)
-				}
-			}
-		}
-	}
-	if messages < 20 {
-		t.Errorf("found %d messages; is the table still in the form that is read here?", messages)
-	}
-}
-
 // The server explains its problems itself; the manual lists the same ones.
 func TestEveryProblemIsInTheManual(t *testing.T) {
 	t.Parallel()

@@ -139,7 +139,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil // asked to stop before it began
 		}
-		return fmt.Errorf("worker: %w", err)
+		return err
 	}
 	watching, end := context.WithCancel(ctx)
 	var watch sync.WaitGroup

@@ -56,7 +56,10 @@ func Main(ctx context.Context, args []string, std Streams) (code int) {
 	}
 	code = -1
 	options := append(role.Options("seri", description), kong.Writers(std.Out, std.Err), kong.Exit(func(c int) { code = c }))
-	var all commands
+	var all struct {
+		commands
+		ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
+	}
 	parser, err := kong.New(&all, options...)
 	if err != nil {
 		panic(err) // the flags of commands contradict each other

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seri-queue/seri/internal/api"
 	"github.com/seri-queue/seri/internal/cli"
+	"github.com/seri-queue/seri/internal/role"
 )
 
 // do runs a command that needs no api.
@@ -30,6 +31,9 @@ func TestHelpIsNoError(t *testing.T) {
 	}
 	if r := do(t, "version"); r.code != 0 || !strings.HasPrefix(r.out, "seri ") {
 		t.Errorf("seri version ends with %d, prints %q", r.code, r.out)
+	}
+	if r := do(t, "--version"); r.code != 0 || strings.TrimSpace(r.out) != role.Version() {
+		t.Errorf("seri --version ends with %d, prints %q", r.code, r.out)
 	}
 }
 

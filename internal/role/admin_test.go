@@ -99,7 +99,8 @@ func TestEveryFigureIsServed(t *testing.T) {
 	text := ""
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
-	for !strings.Contains(text, `outcome="failed",type="http.request"} 1`) || !strings.Contains(text, `seri_task_seconds_count{type="http.request"} 1`) {
+	for !strings.Contains(text, `outcome="failed",type="http.request"} 1`) || !strings.Contains(text, `seri_task_seconds_count{type="http.request"} 1`) ||
+		!strings.Contains(text, `seri_queue_archived_tasks{queue="default"} 1`) { // which are read one after another
 		text = fetch(t, "http://"+addr+"/metrics")
 		select {
 		case <-again.C:

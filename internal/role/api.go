@@ -73,10 +73,13 @@ func (a *API) Check() error {
 	if a.Part != "all" && a.Part != "gateway" {
 		f.add("role", fmt.Sprintf("is %q, must be all or gateway", a.Part))
 	}
-	keys, err := a.keys()
-	f.check("api-keys", err)
+	var keys *api.Keys
+	known := f.checkBoth("api-keys", a.APIKeys, a.APIKeysFile, func(text string) (err error) {
+		keys, err = api.ParseKeys(text)
+		return err
+	})
 	switch {
-	case err == nil && keys.Len() == 0 && !a.InsecureDev.On:
+	case known && keys.Len() == 0 && !a.InsecureDev.On:
 		f.add("api-keys", "is missing, so nobody could call the api; make a key with \"seri key\", or give --insecure-dev to answer everybody on loopback")
 	case keys.Len() > 0 && a.InsecureDev.On:
 		f.add("insecure-dev", "would ignore the API keys that are given; leave out one of them")
@@ -100,8 +103,10 @@ func (s *Serve) check(f *faults) {
 	}
 	_, err := gateway.New(nil, gateway.Config{Origins: s.AllowedOrigins})
 	f.check("allowed-origins", err)
-	_, err = s.tokens()
-	f.check("token-secrets", err)
+	f.checkBoth("token-secrets", s.TokenSecrets, s.TokenSecretsFile, func(text string) error {
+		_, err := token.Parse(text)
+		return err
+	})
 	f.add("max-connections", s.MaxConnections.wrong)
 	f.add("max-per-key", s.MaxPerKey.wrong)
 	f.add("max-per-address", s.MaxPerAddress.wrong)
@@ -196,6 +201,7 @@ func (a *API) Run(ctx context.Context, out, log io.Writer) error {
 		return err
 	}
 	logger.InfoContext(ctx, "api started", "addr", listener.Addr().String(), "keys", keys.Len())
+	defer logger.InfoContext(ctx, "api stopped")
 	defer tellStop(ctx, logger)()
 	return run.Stack(ctx, append(telling, parts...)...)
 }

@@ -91,10 +91,22 @@ func tellStop(ctx context.Context, logger *slog.Logger) (quiet func() bool) {
 // Exit ends the process: with 0, or with a line that says why and 1.
 func Exit(name string, err error) {
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		fmt.Fprintln(os.Stderr, complaint(name, err))
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// complaint is what a program says of an error: its name, once, also where the error is of a package of that name.
+func complaint(name string, err error) string {
+	text := err.Error()
+	for {
+		rest, again := strings.CutPrefix(text, name+": ")
+		if !again {
+			return name + ": " + text
+		}
+		text = rest
+	}
 }
 
 // release is the version that an image was built as, set by the linker: its build sees neither module nor commit.

@@ -187,6 +187,24 @@ func (f *faults) check(setting string, err error) {
 	}
 }
 
+// checkBoth checks a setting together with the file that may hold more of it, and adds what is wrong under the one of the two
+// that it is in. It reports whether all is right; then the last text that was parsed is all of it.
+func (f *faults) checkBoth(setting, text, name string, parse func(text string) error) bool {
+	before := len(*f)
+	f.check(setting, parse(text))
+	file, err := withFile("", name)
+	if err == nil {
+		err = parse(file)
+	}
+	f.check(setting+"-file", err)
+	if len(*f) > before {
+		return false
+	}
+	both, err := withFile(text, name)
+	f.check(setting+"-file", errors.Join(err, parse(both))) // an ID may be in both
+	return len(*f) == before
+}
+
 func (f faults) err() error {
 	switch len(f) {
 	case 0:

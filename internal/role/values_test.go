@@ -3,12 +3,15 @@ package role
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seri-queue/seri/internal/api"
 )
 
 func TestADirectoryThatCannotBeWrittenToIsNoticedAtOnce(t *testing.T) {
@@ -37,6 +40,57 @@ func TestADirectoryThatCannotBeWrittenToIsNoticedAtOnce(t *testing.T) {
 	}
 	if left, err := os.ReadDir(fresh); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestFaultsOfAPIKeysAreToldOfTheSettingTheyAreIn(t *testing.T) {
+	t.Parallel()
+	good, err := api.NewKey("one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := func(text string) string {
+		name := filepath.Join(t.TempDir(), "keys")
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	const inKeys, inFile = "--api-keys (SERI_API_KEYS) is wrong", "--api-keys-file (SERI_API_KEYS_FILE) is wrong"
+	for name, c := range map[string]struct {
+		api  API
+		want []string // none: it is right
+	}{
+		"both are right":       {API{APIKeys: good.Entry, APIKeysFile: file("# none\n")}, nil},
+		"no such file":         {API{APIKeys: good.Entry, APIKeysFile: "/nowhere/keys"}, []string{inFile + ": open /nowhere/keys"}},
+		"a fault in the file":  {API{APIKeys: good.Entry, APIKeysFile: file("two")}, []string{inFile + ": API key 1"}},
+		"a fault in the other": {API{APIKeys: "two", APIKeysFile: file(good.Entry)}, []string{inKeys + ": API key 1"}},
+		"faults in both":       {API{APIKeys: "two", APIKeysFile: file("three")}, []string{inKeys, inFile}},
+		"one ID in both":       {API{APIKeys: good.Entry, APIKeysFile: file(good.Entry)}, []string{inFile + ": API key 2: the id one is there twice"}},
+		"none in either":       {API{APIKeysFile: file("")}, []string{"--api-keys (SERI_API_KEYS) is missing"}},
+	} {
+		settings := c.api
+		settings.RedisURL, settings.LogLevel, settings.LogFormat, settings.MemoryLimit.N = "redis://127.0.0.1:1", "info", "json", 85
+		err := settings.Check()
+		if (err == nil) != (c.want == nil) || err != nil && strings.Count(err.Error(), "(SERI_") != len(c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, want := range c.want {
+			if err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v; want %s", name, err, want)
+			}
+		}
+	}
+}
+
+func TestAProgramNamesItselfOnce(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"no Redis": "worker: no Redis", "worker: no Redis": "worker: no Redis", "worker: worker: x": "worker: x", "beat: x": "worker: beat: x",
+	} {
+		if got := complaint("worker", errors.New(text)); got != want {
+			t.Errorf("of %q it says %q", text, got)
+		}
 	}
 }
 

@@ -114,7 +114,7 @@ func (w *Worker) Run(ctx context.Context, out, log io.Writer) error {
 		return err
 	}
 	defer tellStop(ctx, logger)()
-	return run.Stack(ctx, append(parts, health, run.Part{Name: "engine", Run: working.Run})...)
+	return run.Stack(ctx, append(parts, health, run.Part{Name: "worker", Run: working.Run})...)
 }
 
 func (t *Tasks) check(f *faults) {
