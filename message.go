@@ -84,6 +84,9 @@ func (m *Message) Validate() error {
 	headerBytes := 0
 	for k, v := range m.Headers {
 		headerBytes += len(k) + len(v)
+		if strings.TrimSpace(k) == "" {
+			fault("header %q has no name", k)
+		}
 		if !utf8.ValidString(k) || !utf8.ValidString(v) {
 			fault("header %q is not valid UTF-8", k)
 		}

@@ -49,6 +49,10 @@ func takeBodyIfAny(ctx huma.Context, next func(huma.Context)) {
 func takeBodyAs(maxBytes int64, mediaTypes ...string) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(ctx)
+		if p := checkEncoding(r.Header.Get("Content-Encoding")); p != nil {
+			p.write(w)
+			return
+		}
 		if p := checkContentType(r.Header.Get("Content-Type"), mediaTypes); p != nil {
 			p.write(w)
 			return
@@ -75,6 +79,16 @@ func bodyProblem(err error, maxBytes int64) *Problem {
 		return kindTimeout.problem(fmt.Sprintf("the body did not arrive within %v", bodyTimeout))
 	}
 	return kindMalformed.problem("the body broke off before its end")
+}
+
+// checkEncoding refuses a compressed body, which would be read as if it were none. Tasks are small, and a body that has to be
+// unpacked to know its size is a way to exhaust a server.
+func checkEncoding(header string) *Problem {
+	if header == "" || strings.EqualFold(header, "identity") {
+		return nil
+	}
+	return kindMediaType.problem(fmt.Sprintf("the body is encoded with %s; send it as it is", quote(header)),
+		newFault("header.Content-Encoding", header, "must be left out")).withHeader("Accept-Encoding", "identity")
 }
 
 func checkContentType(header string, mediaTypes []string) *Problem {

@@ -54,6 +54,7 @@ func meaning(status int) string {
 
 // register adds an operation to the routes and to the documentation.
 func register[I, O any](api huma.API, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
+	guarded(&op)
 	complete(api, &op)
 	huma.Register(api, op, handler)
 }

@@ -36,7 +36,7 @@ var (
 	kindOverlap      = &problemKind{"overlap", 409, "An earlier task of the schedule has not ended", "The schedule leaves a tick out while the task of an earlier one has not ended. The body {\"overlap\":\"allow\"} runs it all the same."}
 	kindPrecondition = &problemKind{"precondition-failed", 412, "The schedule has another revision", "If-Match names the revision that was looked at, If-None-Match: * asks for none to be there. Look at the schedule again and repeat the change if it still makes sense."}
 	kindTooLarge     = &problemKind{"too-large", 413, "The body is too large", "A task may have 1 MiB, a batch 8 MiB. Store large data elsewhere and pass a reference."}
-	kindMediaType    = &problemKind{"unsupported-media-type", 415, "The body is not declared as JSON", "Send \"Content-Type: application/json\"."}
+	kindMediaType    = &problemKind{"unsupported-media-type", 415, "The body is not declared as plain JSON", "Send \"Content-Type: application/json\", and no Content-Encoding."}
 	kindMisdirected  = &problemKind{"misdirected", 421, "The server does not answer to this host name", "The server runs without API keys, so it answers only to localhost and loopback addresses: a foreign name that resolves to them is how DNS rebinding works."}
 	kindInvalid      = &problemKind{"invalid", 422, "The request is not valid", "The member errors lists every fault with the place of the field."}
 	kindUnknownType  = &problemKind{"unknown-type", 422, "No worker knows this type of task", "GET /v1/types lists the types that are compiled into the server or that live workers have published. A worker that has just started may take a second to be seen."}

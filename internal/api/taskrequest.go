@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/schedule"
 )
 
 // TaskRequest is the body that enqueues one task. The struct describes it for the documentation; [decodeTask] reads it
@@ -20,7 +21,7 @@ type TaskRequest struct {
 	Type         string            `json:"type" doc:"What to run. GET /v1/types lists what is known." example:"image.thumbnail" minLength:"1" maxLength:"256"`
 	Payload      json.RawMessage   `json:"payload" doc:"The arguments: any JSON up to 256 KiB that fits the type's schema. {} for a task without arguments."`
 	Queue        string            `json:"queue,omitempty" doc:"Where the task waits. Default: the queue of the type, mostly default." example:"default" maxLength:"256"`
-	ID           string            `json:"id,omitempty" doc:"Unique in its queue: a second task with the id is refused with 409 while the first one exists. Default: random." maxLength:"256"`
+	ID           string            `json:"id,omitempty" doc:"Unique in its queue: a second task with the id is refused with 409 while the first one exists. Those that begin with sched: belong to schedules. Default: random." maxLength:"256"`
 	Owner        string            `json:"owner,omitempty" doc:"A label by which tasks can be watched." example:"user:42" maxLength:"256"`
 	PartitionKey string            `json:"partition_key,omitempty" doc:"In a queue that is divided: tasks with the same key go to the same partition. Default: the id decides, or, with unique_for, type and payload." example:"user:42" maxLength:"256"`
 	ETA          *time.Time        `json:"eta,omitempty" doc:"Earliest start, RFC 3339. Not together with countdown. Default: now."`
@@ -77,6 +78,9 @@ func decodeTask(raw json.RawMessage, at string, now time.Time, terms func(typ st
 	}
 	if !m.Expires.IsZero() && !m.Expires.After(now) {
 		o.fault("expires", m.Expires, "is in the past, so the task could never start")
+	}
+	if strings.HasPrefix(m.ID, schedule.TaskPrefix) {
+		o.fault("id", m.ID, "begins with "+schedule.TaskPrefix+" as those of schedules' tasks do: a tick would be taken for enqueued; choose another id")
 	}
 	o.check(m)
 	return m, o.faults

@@ -88,11 +88,14 @@ func TestRefusalsSayWhatAndWhere(t *testing.T) {
 			"body.type: is not a type that any worker knows; GET /v1/types lists 2 types"}},
 		"a payload that does not fit": {`{"type":"image.thumbnail","payload":{"source":"a","sizes":["64"],"size":1}}`, nil, 422, "invalid", []string{
 			"body.payload.size: is not a known field; known are sizes, source", "body.payload.sizes[0]: is a string, must be an integer"}},
-		"no content type":     {goodTask, []string{"Content-Type", ""}, 415, "unsupported-media-type", nil},
-		"a form":              {goodTask, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "unsupported-media-type", []string{"header.Content-Type: must be application/json"}},
-		"another charset":     {goodTask, []string{"Content-Type", "application/json; charset=latin1"}, 415, "unsupported-media-type", nil},
-		"an empty key":        {goodTask, []string{"Idempotency-Key", ""}, 422, "invalid", []string{"header.Idempotency-Key: is empty, must have 1 to 255 characters; leave the header out to go without a key"}},
-		"a key without store": {goodTask, []string{"Idempotency-Key", "k"}, 422, "invalid", []string{"header.Idempotency-Key: is not supported by this server; give the task an id instead"}},
+		"no content type":         {goodTask, []string{"Content-Type", ""}, 415, "unsupported-media-type", nil},
+		"a form":                  {goodTask, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "unsupported-media-type", []string{"header.Content-Type: must be application/json"}},
+		"another charset":         {goodTask, []string{"Content-Type", "application/json; charset=latin1"}, 415, "unsupported-media-type", nil},
+		"a header without a name": {`{"type":"free.form","payload":{},"headers":{"":"x"}}`, nil, 422, "invalid", []string{`body.headers: "" has no name`}},
+		"an id of a schedule":     {`{"type":"free.form","payload":{},"id":"sched:nightly:1"}`, nil, 422, "invalid", []string{"body.id: begins with sched: as those of schedules' tasks do: a tick would be taken for enqueued; choose another id"}},
+		"a body that is packed":   {goodTask, []string{"Content-Encoding", "gzip"}, 415, "unsupported-media-type", []string{"header.Content-Encoding: must be left out"}},
+		"an empty key":            {goodTask, []string{"Idempotency-Key", ""}, 422, "invalid", []string{"header.Idempotency-Key: is empty, must have 1 to 255 characters; leave the header out to go without a key"}},
+		"a key without store":     {goodTask, []string{"Idempotency-Key", "k"}, 422, "invalid", []string{"header.Idempotency-Key: is not supported by this server; give the task an id instead"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

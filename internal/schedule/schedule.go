@@ -53,7 +53,10 @@ func (s Schedule) Message(tick time.Time) (seri.Message, error) {
 
 func (s Schedule) taskID(tick time.Time) string { return TaskID(s.ID, tick) }
 
+// TaskPrefix begins the IDs of the tasks of ticks.
+const TaskPrefix = "sched:"
+
 // TaskID returns the ID of the task of a schedule's tick.
 func TaskID(schedule string, tick time.Time) string {
-	return "sched:" + schedule + ":" + strconv.FormatInt(tick.Unix(), 10)
+	return TaskPrefix + schedule + ":" + strconv.FormatInt(tick.Unix(), 10)
 }
