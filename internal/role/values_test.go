@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/seri-queue/seri/internal/api"
 )
 
@@ -58,20 +60,26 @@ func TestFaultsOfAPIKeysAreToldOfTheSettingTheyAreIn(t *testing.T) {
 	}
 	const inKeys, inFile = "--api-keys (SERI_API_KEYS) is wrong", "--api-keys-file (SERI_API_KEYS_FILE) is wrong"
 	for name, c := range map[string]struct {
-		api  API
-		want []string // none: it is right
+		keys, file string
+		want       []string // none: it is right
 	}{
-		"both are right":       {API{APIKeys: good.Entry, APIKeysFile: file("# none\n")}, nil},
-		"no such file":         {API{APIKeys: good.Entry, APIKeysFile: "/nowhere/keys"}, []string{inFile + ": open /nowhere/keys"}},
-		"a fault in the file":  {API{APIKeys: good.Entry, APIKeysFile: file("two")}, []string{inFile + ": API key 1"}},
-		"a fault in the other": {API{APIKeys: "two", APIKeysFile: file(good.Entry)}, []string{inKeys + ": API key 1"}},
-		"faults in both":       {API{APIKeys: "two", APIKeysFile: file("three")}, []string{inKeys, inFile}},
-		"one ID in both":       {API{APIKeys: good.Entry, APIKeysFile: file(good.Entry)}, []string{inFile + ": API key 2: the id one is there twice"}},
-		"none in either":       {API{APIKeysFile: file("")}, []string{"--api-keys (SERI_API_KEYS) is missing"}},
+		"both are right":       {good.Entry, file("# none\n"), nil},
+		"no such file":         {good.Entry, "/nowhere/keys", []string{inFile + ": open /nowhere/keys"}},
+		"a fault in the file":  {good.Entry, file("two"), []string{inFile + ": API key 1"}},
+		"a fault in the other": {"two", file(good.Entry), []string{inKeys + ": API key 1"}},
+		"faults in both":       {"two", file("three"), []string{inKeys, inFile}},
+		"one ID in both":       {good.Entry, file(good.Entry), []string{inFile + ": API key 2: the id one is there twice"}},
+		"none in either":       {"", file(""), []string{"--api-keys (SERI_API_KEYS) is missing"}},
 	} {
-		settings := c.api
-		settings.RedisURL, settings.LogLevel, settings.LogFormat, settings.MemoryLimit.N = "redis://127.0.0.1:1", "info", "json", 85
-		err := settings.Check()
+		var settings API
+		parser, err := kong.New(&settings)
+		if err == nil {
+			_, err = parser.Parse([]string{"--redis-url", "redis://127.0.0.1:1", "--api-keys", c.keys, "--api-keys-file", c.file})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = settings.Check()
 		if (err == nil) != (c.want == nil) || err != nil && strings.Count(err.Error(), "(SERI_") != len(c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
