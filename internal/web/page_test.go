@@ -275,8 +275,19 @@ func fitsPhone(t *testing.T, f *fake, tab context.Context) {
 	long := strings.Repeat("supercalifragilistic", 12)
 	f.Add(seri.Info{ID: long, Type: long, Queue: long, Owner: long, State: seri.Failed, Error: long, Reason: seri.Reason(long), Attempt: 3, EnqueuedAt: time.Now()})
 	f.Add(seri.Info{ID: "wide", Type: "t", Queue: "default", State: seri.Succeeded, Result: []byte(`{"a":"` + long + `"}`), EnqueuedAt: time.Now()})
-	for _, width := range []int64{320, 360, 390, 768, 1280} {
-		do(t, tab, chromedp.EmulateViewport(width, 844), open(f), shows("[data-task=wide]"))
+	const id = "R4ZFQ2M5KXW7TJ3NB6VYAH2CLE" // as long as those that Seri makes
+	f.Add(seri.Info{ID: id, Type: "image.thumbnail", Queue: "default", Owner: "user:42", State: seri.Pending, EnqueuedAt: time.Now()})
+	for _, width := range []int64{320, 360, 375, 390, 768, 1024, 1280} {
+		do(t, tab, chromedp.EmulateViewport(width, 844), open(f), shows("[data-task=wide]"), shows("[data-task="+id+"] .revoke"))
+		for what, whole := range map[string]string{
+			"the ID is cut":     `(() => { const e = document.querySelector("[data-task=` + id + `] code"); return e.textContent === "` + id + `" && e.scrollWidth <= e.clientWidth })()`,
+			"Revoke is cut":     `(() => { const e = document.querySelector("[data-task=` + id + `] .revoke"); return e.scrollWidth <= e.clientWidth && e.getBoundingClientRect().width >= 60 })()`,
+			"the result is cut": `[...document.querySelectorAll(".scroll")].every((e) => e.scrollWidth <= e.clientWidth)`,
+		} {
+			if !evaluate[bool](t, tab, whole) {
+				t.Errorf("at %d px %s", width, what)
+			}
+		}
 		for _, form := range []string{"image", "csv", "http"} {
 			do(t, tab, click("#tab-"+form), click("#panel-"+form+" .options summary"), click("#panel-"+form+" .curl summary"))
 			if wide := evaluate[int64](t, tab, `document.documentElement.scrollWidth`); wide > width {

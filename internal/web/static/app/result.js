@@ -85,7 +85,7 @@ function drawProfile(result) {
   const columns = Array.isArray(result?.columns) ? result.columns.map(object) : [];
   if (columns.length === 0) return undefined;
   const table = make("table", {},
-    make("thead", {}, make("tr", {}, ...["Column", "Type", "Empty", "Distinct", "Min", "Max", "Mean", "Most frequent"]
+    make("thead", {}, make("tr", {}, ...titles
       .map((title, n) => make("th", { scope: "col", class: isNumeric(n) ? "number" : "" , text: title })))),
     make("tbody", {}, ...columns.slice(0, mostColumns).map(drawColumn)),
   );
@@ -93,6 +93,8 @@ function drawProfile(result) {
   const title = `Profile: ${rows}${count(columns.length, "column")}`;
   return [fold(title, true, make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title }, table))];
 }
+
+const titles = ["Column", "Type", "Empty", "Distinct", "Min", "Max", "Mean", "Most frequent"];
 
 function isNumeric(column) {
   return column === 2 || column === 3 || column === 6;
@@ -103,8 +105,9 @@ function drawColumn(column) {
   const values = [column.type, column.nulls, column.distinct, bound(column.min), bound(column.max), column.mean];
   return make("tr", {},
     make("th", { scope: "row", text: cell(column.name) }),
-    ...values.map((value, n) => make("td", { class: isNumeric(n + 1) ? "number" : "", text: cell(value) })),
-    make("td", {}, ...drawTop(column.top)),
+    // Where there is no room a row is a card, in which each value stands beside its title.
+    ...values.map((value, n) => make("td", { class: isNumeric(n + 1) ? "number" : "", "data-title": titles[n + 1], text: cell(value) })),
+    make("td", { "data-title": titles.at(-1) }, ...drawTop(column.top)),
   );
 }
 
@@ -119,9 +122,9 @@ function numeral(value) {
 }
 
 function drawTop(top) {
-  if (!Array.isArray(top)) return [];
-  return top.slice(0, 3).map(object).map((entry) =>
-    make("span", { class: "top" }, cell(entry.value), make("i", { text: `×${cell(entry.count)}` })));
+  if (!Array.isArray(top) || top.length === 0) return [];
+  return [make("div", {}, ...top.slice(0, 3).map(object).map((entry) =>
+    make("span", { class: "top" }, cell(entry.value), make("i", { text: `×${cell(entry.count)}` }))))];
 }
 
 function cell(value) {

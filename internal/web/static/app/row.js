@@ -39,7 +39,7 @@ export class Row {
     const { id, revoke: button, more } = this.#parts;
     this.element.dataset.task = task.id;
     setText(this.#parts.type, task.type);
-    setText(this.#parts.idText, shortId(task.id));
+    setText(this.#parts.idText, task.id);
     id.title = `Copy ${task.id}`;
     id.setAttribute("aria-label", `Copy id ${task.id}`);
     button.setAttribute("aria-label", `Revoke ${task.type} ${shortId(task.id)}`);
@@ -134,8 +134,9 @@ export class Row {
   async #copyId() {
     const { idText } = this.#parts;
     const copied = await copy(this.#task.id);
-    setText(idText, copied ? "copied" : this.#task.id); // in full, where it has to be copied by hand
-    if (copied) setTimeout(() => setText(idText, shortId(this.#task.id)), 1200);
+    if (!copied) return; // it is there, to be copied by hand
+    setText(idText, "copied");
+    setTimeout(() => setText(idText, this.#task.id), 1200);
   }
 
   async #toggleDetails(onAnswer) {
