@@ -27,7 +27,7 @@ const (
 // rest: where it is made to wait, so is the script. One that looks at each of a hundred thousand tasks takes longer.
 const (
 	slowestScript = 500 * time.Millisecond
-	scriptP99     = 25 * time.Millisecond
+	scriptP99     = 50 * time.Millisecond
 )
 
 // growLarge is F14.

@@ -157,7 +157,7 @@ func (r *rig) rest() {
 }
 
 // takeoverPatience is how long two leases of a beat may take here: scheduling is not fifty times as fast as leases are.
-const takeoverPatience = 2*beatLease + time.Second/2
+const takeoverPatience = 2*beatLease + time.Second
 
 // takeOver is I12 for beats: the one that leads dies, and another one leads within two leases.
 func (r *rig) takeOver() error {
