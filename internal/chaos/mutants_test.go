@@ -60,7 +60,7 @@ var mutants = []mutant{
 		{"internal/store/fire.lua", "if token ~= '' and not leads(beat, lock, token) then\n  return -1\nend", "leads(beat, lock, token)"},
 	}, "beats", []string{"I5", "I7"}},
 	{"M9", "the tick in the ID of its task", []edit{
-		{"internal/schedule/schedule.go", `return "sched:" + schedule + ":" + strconv.FormatInt(tick.Unix(), 10)`, `return strconv.FormatInt(time.Now().UnixNano(), 36)`},
+		{"internal/schedule/schedule.go", `return TaskPrefix + schedule + ":" + strconv.FormatInt(tick.Unix(), 10)`, `return strconv.FormatInt(time.Now().UnixNano(), 36)`},
 	}, "calm", []string{"I5"}},
 	{"M10", "the gateway's place in the stream: after a lost connection it goes on at the end", []edit{
 		{"internal/events/tail.go", "retry.wait(ctx, err) // and read again from where it was, never from the new end\n", "retry.wait(ctx, err)\n			if v, err := t.streams.Look(ctx, queue, EntryID{}); err == nil {\n				at = endOfView(v)\n			}\n"},
