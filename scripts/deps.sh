@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need and the machine lacks: redis-server (or valkey-server), a Chromium, curl, and the programs
-# of PostgreSQL, of which no server is set up or started.
+# Installs what the tests need and the machine lacks: redis-server (or valkey-server), a Chromium, curl, Django for Python (on
+# Debian and Ubuntu), and the programs of PostgreSQL, of which no server is set up or started.
 # It says what it installs, and changes nothing where everything is there. Works as root and for users with sudo.
 set -euo pipefail
 
@@ -14,6 +14,7 @@ have_postgres() {
   have postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null ||
     compgen -G '/opt/homebrew/opt/postgresql*/bin/postgres' >/dev/null
 }
+have_django() { /usr/bin/python3 -c 'import django' 2>/dev/null || python3 -c 'import django' 2>/dev/null; }
 have_browser() {
   have chromium || have chromium-browser || have google-chrome || have google-chrome-stable ||
     have headless-shell || [ -x "$mac_chrome" ]
@@ -37,6 +38,7 @@ have_redis || missing+=(redis)
 have_browser || missing+=(chromium)
 have curl || missing+=(curl)
 have_postgres || missing+=(postgresql)
+if have apt-get; then have_django || missing+=(django); fi # elsewhere the example's test says that it is skipped
 if [ ${#missing[@]} -eq 0 ]; then
   echo "all there"
   exit 0
@@ -67,6 +69,7 @@ apt_install() {
     case $name in
       redis) packages+=(redis-server) ;;
       curl) packages+=(curl) ;;
+      django) packages+=(python3-django) ;;
       postgresql) packages+=(postgresql); forgo_cluster ;;
       # Debian calls it chromium, Ubuntu chromium-browser.
       chromium) if apt-cache show chromium >/dev/null 2>&1; then packages+=(chromium); else packages+=(chromium-browser); fi ;;

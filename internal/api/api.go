@@ -131,6 +131,7 @@ func newHandler(config Config, now func() time.Time) (http.Handler, error) {
 		s.addTokens(api)
 	}
 	s.addLive(api, table)
+	addScript(table)
 	table.HandleFunc("GET /healthz", s.healthz)
 	table.HandleFunc("GET /readyz", s.readyz)
 	table.HandleFunc("GET /problems/{code}", explainProblem)
