@@ -103,7 +103,7 @@ func TestJavaScriptExamplesWork(t *testing.T) {
 		}
 	}
 	enqueue := func(id string) {
-		body := fmt.Sprintf(`{"type": "http.request", "payload": {"url": %q}, "id": %q, "owner": "user:42", "countdown": 0.2}`, url+"/healthz", id)
+		body := fmt.Sprintf(`{"type": "http.request", "payload": {"url": %q}, "id": %q, "owner": "user:42", "countdown": 1}`, url+"/healthz", id)
 		response, err := http.Post(url+"/v1/tasks", "application/json", strings.NewReader(body))
 		if err != nil || response.StatusCode != http.StatusAccepted {
 			t.Fatalf("enqueue %s: %v, %v", id, response, err)
