@@ -20,12 +20,17 @@
 // ends, joins the hub, reads what lies between its own positions and the hub's, and goes on with the hub. Where a stream
 // no longer has what the cursor asks for, the subscriber gets a gap frame and a fresh snapshot.
 //
+// A gathering ([Hub.Gather]) is a subscription about many things, which are added and removed as it goes on. It has one
+// cursor, and each event comes once, though it may meet several of them.
+//
 // # Guarantees
 //
 //   - After its snapshot, or its cursor, a subscription gets every event that matches its filter, each once, in the
 //     order of its queue. Events of different queues have no order among each other.
-//   - What cannot be had any more is announced by a gap frame, which names the range, and a fresh snapshot: streams that
-//     were trimmed, deleted, or went back in a failover.
+//   - What cannot be had any more is announced, and a fresh snapshot follows: by a gap frame, which names the range, where a
+//     stream was trimmed, and by a reset frame where it was deleted or went back in a failover.
+//   - Of a reader that is slow, progress events are left out that a later event of their task has made old; that event says
+//     how many. No other event is left out.
 //   - A subscription's memory is bounded. One that does not take its events ends with a [SlowError]; it can be resumed
 //     from its last frame's cursor.
 //
