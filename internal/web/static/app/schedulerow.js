@@ -198,19 +198,21 @@ function askWhy(id) {
   const note = find("#pause-note");
   setText(find("#pause-what"), `${id} does not tick until it is resumed. What passes meanwhile is not missed.`);
   note.value = "";
-  dialog.returnValue = "";
   return new Promise((resolve) => {
     const events = new AbortController();
-    find("form", dialog).addEventListener("submit", () => { dialog.returnValue = "pause"; }, { signal: events.signal });
-    find("#pause-cancel").addEventListener("click", () => dialog.close(""), { signal: events.signal });
-    dialog.addEventListener("close", () => {
+    const on = (target, type, listener) => target.addEventListener(type, listener, { signal: events.signal });
+    const end = (why) => {
       events.abort();
-      resolve(dialog.returnValue === "pause" ? note.value.trim() : undefined);
-    }, { signal: events.signal });
-    find("form", dialog).addEventListener("submit", (event) => {
+      dialog.close();
+      resolve(why);
+    };
+    on(find("form", dialog), "submit", (event) => {
       event.preventDefault();
-      dialog.close("pause");
-    }, { signal: events.signal });
+      end(note.value.trim());
+    });
+    on(find("#pause-cancel"), "click", () => end());
+    on(dialog, "cancel", () => end());
+    on(dialog, "close", () => { if (!dialog.open) end(); }); // the event may be that of a dialog before, and come late
     dialog.showModal();
   });
 }
