@@ -106,3 +106,56 @@ func TestNoTickIsLostOrDoubledWhenTheLeadingBeatIsKilled(t *testing.T) {
 		}
 	}
 }
+
+// A leader that dies, or stands still, is replaced within two leases: by the clock of Redis, which is in the new leader's token.
+func TestAnotherBeatLeadsWithinTwoLeases(t *testing.T) {
+	t.Parallel()
+	const lease = 2 * time.Second
+	for name, signal := range map[string]syscall.Signal{"killed": syscall.SIGKILL, "frozen": syscall.SIGSTOP} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Exclusive(t)
+			rdb, file := server.Client(), schedules(t, everySecond)
+			beat := func() *process {
+				return start(t, command{role: "beat", args: []string{"--redis-url", server.URL(), "--beat-lease", lease.String()}, env: []string{"SERI_SCHEDULES=" + file}})
+			}
+			leader := beat()
+			leader.await("beat leads")
+			first, err := rdb.HGet(t.Context(), keys.Lock("beat"), "token").Uint64()
+			if err != nil {
+				t.Fatal(err)
+			}
+			beat().await("beat started")
+			beat().await("beat started")
+			watch := &ticks{t: t, rdb: rdb, position: "0"}
+			watch.next(2)
+
+			before, err := rdb.Time(t.Context()).Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			leader.signal(signal)
+			token := first
+			for begun := time.Now(); token == first; watch.next(1) { // ticks go on once another beat leads
+				if token, err = rdb.HGet(t.Context(), keys.Lock("beat"), "token").Uint64(); err != nil || time.Since(begun) > patience {
+					t.Fatal(token, err)
+				}
+			}
+
+			took := time.UnixMicro(int64(token)).Sub(before)
+			t.Logf("another beat led %v after the first was %s", took.Round(time.Millisecond), name)
+			if took > 2*lease {
+				t.Errorf("another beat led %v after the first was %s, more than two leases of %v", took, name, lease)
+			}
+			if signal == syscall.SIGSTOP {
+				leader.signal(syscall.SIGCONT)
+			}
+			watch.next(3)
+			for i, second := range watch.times[1:] {
+				if second != watch.times[i]+1 {
+					t.Errorf("tick %d came after tick %d", second, watch.times[i])
+				}
+			}
+		})
+	}
+}
