@@ -2,7 +2,9 @@ package beat
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/seri-queue/seri/internal/keys"
@@ -181,39 +183,59 @@ func (l *leader) takesOver(ctx context.Context, r ref, record store.ScheduleReco
 // served as it is, until the list is applied anew.
 func (l *leader) write(ctx context.Context, plans map[keys.Queue][]store.Plan, records map[ref]store.ScheduleRecord) error {
 	for q, all := range plans {
-		for chunk := range slices.Chunk(all, store.MaxBatch) {
-			written, err := l.beat.store.Plan(ctx, q, l.as, chunk)
-			if err != nil {
+		written, err := l.plan(ctx, q, all)
+		if err != nil {
+			return err
+		}
+		var refused []string
+		for i, ok := range written {
+			p := &all[i]
+			switch {
+			case !ok:
+				l.beat.config.Logger.WarnContext(ctx, "a schedule was changed by another at the same time; the file's is tried again", "schedule", p.Schedule, "queue", q)
+				refused = append(refused, p.Schedule)
+				delete(records, ref{q, p.Schedule})
+			case p.Revision == "":
+				delete(records, ref{q, p.Schedule})
+			default:
+				records[ref{q, p.Schedule}] = l.planned(p)
+			}
+		}
+		if len(refused) > 0 {
+			l.refused = true
+			if err := l.read(ctx, q, refused, nil, records, nil); err != nil {
 				return err
-			}
-			var refused []string
-			for i, ok := range written {
-				p := &chunk[i]
-				if !ok {
-					l.beat.config.Logger.WarnContext(ctx, "a schedule was changed by another at the same time; the file's is tried again", "schedule", p.Schedule, "queue", q)
-					refused = append(refused, p.Schedule)
-					delete(records, ref{q, p.Schedule})
-					continue
-				}
-				if p.Revision == "" {
-					delete(records, ref{q, p.Schedule})
-					continue
-				}
-				record := p.Was
-				record.ID, record.Lock, record.Origin, record.Definition = p.Schedule, l.as.Lock, p.Origin, p.Definition
-				record.Revision, record.Timing, record.Next = p.Revision, p.Timing, p.Next
-				if record.ByItself && p.Was.Revision != p.Revision {
-					record.Paused, record.Note, record.PausedAt, record.ByItself, record.Failures = false, "", time.Time{}, false, 0
-				}
-				records[ref{q, p.Schedule}] = record
-			}
-			if len(refused) > 0 {
-				l.refused = true
-				if err := l.read(ctx, q, refused, nil, records, nil); err != nil {
-					return err
-				}
 			}
 		}
 	}
 	return nil
+}
+
+// plan writes schedules of a queue, a few calls at once: while Redis works on one, the next is made.
+func (l *leader) plan(ctx context.Context, q keys.Queue, plans []store.Plan) ([]bool, error) {
+	written := make([][]bool, (len(plans)+store.MaxBatch-1)/store.MaxBatch)
+	errs := make([]error, len(written))
+	var wg sync.WaitGroup
+	free := make(chan struct{}, inFlight)
+	for i := range written {
+		some := plans[i*store.MaxBatch : min((i+1)*store.MaxBatch, len(plans))]
+		free <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-free }()
+			written[i], errs[i] = l.beat.store.Plan(ctx, q, l.as, some)
+		})
+	}
+	wg.Wait()
+	return slices.Concat(written...), errors.Join(errs...)
+}
+
+// planned returns the record of a schedule whose plan was carried out.
+func (l *leader) planned(p *store.Plan) store.ScheduleRecord {
+	record := p.Was
+	record.ID, record.Lock, record.Origin, record.Definition = p.Schedule, l.as.Lock, p.Origin, p.Definition
+	record.Revision, record.Timing, record.Next = p.Revision, p.Timing, p.Next
+	if record.ByItself && p.Was.Revision != p.Revision {
+		record.Paused, record.Note, record.PausedAt, record.ByItself, record.Failures = false, "", time.Time{}, false, 0
+	}
+	return record
 }

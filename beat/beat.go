@@ -39,7 +39,9 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -186,27 +188,41 @@ func declare(schedules []Schedule) (map[ref]*declaration, error) {
 	if schedules == nil {
 		return nil, nil
 	}
-	var errs []error
+	all, errs := make([]*declaration, len(schedules)), make([]error, len(schedules))
+	var wg sync.WaitGroup
+	part := len(schedules)/runtime.GOMAXPROCS(0) + 1
+	for first := 0; first < len(schedules); first += part { // of many schedules this is a good part of the start
+		wg.Go(func() {
+			for i := first; i < min(first+part, len(schedules)); i++ {
+				all[i], errs[i] = declarationOf(schedules[i])
+			}
+		})
+	}
+	wg.Wait()
 	declared := make(map[ref]*declaration, len(schedules))
 	seen := make(map[string]bool, len(schedules))
-	for _, s := range schedules {
+	for i, s := range schedules {
 		if seen[s.ID] {
-			errs = append(errs, fmt.Errorf("two schedules have the id %q", s.ID))
+			errs[i] = fmt.Errorf("two schedules have the id %q", s.ID)
 			continue
 		}
 		seen[s.ID] = true
-		if err := s.Validate(); err != nil {
-			errs = append(errs, err)
-			continue
+		if errs[i] == nil {
+			declared[ref{keys.Queue(s.Task.Queue), s.ID}] = all[i]
 		}
-		definition, err := s.MarshalJSON()
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		declared[ref{keys.Queue(s.Task.Queue), s.ID}] = &declaration{s, definition, schedule.Digest(definition), s.Timing()}
 	}
 	return declared, errors.Join(errs...)
+}
+
+func declarationOf(s Schedule) (*declaration, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	definition, err := s.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return &declaration{s, definition, schedule.Digest(definition), s.Timing()}, nil
 }
 
 // defined returns the schedule of a definition on record.

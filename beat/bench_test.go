@@ -56,7 +56,7 @@ func BenchmarkStart(b *testing.B) {
 		schedules := many(b, "bench", n, daily)
 		b.StartTimer()
 		for _, what := range []string{"new", "known"} {
-			begun, cpu := time.Now(), cpuTime()
+			begun, cpu, redisBefore := time.Now(), cpuTime(), redisTime(b, rdb)
 			beat, err := New(rdb, schedules, quiet)
 			if err != nil {
 				b.Fatal(err)
@@ -68,6 +68,7 @@ func BenchmarkStart(b *testing.B) {
 			}
 			b.ReportMetric(time.Since(begun).Seconds(), what+"-s")
 			b.ReportMetric((cpuTime() - cpu).Seconds(), what+"-cpu-s")
+			b.ReportMetric((redisTime(b, rdb) - redisBefore).Seconds(), what+"-redis-s")
 			if what == "known" {
 				const watched = 10 * time.Second
 				cpu := cpuTime()

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -29,9 +30,7 @@ func timetable(t *testing.T, env ...string) endpoint {
 func (e endpoint) schedule(id string, fields map[string]any) {
 	e.t.Helper()
 	body := map[string]any{"task": "http.request", "payload": map[string]any{"url": e.url + "/healthz"}}
-	for name, value := range fields {
-		body[name] = value
-	}
+	maps.Copy(body, fields)
 	if status, answer := e.call("PUT", "/v1/schedules/"+id, body); status != 201 && status != 200 {
 		e.t.Fatalf("PUT /v1/schedules/%s answers %d %s", id, status, answer)
 	}

@@ -261,11 +261,11 @@ type SpecError struct {
 }
 
 func (e *SpecError) Error() string {
-	text := fmt.Sprintf("spec %q: %s", e.Spec, e.problem())
+	problems := []string{e.problem()}
 	for f := e.also; f != nil; f = f.also {
-		text += "; and " + f.problem()
+		problems = append(problems, f.problem())
 	}
-	return text
+	return fmt.Sprintf("spec %q: %s", e.Spec, strings.Join(problems, "; and "))
 }
 
 func (e *SpecError) problem() string {

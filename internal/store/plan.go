@@ -5,8 +5,8 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -180,41 +180,60 @@ func (s *Store) ScheduleQueues(ctx context.Context, id string) (have []keys.Queu
 
 var scheduleFields = []string{"rev", "next", "timing", "origin", "set", "last", "task", "runs", "missed", "fails", "buffer", "paused", "paused_at", "auto"}
 
+// readers is how many calls read records at once: while one waits for Redis, another makes sense of what has come.
+const readers = 4
+
 // ScheduleRecords reads the records of schedules of q, in the order of ids; those that are not there have no ID. The
 // definitions are read for those whose revision is not among known, by ID; nil: for all.
 func (s *Store) ScheduleRecords(ctx context.Context, q keys.Queue, ids []string, known map[string]string) ([]ScheduleRecord, error) {
-	records := make([]ScheduleRecord, 0, len(ids))
-	for chunk := range slices.Chunk(ids, MaxBatch) {
-		pipe := s.rdb.Pipeline()
-		replies := make([]*redis.SliceCmd, len(chunk))
-		for i, id := range chunk {
-			replies[i] = pipe.HMGet(ctx, q.Schedule(id), scheduleFields...)
-		}
-		if _, err := pipe.Exec(ctx); err != nil {
+	records := make([]ScheduleRecord, len(ids))
+	var wg sync.WaitGroup
+	free := make(chan struct{}, readers)
+	errs := make([]error, (len(ids)+MaxBatch-1)/MaxBatch)
+	for i := range errs {
+		first, last := i*MaxBatch, min((i+1)*MaxBatch, len(ids))
+		free <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-free }()
+			errs[i] = s.readRecords(ctx, q, ids[first:last], known, records[first:last])
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
 			return nil, fmt.Errorf("read schedules of queue %q: %w", q, redisfault.Mark(err))
-		}
-		definitions := make(map[int]*redis.StringCmd)
-		first := len(records)
-		for i, id := range chunk {
-			r := scheduleRecord(id, replies[i].Val())
-			if r.ID != "" && (known == nil || known[id] != r.Revision) {
-				definitions[len(records)] = pipe.HGet(ctx, q.Schedule(id), "def")
-			}
-			records = append(records, r)
-		}
-		if len(definitions) == 0 {
-			continue
-		}
-		if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-			return nil, fmt.Errorf("read schedules of queue %q: %w", q, redisfault.Mark(err))
-		}
-		for i := first; i < len(records); i++ {
-			if d := definitions[i]; d != nil {
-				records[i].Definition, _ = d.Bytes()
-			}
 		}
 	}
 	return records, nil
+}
+
+// readRecords reads the records of at most [MaxBatch] schedules.
+func (s *Store) readRecords(ctx context.Context, q keys.Queue, ids []string, known map[string]string, records []ScheduleRecord) error {
+	pipe := s.rdb.Pipeline()
+	replies := make([]*redis.SliceCmd, len(ids))
+	for i, id := range ids {
+		replies[i] = pipe.HMGet(ctx, q.Schedule(id), scheduleFields...)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return err
+	}
+	definitions := make(map[int]*redis.StringCmd)
+	for i, id := range ids {
+		records[i] = scheduleRecord(id, replies[i].Val())
+		if r := &records[i]; r.ID != "" && (known == nil || known[id] != r.Revision) {
+			definitions[i] = pipe.HGet(ctx, q.Schedule(id), "def")
+		}
+	}
+	if len(definitions) == 0 {
+		return nil
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return err
+	}
+	for i, d := range definitions {
+		records[i].Definition, _ = d.Bytes()
+	}
+	return nil
 }
 
 func scheduleRecord(id string, values []any) (r ScheduleRecord) {
