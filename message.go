@@ -86,6 +86,8 @@ func (m *Message) Validate() error {
 		headerBytes += len(k) + len(v)
 		if strings.TrimSpace(k) == "" {
 			fault("header %q has no name", k)
+		} else if strings.ContainsFunc(k, unicode.IsControl) {
+			fault("header %q has a control character in its name", k)
 		}
 		if !utf8.ValidString(k) || !utf8.ValidString(v) {
 			fault("header %q is not valid UTF-8", k)

@@ -172,6 +172,9 @@ func formatOffsets(offsets []int) string {
 	return strings.Join(parts, ".")
 }
 
+// ErrCursor refuses a cursor that does not come from an earlier page of the queue.
+var ErrCursor = errors.New("must be empty or come from an earlier page of this queue")
+
 func badCursor(cursor string) error {
-	return fmt.Errorf("cursor %q: must be empty or come from an earlier page", cursor)
+	return fmt.Errorf("cursor %q: %w", cursor, ErrCursor)
 }

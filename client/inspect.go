@@ -83,7 +83,7 @@ func (c *Client) Queue(ctx context.Context, name string) (QueueInfo, error) {
 
 // Page returns up to limit (at most [MaxPage]) tasks of a queue in one state: those that wait with the next one first,
 // those that have ended with the newest first. cursor is "" for the first page and then what the last call returned;
-// next is "" on the last page. Tasks that come and go meanwhile shift the pages.
+// next is "" on the last page. Tasks that come and go meanwhile shift the pages. [ErrCursor] refuses any other cursor.
 func (c *Client) Page(ctx context.Context, queue string, state seri.State, cursor string, limit int) (tasks []seri.Info, next string, err error) {
 	if limit < 1 || limit > MaxPage {
 		return nil, "", fmt.Errorf("limit %d: must be between 1 and %d", limit, MaxPage)

@@ -112,6 +112,9 @@ func (s *server) page(ctx context.Context, in *pageInput) (*pageOutput, error) {
 	ctx, cancel := storeContext(ctx)
 	defer cancel()
 	infos, next, err := s.config.Tasks.Page(ctx, in.Queue, seri.State(in.State), in.Cursor, in.Limit)
+	if errors.Is(err, client.ErrCursor) { // that of another queue, or the queue was divided otherwise meanwhile
+		return nil, invalid([]Fault{newFault("query.cursor", in.Cursor, client.ErrCursor.Error())})
+	}
 	if err == nil && len(infos) == 0 {
 		_, err = s.config.Tasks.Queue(ctx, in.Queue) // an empty page of a queue that is not there would be misleading
 	}

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/seri-queue/seri/client"
 )
 
 func TestWhatNoRouteTakesIsAProblem(t *testing.T) {
@@ -225,5 +228,30 @@ func TestLargeRequestHeadersAreRefused(t *testing.T) {
 		if response.StatusCode != want {
 			t.Errorf("a header of %d bytes: status %d, want %d", size, response.StatusCode, want)
 		}
+	}
+}
+
+// A cursor of a queue that was divided otherwise, which only the store can tell.
+func TestACursorOfAnotherQueueIsTheCallersFault(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, Config{Tasks: &fakeTasks{err: fmt.Errorf("cursor: %w", client.ErrCursor)}})
+
+	w := do(server, "GET", "/v1/queues/q/tasks?state=failed&cursor=1.2.3", "")
+
+	if p := problemOf(t, w); w.Code != http.StatusUnprocessableEntity || len(p.Errors) != 1 || p.Errors[0].Location != "query.cursor" {
+		t.Errorf("answer is %d %s", w.Code, w.Body)
+	}
+}
+
+func TestTwoIdempotencyKeysAreNone(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, Config{Tasks: &fakeTasks{}})
+	r := httptest.NewRequest("POST", "http://localhost/v1/tasks", strings.NewReader(goodTask))
+	r.Header["Content-Type"], r.Header["Idempotency-Key"] = []string{"application/json"}, []string{"a", "b"}
+	w := httptest.NewRecorder()
+	server.ServeHTTP(w, r)
+
+	if p := problemOf(t, w); w.Code != http.StatusUnprocessableEntity || !strings.Contains(p.Detail, "is given twice") {
+		t.Errorf("answer is %d %s", w.Code, w.Body)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/schedule"
@@ -142,13 +143,29 @@ func (o *object) read(field string, into any, want string) bool {
 }
 
 func (o *object) text(field string) (s string) {
-	o.read(field, &s, "a string")
+	if o.read(field, &s, "a string") && halfCharacter(o.fields[field], s) {
+		o.fault(field, nil, halfMessage)
+	}
 	return s
 }
 
 func (o *object) texts(field string) (m map[string]string) {
 	o.read(field, &m, "an object of strings")
+	for name, value := range m {
+		if halfCharacter(o.fields[field], name+value) {
+			o.fault(field, nil, halfMessage)
+			break
+		}
+	}
 	return m
+}
+
+const halfMessage = `has half of a surrogate pair, such as \ud800 alone, which is no character`
+
+// halfCharacter tells whether something in text stands for half of a surrogate pair in the raw JSON: what is decoded has the
+// replacement character in its place, and the caller could not find again what he has named.
+func halfCharacter(raw json.RawMessage, text string) bool {
+	return strings.ContainsRune(text, utf8.RuneError) && !bytes.ContainsRune(raw, utf8.RuneError) && !bytes.Contains(bytes.ToLower(raw), []byte(`\ufffd`))
 }
 
 func (o *object) count(field string) (n int) {

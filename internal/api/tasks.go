@@ -21,8 +21,15 @@ type enqueueInput struct {
 // Resolve implements [huma.Resolver]. huma takes an empty header for none, and a client that sends one, such as from a
 // variable that is not set, would go without the protection that it has asked for.
 func (*enqueueInput) Resolve(ctx huma.Context) (errs []error) {
+	keys := 0
 	ctx.EachHeader(func(name, value string) {
-		if strings.EqualFold(name, "Idempotency-Key") && value == "" {
+		if !strings.EqualFold(name, "Idempotency-Key") {
+			return
+		}
+		if keys++; keys == 2 {
+			errs = append(errs, &huma.ErrorDetail{Location: "header.Idempotency-Key", Message: "is given twice; which one counts would be a guess"})
+		}
+		if value == "" {
 			errs = append(errs, &huma.ErrorDetail{
 				Location: "header.Idempotency-Key",
 				Message:  "is empty, must have 1 to 255 characters; leave the header out to go without a key",

@@ -88,14 +88,17 @@ func TestRefusalsSayWhatAndWhere(t *testing.T) {
 			"body.type: is not a type that any worker knows; GET /v1/types lists 2 types"}},
 		"a payload that does not fit": {`{"type":"image.thumbnail","payload":{"source":"a","sizes":["64"],"size":1}}`, nil, 422, "invalid", []string{
 			"body.payload.size: is not a known field; known are sizes, source", "body.payload.sizes[0]: is a string, must be an integer"}},
-		"no content type":         {goodTask, []string{"Content-Type", ""}, 415, "unsupported-media-type", nil},
-		"a form":                  {goodTask, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "unsupported-media-type", []string{"header.Content-Type: must be application/json"}},
-		"another charset":         {goodTask, []string{"Content-Type", "application/json; charset=latin1"}, 415, "unsupported-media-type", nil},
-		"a header without a name": {`{"type":"free.form","payload":{},"headers":{"":"x"}}`, nil, 422, "invalid", []string{`body.headers: "" has no name`}},
-		"an id of a schedule":     {`{"type":"free.form","payload":{},"id":"sched:nightly:1"}`, nil, 422, "invalid", []string{"body.id: begins with sched: as those of schedules' tasks do: a tick would be taken for enqueued; choose another id"}},
-		"a body that is packed":   {goodTask, []string{"Content-Encoding", "gzip"}, 415, "unsupported-media-type", []string{"header.Content-Encoding: must be left out"}},
-		"an empty key":            {goodTask, []string{"Idempotency-Key", ""}, 422, "invalid", []string{"header.Idempotency-Key: is empty, must have 1 to 255 characters; leave the header out to go without a key"}},
-		"a key without store":     {goodTask, []string{"Idempotency-Key", "k"}, 422, "invalid", []string{"header.Idempotency-Key: is not supported by this server; give the task an id instead"}},
+		"no content type":              {goodTask, []string{"Content-Type", ""}, 415, "unsupported-media-type", nil},
+		"a form":                       {goodTask, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "unsupported-media-type", []string{"header.Content-Type: must be application/json"}},
+		"another charset":              {goodTask, []string{"Content-Type", "application/json; charset=latin1"}, 415, "unsupported-media-type", nil},
+		"a header without a name":      {`{"type":"free.form","payload":{},"headers":{"":"x"}}`, nil, 422, "invalid", []string{`body.headers: "" has no name`}},
+		"a header's name of two lines": {`{"type":"free.form","payload":{},"headers":{"a\r\nb":"x"}}`, nil, 422, "invalid", []string{`body.headers: "a\r\nb" has a control character in its name`}},
+		"half of a character": {`{"type":"free.form","payload":{},"id":"a\ud800b","headers":{"x":"\udc00"}}`, nil, 422, "invalid", []string{
+			"body.headers: " + halfMessage, "body.id: " + halfMessage}},
+		"an id of a schedule":   {`{"type":"free.form","payload":{},"id":"sched:nightly:1"}`, nil, 422, "invalid", []string{"body.id: begins with sched: as those of schedules' tasks do: a tick would be taken for enqueued; choose another id"}},
+		"a body that is packed": {goodTask, []string{"Content-Encoding", "gzip"}, 415, "unsupported-media-type", []string{"header.Content-Encoding: must be left out"}},
+		"an empty key":          {goodTask, []string{"Idempotency-Key", ""}, 422, "invalid", []string{"header.Idempotency-Key: is empty, must have 1 to 255 characters; leave the header out to go without a key"}},
+		"a key without store":   {goodTask, []string{"Idempotency-Key", "k"}, 422, "invalid", []string{"header.Idempotency-Key: is not supported by this server; give the task an id instead"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -140,12 +143,13 @@ func TestAnAcceptedTaskIsShownAsItWasAccepted(t *testing.T) {
 				return m.Queue == "q" && m.ID == "i/ä" && m.Owner == "user:42" && m.ETA.Equal(soon) && m.Timeout == 1500*time.Millisecond &&
 					m.MaxRetries == 0 && m.Retention == 0 && m.UniqueFor == time.Minute && m.Headers["a"] == "b" && string(m.Payload) == "[1,2]"
 			}, seri.Scheduled},
-		"a countdown":     {`{"type":"free.form","payload":{},"countdown":0.25}`, func(m seri.Message) bool { return time.Until(m.ETA) <= 250*time.Millisecond && !m.ETA.IsZero() }, seri.Scheduled},
-		"an eta gone by":  {`{"type":"free.form","payload":{},"eta":"2001-01-01T00:00:00Z"}`, func(m seri.Message) bool { return m.ETA.Year() == 2001 }, seri.Pending},
-		"nulls":           {`{"type":"free.form","payload":null,"queue":null,"id":null,"eta":null,"timeout":null,"headers":null}`, func(m seri.Message) bool { return m.Queue == "default" && string(m.Payload) == "null" }, seri.Pending},
-		"a wild number":   {`{"type":"free.form","payload":1e400}`, func(m seri.Message) bool { return string(m.Payload) == "1e400" }, seri.Pending},
-		"nested 32 deep":  {`{"type":"free.form","payload":` + strings.Repeat("[", 31) + strings.Repeat("]", 31) + `}`, func(m seri.Message) bool { return len(m.Payload) == 62 }, seri.Pending},
-		"a charset given": {goodTask, func(seri.Message) bool { return true }, seri.Pending},
+		"a countdown":          {`{"type":"free.form","payload":{},"countdown":0.25}`, func(m seri.Message) bool { return time.Until(m.ETA) <= 250*time.Millisecond && !m.ETA.IsZero() }, seri.Scheduled},
+		"an eta gone by":       {`{"type":"free.form","payload":{},"eta":"2001-01-01T00:00:00Z"}`, func(m seri.Message) bool { return m.ETA.Year() == 2001 }, seri.Pending},
+		"nulls":                {`{"type":"free.form","payload":null,"queue":null,"id":null,"eta":null,"timeout":null,"headers":null}`, func(m seri.Message) bool { return m.Queue == "default" && string(m.Payload) == "null" }, seri.Pending},
+		"a wild number":        {`{"type":"free.form","payload":1e400}`, func(m seri.Message) bool { return string(m.Payload) == "1e400" }, seri.Pending},
+		"nested 32 deep":       {`{"type":"free.form","payload":` + strings.Repeat("[", 31) + strings.Repeat("]", 31) + `}`, func(m seri.Message) bool { return len(m.Payload) == 62 }, seri.Pending},
+		"a pair of surrogates": {`{"type":"free.form","payload":"\ud800","id":"\ud83d\ude00 \ufffd"}`, func(m seri.Message) bool { return m.ID == "😀 \uFFFD" }, seri.Pending},
+		"a charset given":      {goodTask, func(seri.Message) bool { return true }, seri.Pending},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
