@@ -10,15 +10,6 @@ import (
 
 func contains(b []byte, text string) bool { return bytes.Contains(b, []byte(text)) }
 
-// text writes one entry as it stands.
-func (m *memory) text(queue, text string) {
-	m.append(queue)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	entries := m.streams[queue].entries
-	entries[len(entries)-1].text = text
-}
-
 func TestSlowReaderGetsTheNewestProgressAndEveryChangeOfState(t *testing.T) {
 	m := newMemory("q")
 	bubble(t, m, nothing, Config{Buffer: 16_000}, func(t *testing.T, h *Hub) {

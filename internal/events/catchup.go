@@ -25,6 +25,14 @@ type lag struct {
 
 // catchUp takes the next steps, until there are frames or the subscription lives off the hub.
 func (s *Subscription) catchUp(ctx context.Context) error {
+	select {
+	case s.hub.catching <- struct{}{}:
+		defer func() { <-s.hub.catching }()
+	case <-s.hub.stopped:
+		return ErrStopped
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	l := s.lagging
 	if !l.checked {
 		at, losses := s.hub.position()

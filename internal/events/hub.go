@@ -42,6 +42,10 @@ type Config struct {
 	// Snapshots is how many snapshots are read at once; further ones wait. Default: 16, so that the subscribers who
 	// come back together after an outage do not fall upon Redis.
 	Snapshots int
+	// CatchUps is how many subscriptions read the streams by themselves at once, to come from their cursors up to the hub;
+	// further ones wait their turn. Default: 8: a few that are soon done, and then others, get all there sooner than
+	// thousands that share Redis between them until their reads time out.
+	CatchUps int
 	// Partitions says which queues are divided: their events are those of their partitions. nil: none is.
 	Partitions *partition.Table
 	// Logger receives the hub's log. Default: [slog.Default].
@@ -51,6 +55,7 @@ type Config struct {
 func (c Config) withDefaults() (Config, error) {
 	c.Buffer = cmp.Or(c.Buffer, 1<<20)
 	c.Snapshots = cmp.Or(c.Snapshots, 16)
+	c.CatchUps = cmp.Or(c.CatchUps, 8)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	var errs []error
 	if c.Buffer < 0 {
@@ -58,6 +63,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Snapshots < 0 {
 		errs = append(errs, fmt.Errorf("option Snapshots is %d, must be positive", c.Snapshots))
+	}
+	if c.CatchUps < 0 {
+		errs = append(errs, fmt.Errorf("option CatchUps is %d, must be positive", c.CatchUps))
 	}
 	return c, errors.Join(errs...)
 }
@@ -68,6 +76,7 @@ type Hub struct {
 	snapshots Snapshotter
 	cfg       Config
 	reading   chan struct{} // holds a value for each snapshot that is being read
+	catching  chan struct{} // holds a value for each subscription that reads the streams by itself
 	nudge     chan struct{}
 	ready     chan struct{} // closed when the hub knows where it stands
 	stopped   chan struct{} // closed when Run has ended
@@ -102,6 +111,7 @@ func newHub(streams streams, snapshots Snapshotter, cfg Config) (*Hub, error) {
 		snapshots: snapshots,
 		cfg:       cfg,
 		reading:   make(chan struct{}, cfg.Snapshots),
+		catching:  make(chan struct{}, cfg.CatchUps),
 		nudge:     make(chan struct{}, 1),
 		ready:     make(chan struct{}),
 		stopped:   make(chan struct{}),

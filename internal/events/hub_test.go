@@ -517,8 +517,7 @@ func TestEntryThatIsNotOursIsPassedOver(t *testing.T) {
 	bubble(t, m, nothing, Config{}, func(t *testing.T, h *Hub) {
 		s := subscribe(t, h, Filter{})
 		drainFrames(t, s, 1)
-		m.append("q")
-		m.streams["q"].entries[0].text = "{"
+		m.text("q", "{")
 		m.append("q", progress("a", 1))
 
 		live := collect(t, s)

@@ -32,6 +32,11 @@ func newMemory(queues ...string) *memory {
 
 // append writes one entry, a millisecond after the last one of any queue.
 func (m *memory) append(queue string, events ...event) EntryID {
+	return m.text(queue, encodeEvents(events))
+}
+
+// text writes one entry as it stands.
+func (m *memory) text(queue, text string) EntryID {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !slices.Contains(m.names, queue) {
@@ -48,7 +53,7 @@ func (m *memory) append(queue string, events ...event) EntryID {
 		id = EntryID{Ms: now}
 	}
 	s.last = id
-	s.entries = append(s.entries, entry{id, encodeEvents(events)})
+	s.entries = append(s.entries, entry{id, text})
 	close(m.changed)
 	m.changed = make(chan struct{})
 	return id
