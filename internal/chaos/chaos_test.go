@@ -108,7 +108,7 @@ func small() []scenario {
 			s.floors = floors{tasks: 200, faults: 5, cutBytes: 1}
 		}),
 		with("large", func(s *scenario) {
-			s.quiet, s.probed, s.rate, s.slots, s.watchers, s.act = true, false, 50, 32, 2, growLarge
+			s.probed, s.rate, s.slots, s.watchers, s.act = false, 50, 32, 2, growLarge
 			s.floors = floors{tasks: largeBacklog + largeDue + largeBodies, faults: 5, reconnects: 2}
 		}),
 		with("hostile", func(s *scenario) {

@@ -34,6 +34,7 @@ type figures struct {
 	Unchecked  int // histories that porcupine had no time for
 	Reconnects int // of watchers
 	Gaps       int // that watchers were told of
+	Conflated  int // events of progress that slow watchers were spared
 	Looks      int // at the structure while everything ran
 	Failovers  int
 	PowerCuts  int
@@ -126,7 +127,7 @@ func total(all []*figures) *figures {
 		for _, add := range []struct{ to, n *int }{
 			{&sum.Tasks, &f.Tasks}, {&sum.Events, &f.Events}, {&sum.Keys, &f.Keys}, {&sum.Fenced, &f.Fenced}, {&sum.Crashes, &f.Crashes},
 			{&sum.Poison, &f.Poison}, {&sum.Ticks, &f.Ticks}, {&sum.Missed, &f.Missed}, {&sum.Refused, &f.Refused}, {&sum.Unknown, &f.Unknown},
-			{&sum.Operations, &f.Operations}, {&sum.Unchecked, &f.Unchecked}, {&sum.Reconnects, &f.Reconnects}, {&sum.Gaps, &f.Gaps},
+			{&sum.Operations, &f.Operations}, {&sum.Unchecked, &f.Unchecked}, {&sum.Reconnects, &f.Reconnects}, {&sum.Gaps, &f.Gaps}, {&sum.Conflated, &f.Conflated},
 			{&sum.Looks, &f.Looks}, {&sum.Hostile, &f.Hostile}, {&sum.CutBytes, &f.CutBytes}, {&sum.Failovers, &f.Failovers}, {&sum.PowerCuts, &f.PowerCuts}, {&sum.Lost, &f.Lost},
 		} {
 			*add.to += *add.n
@@ -172,7 +173,7 @@ func (f *figures) String() string {
 	line("  %d faults: %s", f.faults(), strings.Join(kinds, ", "))
 	line("  %d outcomes of zombies refused; %d leases taken back, %d tasks poison", f.Fenced, f.Crashes, f.Poison)
 	line("  %d ticks, %d missed; %d operations of locks and uniqueness (%d histories not decided in time)", f.Ticks, f.Missed, f.Operations, f.Unchecked)
-	line("  watchers: %d reconnects, %d gaps told; %d looks at the structure", f.Reconnects, f.Gaps, f.Looks)
+	line("  watchers: %d reconnects, %d gaps told, %d events of progress left out; %d looks at the structure", f.Reconnects, f.Gaps, f.Conflated, f.Looks)
 	if f.Failovers+f.PowerCuts > 0 {
 		line("  %d failovers and %d power cuts lost %d acknowledged tasks; windows in ms: %v", f.Failovers, f.PowerCuts, f.Lost, f.LossMillis)
 	}

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/keys"
 )
 
 // What the suite is made of is tested with the ordinary tests.
@@ -243,5 +246,41 @@ func TestAFullRunInWhichAKindOfFaultIsMissingIsVacuous(t *testing.T) {
 	f.Hostile--
 	if faults := f.vacuous(); len(faults) != 2 {
 		t.Errorf("without one kind, and one hostile input too few: %v", faults)
+	}
+}
+
+func TestWhatAWatcherMayBeSpared(t *testing.T) {
+	t.Parallel()
+	at := func(position, task string, kind seri.EventKind) *event {
+		return &event{Event: seri.Event{Task: task, Kind: kind}, position: position}
+	}
+	stream := []*event{
+		at("1", "a", seri.EventStarted), at("2", "a", seri.EventProgress), at("3", "b", seri.EventStarted),
+		at("4", "a", seri.EventProgress), at("5", "a", seri.EventSucceeded), at("6", "b", seri.EventProgress),
+	}
+	for sentence, c := range map[string]struct {
+		seen   string
+		stands map[string]int
+		right  bool
+	}{
+		"everything":                         {"123456", nil, true},
+		"old progress":                       {"1356", map[string]int{"5": 2}, true},
+		"old progress, and a reconnect":      {"1356", nil, true},
+		"the newest progress":                {"12345", nil, false},
+		"a change of state":                  {"12346", nil, false},
+		"the beginning":                      {"23456", nil, false},
+		"an event twice":                     {"1234556", nil, false},
+		"another order":                      {"132456", nil, false},
+		"more than is there":                 {"1234567", nil, false},
+		"more spared than was said, or less": {"12356", map[string]int{"5": 2}, false},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			h := &history{figures: new(figures), byQueue: map[keys.Queue][]*event{"q": stream}}
+			w := &watcher{queue: "q", seen: strings.Split(c.seen, ""), standsFor: c.stands}
+			if wrong := h.compare(w); (wrong == "") != c.right {
+				t.Errorf("found %q", wrong)
+			}
+		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,7 +24,8 @@ type watcher struct {
 
 	mu         sync.Mutex
 	cursor     string
-	seen       []string // positions of events, in the order in which they came
+	seen       []string       // positions of events, in the order in which they came
+	standsFor  map[string]int // how many events of progress, made old by it, were let go of for an event, by its position
 	gaps       int
 	snapshots  int
 	reconnects int
@@ -52,7 +54,7 @@ func (r *rig) addWatchers(n int) error {
 // addWatcher starts one watcher of a queue, from the first event on.
 func (r *rig) addWatcher(q keys.Queue, url string) {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &watcher{queue: q, url: url, cursor: beginning, cancel: cancel}
+	w := &watcher{queue: q, url: url, cursor: beginning, cancel: cancel, standsFor: make(map[string]int)}
 	random := rand.New(rand.NewPCG(uint64(len(r.watchers)), 1))
 	w.stopped.Go(func() { w.run(ctx, random) })
 	r.watchers = append(r.watchers, w)
@@ -99,7 +101,7 @@ func (w *watcher) connect(ctx context.Context) {
 	if response.StatusCode != http.StatusOK {
 		return
 	}
-	var id, kind string
+	var id, kind, data string
 	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(nil, 16<<20) // a snapshot may be long
 	for lines.Scan() {
@@ -108,24 +110,29 @@ func (w *watcher) connect(ctx context.Context) {
 			id = strings.TrimSpace(value)
 		case "event":
 			kind = strings.TrimSpace(value)
+		case "data":
+			data = value
 		case "": // the end of a frame, or a comment
 			if lines.Text() == "" && id != "" {
-				w.take(id, kind)
+				w.take(id, kind, data)
 			}
 			if lines.Text() == "" {
-				id, kind = "", ""
+				id, kind, data = "", "", ""
 			}
 		}
 	}
 }
 
-func (w *watcher) take(id, kind string) {
+func (w *watcher) take(id, kind, data string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cursor = id
 	switch {
 	case strings.HasPrefix(kind, "dev.seri.task."):
 		w.seen = append(w.seen, id)
+		if _, n, found := strings.Cut(data, `"conflated":`); found {
+			w.standsFor[id], _ = strconv.Atoi(n[:max(strings.IndexAny(n, ",}"), 0)])
+		}
 	case kind == "dev.seri.gap", kind == "dev.seri.reset":
 		w.gaps++
 	case kind == "dev.seri.snapshot":
