@@ -26,7 +26,7 @@ const (
 // Limits for Seri's scripts with all of this. Redis measures by the clock on the wall, and shares two cores with all the
 // rest: where it is made to wait, so is the script. One that looks at each of a hundred thousand tasks takes longer.
 const (
-	slowestScript = 500 * time.Millisecond
+	slowestScript = time.Second
 	scriptP99     = 50 * time.Millisecond
 )
 
