@@ -158,7 +158,7 @@ func TestAWorkerOutlivesItsRedis(t *testing.T) {
 			runs := map[int]int{}
 			task := seri.NewTask[int, int]("test:count", seri.MaxRetries(0))
 			half, resume := make(chan struct{}), make(chan struct{})
-			w.work(worker.Config{Slots: 4, Lease: 2 * time.Second}, task.HandledBy(func(_ context.Context, i int) (int, error) {
+			w.work(worker.Config{Slots: 4, Lease: 10 * time.Second}, task.HandledBy(func(_ context.Context, i int) (int, error) {
 				mu.Lock()
 				runs[i]++
 				total := len(runs)

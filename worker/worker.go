@@ -45,7 +45,7 @@ type Config struct {
 	Partitions map[string]int
 	// Slots is how many tasks run at once. Default: 10.
 	Slots int
-	// Lease is how long a task stays this worker's without a sign of life; signs are given each third of it.
+	// Lease is how long a task stays this worker's without a sign of life; three signs are given within nine tenths of it.
 	// A dead worker's tasks run again a second or two after it. Default: 30 s, as asynq's.
 	Lease time.Duration
 	// Grace is how long running tasks may take to end once the worker is told to stop; then their contexts end with

@@ -2,8 +2,10 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"time"
 
@@ -31,8 +33,9 @@ type fetcher struct {
 	claims    *claims
 	logger    *slog.Logger
 
-	resting map[keys.Queue]rest    // queues that are not to be asked for a while
-	parked  map[keys.Queue]*parked // what was set aside
+	resting  map[keys.Queue]rest    // queues that are not to be asked for a while
+	hindered rest                   // of the last call that awaited tasks, if it failed
+	parked   map[keys.Queue]*parked // what was set aside
 }
 
 // parkedEvery is how often a queue's tasks of unknown types are told of. They are looked at every two seconds.
@@ -57,15 +60,15 @@ func (f *fetcher) run(ctx context.Context) error {
 		if room == 0 {
 			return nil // asked to stop
 		}
-		started := f.fetch(ctx, room)
+		started, waited := f.fetch(ctx, room), false
 		if started == 0 {
-			started = f.await(ctx, room)
+			started, waited = f.await(ctx, room)
 		}
 		f.slots.release(room - started)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if started == 0 {
+		if started == 0 && !waited {
 			f.wait(ctx)
 		}
 	}
@@ -104,9 +107,6 @@ func (f *fetcher) ask(
 	asked := time.Now()
 	batch, err := call(context.WithoutCancel(ctx), q, want) // a call under way may have leased tasks: hear its answer
 	if err != nil {
-		if ctx.Err() == nil { // otherwise it was ended
-			f.engine.meters.FetchesFailed.Add(1)
-		}
 		f.claims.doubt(q, want.Nonce, err)
 		f.backOff(ctx, q, err)
 		return nil
@@ -127,27 +127,41 @@ func (f *fetcher) ask(
 	return f.registry.add(batch.Leases, f.engine.handler, asked, f.engine.Lease)
 }
 
+const (
+	// awaitFor is how long tasks are awaited on the connection that blocks before the usual one is asked again: after a
+	// failover the two may lead to different servers for a while.
+	awaitFor = 10 * time.Second
+	// awaitMost bounds what one such call leases, and with it what a worker takes along that vanishes while it is idle: a
+	// server that is not told of it (the host is gone, the network cut) leases to it the next tasks that come. More follow at
+	// once, by the usual way.
+	awaitMost = 10
+)
+
 // await waits for tasks of a worker's only queue, starts what it gets, and returns how many that are. The lease of a task
-// counts from the beginning of the call that brought it, hence the short ones. Of several queues none may be waited for
-// like that: 0, and it is wait that waits.
-func (f *fetcher) await(ctx context.Context, room int) (started int) {
+// counts from the beginning of the call that brought it, hence the short ones. Not waited: there are several queues, or the
+// only one rests, and it is wait that waits.
+func (f *fetcher) await(ctx context.Context, room int) (started int, waited bool) {
 	if len(f.engine.queues) > 1 {
-		return 0
+		return 0, false
 	}
 	q := f.engine.queues[0]
 	block := max(min(blockFor, f.engine.Lease/6).Truncate(time.Millisecond), time.Millisecond)
-	for started == 0 && ctx.Err() == nil {
+	room = min(room, awaitMost)
+	for begun := time.Now(); started == 0 && time.Since(begun) < awaitFor && ctx.Err() == nil; {
 		if _, resting := f.resting[q]; resting {
-			return 0
+			return 0, false
 		}
+		f.resting[q] = f.hindered // should the call fail like the last one, the rest grows
 		attempts := f.ask(ctx, q, room, func(ctx context.Context, q keys.Queue, want store.Wanted) (store.Batch, error) {
 			return f.engine.store.Await(ctx, f.blocking, q, want, block)
 		})
+		f.hindered = rest{length: f.resting[q].length}
 		if started = len(attempts); started > 0 {
 			f.slots.start(attempts)
 		}
 	}
-	return started
+	_, resting := f.resting[q]
+	return started, !resting
 }
 
 // interleaved merges attempts of several queues evenly, each queue's in their order, so that those of one do not all wait
@@ -176,7 +190,8 @@ func (f *fetcher) backOff(ctx context.Context, q keys.Queue, err error) {
 	length := min(max(2*f.resting[q].length, faultBackoff), faultLimit)
 	wait := length/2 + rand.N(length/2)
 	f.resting[q] = rest{until: time.Now().Add(wait), length: length}
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, redis.ErrClosed) { // otherwise the worker stops
+		f.engine.meters.FetchesFailed.Add(1)
 		f.logger.WarnContext(ctx, "no tasks fetched", "queue", q, "error", err, "retry_in", wait)
 	}
 }

@@ -65,7 +65,7 @@ var (
 	OutcomesLost   = family("seri_outcomes_unwritten_total", "OutcomesUnwritten", Total, Number, "worker", "Outcomes that Redis did not take in time; their tasks run again.")
 	TasksRecovered = family("seri_tasks_recovered_total", "TasksRecovered", Total, Number, "worker", "Tasks of vanished workers that this one has put back.")
 	TasksPoisoned  = family("seri_tasks_poisoned_total", "TasksPoisoned", Total, Number, "worker", "Of them, those that were archived because too many workers had vanished with them.")
-	FetchesFailed  = family("seri_fetches_failed_total", "FetchesFailed", Total, Number, "worker", "Requests for tasks that Redis did not answer.")
+	FetchesFailed  = family("seri_fetches_failed_total", "FetchesFailed", Total, Number, "worker", "Requests for tasks that Redis refused or did not answer.")
 )
 
 // Figures of live events.

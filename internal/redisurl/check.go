@@ -76,14 +76,17 @@ func inner(err error) error {
 	return err
 }
 
+// behindSentinel reports whether Sentinels name rdb's server: go-redis then has a name of its own for it.
+func behindSentinel(rdb *redis.Client) bool { return rdb.Options().Addr == "FailoverClient" }
+
 // address names the server in errors; no part of it is secret.
 func address(rdb redis.UniversalClient) string {
 	switch rdb := rdb.(type) {
 	case *redis.Client:
-		if addr := rdb.Options().Addr; addr != "FailoverClient" { // go-redis's name for whatever Sentinel names
-			return addr
+		if behindSentinel(rdb) {
+			return "the address that the Sentinels know"
 		}
-		return "the address that the Sentinels know"
+		return rdb.Options().Addr
 	case *redis.ClusterClient:
 		return strings.Join(rdb.Options().Addrs, ", ")
 	default:

@@ -66,11 +66,18 @@ func (s *Store) Await(ctx context.Context, rdb redis.UniversalClient, q keys.Que
 	if want.Tasks < 1 || want.Tasks > MaxBatch {
 		return Batch{}, fmt.Errorf("await queue %q: %d tasks asked for, must be between 1 and %d", q, want.Tasks, MaxBatch)
 	}
+	seconds := strconv.FormatFloat(block.Seconds(), 'f', -1, 64) // go-redis' own method knows whole ones
+	blocking := []any{"BLMOVE", q.Pending(), q.Pending(), "RIGHT", "RIGHT", seconds}
+	if s.runner.plain.Load() { // the embedded store, which runs what stands behind a blocked call even if its caller is gone
+		if err := rdb.Do(ctx, blocking...).Err(); err != nil && err != redis.Nil {
+			return Batch{}, fmt.Errorf("await queue %q: %w", q, redisfault.Mark(err))
+		}
+		return s.Dequeue(ctx, q, want)
+	}
 	want.Nonce = cmp.Or(want.Nonce, NewNonce())
 	names, args := s.dequeueCall(q, want)
 	pipe := rdb.Pipeline()
-	seconds := strconv.FormatFloat(block.Seconds(), 'f', -1, 64) // go-redis' own method knows whole ones
-	blocked := pipe.Do(ctx, "BLMOVE", q.Pending(), q.Pending(), "RIGHT", "RIGHT", seconds)
+	blocked := pipe.Do(ctx, blocking...)
 	leased := pipe.EvalSha(ctx, s.runner.hash(dequeue), names, args...)
 	_, _ = pipe.Exec(ctx)
 	reply, err := leased.Result()

@@ -279,8 +279,8 @@ local function end_lease(active, lease, id)
 end
 
 -- leave takes ids out of the list of what is running. Those that were leased first mostly end first, and stand together at
--- its right end, so that one call takes them all; each of the others costs a search. Where those at the right end stay, they
--- are long ones, and what ends was leased after them: it is looked for from the left.
+-- its right end, so that one call takes them all. Those that stand there beside a few long ones are looked for from there, too.
+-- The others were leased after many that stay: they are looked for from the left.
 local function leave(active, ids)
   local n = #ids
   if n == 0 then
@@ -290,7 +290,7 @@ local function leave(active, ids)
   for i = 1, n do
     going[ids[i]] = true
   end
-  local last, matched = call('LRANGE', active, -n, -1), 0
+  local last, matched = call('LRANGE', active, -n - 16, -1), 0
   for i = #last, 1, -1 do
     if not going[last[i]] then
       break
@@ -301,10 +301,16 @@ local function leave(active, ids)
   if matched > 0 then
     call('RPOP', active, matched)
   end
-  local from = matched > 0 and -1 or 1
+  for i = #last - matched, 1, -1 do
+    local id = last[i]
+    if going[id] then
+      going[id] = nil
+      call('LREM', active, -1, id)
+    end
+  end
   for i = 1, n do
     if going[ids[i]] then
-      call('LREM', active, from, ids[i])
+      call('LREM', active, 1, ids[i])
     end
   end
 end

@@ -155,6 +155,27 @@ func BenchmarkCompleteBesideLongTasks(b *testing.B) {
 	})
 }
 
+// BenchmarkCompleteBesideOneLongTask ends tasks in the order in which they were leased, but for the oldest, which stays, and
+// with ten thousand behind them.
+func BenchmarkCompleteBesideOneLongTask(b *testing.B) {
+	eachBatch(b, func(s *bench) {
+		size := s.size
+		s.size = 1
+		s.leased()
+		s.size = 1000
+		var running []*store.Lease
+		for range 10 {
+			running = append(running, s.leased(seri.Retention(0))...)
+		}
+		s.size = size
+		for s.Loop() {
+			running = append(running, s.leased(seri.Retention(0))...)
+			s.complete(running[:size], nil)
+			running = running[size:]
+		}
+	})
+}
+
 func BenchmarkCompleteKeepingTheResult(b *testing.B) {
 	result := []byte(`"` + strings.Repeat("r", 98) + `"`)
 	eachBatch(b, func(s *bench) {
