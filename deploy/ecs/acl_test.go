@@ -123,6 +123,7 @@ func work(t *testing.T, url string, each func(func(*redis.Client))) {
 	retries := e.enqueue("http.request", map[string]any{"url": "http://127.0.0.1:1/"}, map[string]any{"max_retries": 1})
 	later := e.enqueue("http.request", healthz, map[string]any{"countdown": 3600, "owner": "user:42"})
 	soon := e.enqueue("http.request", healthz, map[string]any{"countdown": 0.2})
+	e.enqueue("http.request", healthz, map[string]any{"queue": "of-others", "countdown": 3600}) // beats look whether it has schedules
 	e.until(succeeds, "succeeded")
 	e.until(soon, "succeeded")
 	e.until(fails, "failed")
