@@ -371,7 +371,7 @@ func (l *leader) settle(ctx context.Context, c *call) error {
 	var moved []string
 	for i, f := range c.fired {
 		e, t := c.of[i], &c.ticks[i]
-		logger := l.beat.config.Logger.With("schedule", e.id, "queue", e.queue, "tick", t.Tick)
+		logger := l.beat.config.Logger.With("schedule", e.id, "queue", e.queue, "type", t.Task.Type, "tick", t.Tick)
 		if t.Missed != "" && f.Outcome != store.TickMoved && f.Outcome != store.TickPaused && f.Outcome != store.TickEarly && f.Outcome != store.TickOver {
 			logger.WarnContext(ctx, "ticks were missed", missedIn(t.Missed)...)
 		}

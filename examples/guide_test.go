@@ -46,6 +46,7 @@ func importOrders(ctx context.Context, args ImportArgs) (ImportResult, error) {
 			return ImportResult{}, fmt.Errorf("row %d: %w", i+1, err)
 		}
 	}
+	seri.Log(ctx).Info("imported orders", "rows", len(args.Rows))
 	return ImportResult{Imported: len(args.Rows)}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"sync"
 	"testing"
@@ -22,10 +23,12 @@ import (
 // Without options it is the first attempt of a task that was enqueued with the task's own terms.
 // Terms that are not valid, and arguments or results that cannot be encoded, are returned as errors too.
 //
+// What the handler writes to [seri.Log] stands in the test's output.
+//
 // The handler's context ends with the test, and with cause [seri.ErrTimeout] at the task's timeout or deadline.
 func Run[A, R any](t testing.TB, task *seri.Task[A, R], handler func(context.Context, A) (R, error), args A, options ...Option) (R, error) {
 	t.Helper()
-	s := settings{ctx: t.Context(), attempt: 1, token: 1}
+	s := settings{t: t, ctx: t.Context(), attempt: 1, token: 1}
 	for _, option := range options {
 		option(&s)
 	}
@@ -69,6 +72,7 @@ func Progress(reports *[]seri.ProgressInfo) Option {
 }
 
 type settings struct {
+	t       testing.TB // nil: [seri.Log] is the default one
 	ctx     context.Context
 	terms   []seri.Option
 	attempt int
@@ -87,6 +91,9 @@ func (s *settings) run(h seri.Handler, m seri.Message) (result []byte, err error
 
 	log := progressLog{reports: s.reports}
 	defer log.close()
+	if s.t != nil {
+		ctx = seri.WithLog(ctx, func() *slog.Logger { return slog.New(slog.NewTextHandler(s.t.Output(), nil)) })
+	}
 	ctx = seri.WithExecution(ctx, seri.Execution{
 		ID: m.ID, Type: m.Type, Queue: m.Queue, Owner: m.Owner, Headers: m.Headers,
 		Attempt: s.attempt, Token: s.token,

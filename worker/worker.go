@@ -28,6 +28,7 @@ import (
 	"github.com/seri-queue/seri/internal/meter"
 	"github.com/seri-queue/seri/internal/partition"
 	"github.com/seri-queue/seri/internal/store"
+	"github.com/seri-queue/seri/internal/wire"
 )
 
 // Config tunes a [Worker]. The zero value is ready to use.
@@ -71,6 +72,12 @@ type Config struct {
 	Asynq asynq.Handler
 	// MaxEvents is about how many entries each queue's event stream keeps. Default: 10,000.
 	MaxEvents int
+	// LogBytes is how many bytes of each task's own log are kept in Redis: what its handler writes to [seri.Log], for
+	// GET /v1/tasks/{id}/logs and the page. The oldest lines go first. Default: 64 KiB; negative: none is kept.
+	LogBytes int
+	// LogStream is the stream of CloudWatch Logs in which the lines of Logger end up, as JSON. Then not the lines are kept
+	// in Redis but where they are. Default: they do not end up there.
+	LogStream *LogStream
 	// Alive is called at least every 5 s while the loop that keeps leases alive turns as it should: also while Redis cannot
 	// be reached, be it before the first task, and until the last outcome is written. A worker that has not called it for a minute hangs and should be
 	// replaced. It must not block. Default: nobody is told.
@@ -78,6 +85,16 @@ type Config struct {
 	// Logger receives the worker's log. Default: [slog.Default].
 	Logger *slog.Logger
 }
+
+// LogStream names a stream of CloudWatch Logs.
+type LogStream struct {
+	Region string // empty: that of who reads it
+	Group  string
+	Stream string
+}
+
+// defaultLogBytes is a few hundred lines: what a person reads.
+const defaultLogBytes = 64 << 10
 
 // Worker runs tasks. Make it with [New].
 type Worker struct {
@@ -110,6 +127,9 @@ func New(rdb redis.UniversalClient, handlers []seri.Handler, config Config) (*Wo
 			handlers[i] = undivided(w.partitions, h)
 		}
 	}
+	if config.LogStream != nil && (config.LogStream.Group == "" || config.LogStream.Stream == "") {
+		wrong = errors.Join(wrong, errors.New("option LogStream names no group or no stream"))
+	}
 	w.store = store.New(rdb, store.Config{MaxEvents: config.MaxEvents})
 	for _, name := range slices.Sorted(maps.Keys(config.Queues)) {
 		w.served = append(w.served, keys.Queue(name))
@@ -118,12 +138,19 @@ func New(rdb redis.UniversalClient, handlers []seri.Handler, config Config) (*Wo
 		Queues: config.Queues, Strict: config.Strict, Slots: config.Slots, Lease: config.Lease, Grace: config.Grace,
 		StuckAfter: config.StuckAfter, Crashes: config.Crashes,
 		ArchiveAge: config.ArchiveAge, ArchiveSize: config.ArchiveSize, Handlers: handlers, Fallback: fallback(config.Asynq, w.partitions), Alive: config.Alive,
-		Logger: config.Logger,
+		LogBytes: max(cmp.Or(config.LogBytes, defaultLogBytes), 0), LogPlace: config.LogStream.place(), Logger: config.Logger,
 	})
 	if err := errors.Join(wrong, fault); err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
 	return w, nil
+}
+
+func (s *LogStream) place() *wire.LogPlace {
+	if s == nil {
+		return nil
+	}
+	return &wire.LogPlace{Region: s.Region, Group: s.Group, Stream: s.Stream}
 }
 
 // Run takes tasks and runs them until ctx ends, and then stops as [Config.Grace] says. When it returns, every lease is

@@ -1,5 +1,5 @@
 # Two roles for each service. The execution role is the agent's, which pulls the image, reads the secrets and opens the log;
-# the task role is what the program itself may do in AWS, which is nothing unless a worker is given a policy.
+# the task role is what the program itself may do in AWS: the api may read the logs of workers, a worker what it is given.
 
 locals {
   # Tasks of this account and region only.
@@ -101,6 +101,22 @@ resource "aws_iam_role_policy" "task" {
   name     = "tasks"
   role     = aws_iam_role.task[each.key].id
   policy   = each.value
+}
+
+# Exactly the lines of a task, for GET /v1/tasks/{id}/logs. Workers keep with a task where they are.
+resource "aws_iam_role_policy" "task_logs" {
+  name = "task-logs"
+  role = aws_iam_role.task["api"].id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid      = "ReadTaskLogs"
+      Effect   = "Allow"
+      Action   = ["logs:FilterLogEvents"]
+      Resource = [for name in keys(var.workers) : "${aws_cloudwatch_log_group.service["worker-${name}"].arn}:*"]
+    }]
+  })
 }
 
 resource "aws_iam_role_policy" "exec" {

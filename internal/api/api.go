@@ -25,6 +25,7 @@ type Tasks interface {
 	Task(ctx context.Context, queue, id string) (seri.Info, error)
 	Find(ctx context.Context, id string) (seri.Info, error)
 	Revoke(ctx context.Context, queue, id string) (seri.Info, error)
+	Log(ctx context.Context, queue, id string) (client.TaskLog, error)
 	Queues(ctx context.Context) ([]client.QueueInfo, error)
 	Queue(ctx context.Context, name string) (client.QueueInfo, error)
 	Page(ctx context.Context, queue string, state seri.State, cursor string, limit int) (tasks []seri.Info, next string, err error)
@@ -63,6 +64,9 @@ type Config struct {
 
 	// Full says that there is no memory for new tasks, which are then refused; see [MemoryGuard]. nil: there always is.
 	Full func() bool
+
+	// LogReader reads lines of tasks' logs that are in CloudWatch. nil: only where they are is told.
+	LogReader LogReader
 
 	// Events and WebSocket serve GET /v1/events and GET /v1/ws. nil: the route does not exist.
 	Events, WebSocket http.Handler
@@ -124,6 +128,7 @@ func newHandler(config Config, now func() time.Time) (http.Handler, error) {
 	s.addTask(api)
 	if !config.LiveOnly {
 		s.addTasks(api)
+		s.addLogs(api)
 		s.addBatch(api)
 		s.addQueues(api)
 		s.addSchedules(api)

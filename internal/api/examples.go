@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/client"
 	"github.com/seri-queue/seri/internal/wire"
 )
 
@@ -32,6 +33,11 @@ var (
 			`body.tasks[1].type is not a type that any worker knows; did you mean image.thumbnail?`,
 			newFault("body.tasks[1].type", "image.thumbnial", "is not a type that any worker knows; did you mean image.thumbnail?"))),
 	}}
+
+	exampleLog = Log{Lines: []client.LogLine{{
+		Time: time.Date(2026, 11, 24, 9, 0, 1, 0, time.UTC), Level: "INFO", Message: "scaled the image", Attempt: 1,
+		Attrs: map[string]json.RawMessage{"size": json.RawMessage("512")},
+	}}}
 
 	exampleQueue  = Queue{Name: "default", Pending: 3, Active: 10, Succeeded: 120, Latency: 0.4, Processed: 2048, Failed: 17}
 	examplePaused = Queue{Name: "default", Paused: true, Pending: 3, Succeeded: 120, Latency: 61.2, Processed: 2048, Failed: 17}

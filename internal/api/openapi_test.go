@@ -163,7 +163,7 @@ func TestTheContractListsTheRoutes(t *testing.T) {
 	slices.Sort(got)
 	want := []string{
 		"DELETE /v1/tasks/{id}", "GET /healthz", "GET /readyz", "GET /v1/events", "GET /v1/queues", "GET /v1/queues/{queue}/tasks",
-		"GET /v1/tasks/{id}", "GET /v1/types", "GET /v1/ws", "POST /v1/queues/{queue}/pause", "POST /v1/queues/{queue}/resume",
+		"GET /v1/tasks/{id}", "GET /v1/tasks/{id}/logs", "GET /v1/types", "GET /v1/ws", "POST /v1/queues/{queue}/pause", "POST /v1/queues/{queue}/resume",
 		"POST /v1/tasks", "POST /v1/tasks/batch", "POST /v1/tokens",
 		"GET /v1/schedules", "GET /v1/schedules/{id}", "PUT /v1/schedules/{id}", "PATCH /v1/schedules/{id}", "DELETE /v1/schedules/{id}",
 		"POST /v1/schedules/{id}/pause", "POST /v1/schedules/{id}/resume", "POST /v1/schedules/{id}/trigger",

@@ -29,6 +29,7 @@ type fakeTasks struct {
 	types   []client.TypeInfo
 	err     error // what every call comes back with
 	panics  bool
+	log     client.TaskLog           // of every task
 	enqueue func(seri.Message) error // in place of the map
 }
 
@@ -99,6 +100,13 @@ func (f *fakeTasks) Revoke(ctx context.Context, queue, id string) (seri.Info, er
 		info.State, info.Reason = seri.Revoked, seri.ReasonRevoked
 	}
 	return info, nil
+}
+
+func (f *fakeTasks) Log(ctx context.Context, queue, id string) (client.TaskLog, error) {
+	if _, err := f.Task(ctx, queue, id); err != nil {
+		return client.TaskLog{}, err
+	}
+	return f.log, f.err
 }
 
 func (f *fakeTasks) Queues(context.Context) ([]client.QueueInfo, error) { return nil, f.err }

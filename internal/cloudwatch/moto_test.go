@@ -17,7 +17,7 @@ func TestWhatIsShippedCanBeReadBackOverTheWire(t *testing.T) {
 	s := New(client, Config{Group: "/seri/test", Stream: "worker/1", Wait: 50 * time.Millisecond, Flush: 30 * time.Second, Aside: aside})
 	during(t, s, func() {
 		for i := range 300 {
-			fmt.Fprintf(s, `{"msg":"line %d <&> \"ä\"","task_id":"task-%d"}`+"\n", i, i%3)
+			fmt.Fprintf(s, `{"time":"2026-11-27T18:00:00Z","msg":"line %d <&> \"ä\"","task_id":"task-%d","token":%d}`+"\n", i, i%3, i)
 		}
 	})
 	if s.Dropped() > 0 || aside.String() != "" {
@@ -29,8 +29,8 @@ func TestWhatIsShippedCanBeReadBackOverTheWire(t *testing.T) {
 			t.Fatalf("%d lines, %t, %v", len(lines), more, err)
 		}
 		for i, line := range lines {
-			if want := fmt.Sprintf(`{"msg":"line %d <&> \"ä\"","task_id":"task-%d"}`, 3*i+task, task); line != want {
-				t.Fatalf("line %d is %s, want %s", i, line, want)
+			if want := fmt.Sprintf("line %d <&> \"ä\"", 3*i+task); line.Message != want || line.Token != uint64(3*i+task) {
+				t.Fatalf("line %d is %+v, want %s", i, line, want)
 			}
 		}
 	}

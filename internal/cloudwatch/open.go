@@ -10,9 +10,9 @@ import (
 )
 
 // Open returns a client of CloudWatch Logs with what the environment says: AWS_REGION, and credentials from variables, from
-// shared files, or from the task that the container belongs to. Nothing is called yet.
-func Open(ctx context.Context) (*cloudwatchlogs.Client, error) {
-	settings, err := config.LoadDefaultConfig(ctx)
+// shared files, or from the task that the container belongs to. A region, if given, counts more. Nothing is called yet.
+func Open(ctx context.Context, region string) (*cloudwatchlogs.Client, error) {
+	settings, err := config.LoadDefaultConfig(ctx, config.WithRegion(region))
 	if err != nil {
 		return nil, fmt.Errorf("settings of AWS: %w", err)
 	}

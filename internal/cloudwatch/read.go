@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+
+	"github.com/seri-queue/seri/internal/wire"
 )
 
 // Reader is what reading needs of CloudWatch; [*cloudwatchlogs.Client] has it.
@@ -32,7 +34,7 @@ const maxPages = 20
 
 // Read returns the lines of the task with the given ID in a span, at most limit, the oldest first; more tells that there may
 // be others. A line is a task's if it is a JSON object whose task_id says so. A stream that does not exist has none.
-func Read(ctx context.Context, from Reader, where Span, task string, limit int) (lines []string, more bool, err error) {
+func Read(ctx context.Context, from Reader, where Span, task string, limit int) (lines []wire.LogLine, more bool, err error) {
 	in := &cloudwatchlogs.FilterLogEventsInput{
 		LogGroupName: &where.Group, LogStreamNames: []string{where.Stream}, FilterPattern: pattern(task),
 		StartTime: aws.Int64(where.From.Add(-spanSlack).UnixMilli()), EndTime: aws.Int64(where.To.Add(spanSlack).UnixMilli()),
@@ -46,17 +48,14 @@ func Read(ctx context.Context, from Reader, where Span, task string, limit int) 
 			return nil, false, fmt.Errorf("read the log of task %s: %w", task, err)
 		}
 		for _, e := range page.Events {
-			text := aws.ToString(e.Message)
-			var of struct {
-				Task string `json:"task_id"`
-			}
-			if json.Unmarshal([]byte(text), &of) != nil || of.Task != task {
+			line, ok := wire.ParseLogLine(aws.ToString(e.Message))
+			if !ok || line.Task != task {
 				continue // another's, in which the ID occurs
 			}
 			if len(lines) == limit {
 				return lines, true, nil
 			}
-			lines = append(lines, text)
+			lines = append(lines, line)
 		}
 		if aws.ToString(page.NextToken) == "" {
 			return lines, false, nil

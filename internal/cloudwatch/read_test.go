@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,8 +17,8 @@ func TestExactlyTheLinesOfATaskAreRead(t *testing.T) {
 	begun := time.Now()
 	for _, id := range []string{"a", `we"ird\`, "Ünï"} {
 		for i := range 100 {
-			fmt.Fprintf(s, `{"msg":"line %d","task_id":%q}`+"\n", i, id)
-			fmt.Fprintln(s, `{"msg":"mentions a, Ünï","task_id":"ab"}`)
+			fmt.Fprintf(s, `{"time":"2026-11-27T18:00:00Z","msg":"line %d","task_id":%q,"task_id":"a name of the handler's"}`+"\n", i, id)
+			fmt.Fprintln(s, `{"time":"2026-11-27T18:00:00Z","msg":"mentions a, Ünï","task_id":"ab"}`)
 			fmt.Fprintln(s, `a: no JSON`)
 		}
 	}
@@ -27,7 +26,7 @@ func TestExactlyTheLinesOfATaskAreRead(t *testing.T) {
 	span := Span{"g", "s", begun, time.Now()}
 	for _, id := range []string{"a", `we"ird\`, "Ünï"} {
 		lines, more, err := Read(t.Context(), service, span, id, 1000)
-		if err != nil || more || len(lines) != 100 || !strings.Contains(lines[99], `"line 99"`) {
+		if err != nil || more || len(lines) != 100 || lines[99].Message != "line 99" {
 			t.Errorf("%s: %d lines, %t, %v", id, len(lines), more, err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,9 @@ type attempt struct {
 
 	mu     sync.Mutex
 	report *seri.ProgressInfo // the newest one that is not written yet
+	log    *slog.Logger       // once the handler has asked for it
+
+	page page // of the task's own log
 }
 
 // outcome is how an attempt ended.
@@ -63,7 +67,7 @@ func (a *attempt) lost() bool { return errors.Is(context.Cause(a.ctx), seri.ErrL
 func (a *attempt) run(report func(seri.ProgressInfo)) outcome {
 	end := a.limit()
 	a.registry.limit(a, end)
-	ctx := seri.WithExecution(limited{a.ctx, end}, seri.Execution{
+	ctx := seri.WithExecution(seri.WithLog(limited{a.ctx, end}, func() *slog.Logger { return a.registry.logs.of(a) }), seri.Execution{
 		ID: a.lease.ID(), Type: a.lease.Message.Type, Queue: string(a.lease.Queue), Owner: a.lease.Owner,
 		Headers: a.lease.Message.Headers, Attempt: a.lease.Attempt(), Token: a.lease.Token,
 	}, report)

@@ -122,8 +122,7 @@ func (c *completer) writeGroup(ctx context.Context, q keys.Queue, kind outcomeKi
 				// Taken for a yes only if the lease is alive even now: this call may have arrived much later than it was sent.
 				if ok && !(try > 1 && fenced.Seen == 0 && c.registry.provable(outcomes[i].attempt)) {
 					c.registry.meters.Refused.Outcome.Add(1)
-					c.logger.WarnContext(ctx, "outcome refused: the lease was lost", "task_id", fenced.TaskID, "queue", q,
-						"type", outcomes[i].attempt.lease.Message.Type, "token", fenced.Held, "error", fenced)
+					c.logger.WarnContext(ctx, "outcome refused: the lease was lost", append(outcomes[i].attempt.about(), "error", fenced)...)
 					continue
 				}
 				written = append(written, outcomes[i])
@@ -143,8 +142,7 @@ func (c *completer) writeGroup(ctx context.Context, q keys.Queue, kind outcomeKi
 				alive = append(alive, o)
 			} else {
 				c.registry.meters.OutcomesLost.Add(1)
-				c.logger.ErrorContext(ctx, "outcome not written: the task will run again", "task_id", o.attempt.lease.ID(), "queue", q,
-					"type", o.attempt.lease.Message.Type, "token", o.attempt.lease.Token, "error", err)
+				c.logger.ErrorContext(ctx, "outcome not written: the task will run again", append(o.attempt.about(), "error", err)...)
 			}
 		}
 		if outcomes = alive; len(outcomes) == 0 {
@@ -211,8 +209,7 @@ func (c *completer) log(ctx context.Context, o outcome) {
 		return
 	}
 	a := o.attempt
-	args := []any{"task_id", a.lease.ID(), "queue", a.lease.Queue, "type", a.lease.Message.Type, "token", a.lease.Token,
-		"attempt", a.lease.Attempt()}
+	args := a.about()
 	if !a.started.IsZero() {
 		args = append(args, "duration", time.Since(a.started))
 	}

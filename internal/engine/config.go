@@ -18,6 +18,7 @@ import (
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/meter"
 	"github.com/seri-queue/seri/internal/store"
+	"github.com/seri-queue/seri/internal/wire"
 )
 
 // Config tunes an [Engine].
@@ -50,6 +51,11 @@ type Config struct {
 	// Alive is called whenever the heartbeat's loop turns, at least every 5 s while it is well: also while Redis cannot be
 	// reached, and until the last outcome is written. It must not block. Default: nobody is told.
 	Alive func()
+	// LogBytes is how many bytes of each task's own log are kept; 0: none is.
+	LogBytes int
+	// LogPlace is where in CloudWatch the worker's log is; then the place is kept with each task in place of its log. nil: it
+	// is not there.
+	LogPlace *wire.LogPlace
 	// Logger receives the worker's log. Default: [slog.Default].
 	Logger *slog.Logger
 }

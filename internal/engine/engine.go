@@ -15,6 +15,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	logger := e.Logger.With("worker", e.name)
 	leases := newRegistry(logger)
 	leases.meters = &e.meters
+	leases.logs = newTaskLogs(e.store, e.LogBytes, e.LogPlace, &e.meters, logger)
 	defer leases.stop()
 	outcomes := make(chan outcome, e.Slots+aheadMost)
 	blocking, err := redisurl.Clone(e.store.Redis(), 2*len(e.queues)+2, blockFor)
@@ -48,6 +49,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		{Name: "caretaker", Run: (&caretaker{engine: e, logger: logger}).run},
 		{Name: "sweeper", Run: (&sweeper{e.store, e.queues, e.name, e.Lease, logger}).run},
 		{Name: "reporter", Run: report.run},
+		{Name: "logs of tasks", Run: leases.logs.run},
 		{Name: "completer", Run: (&completer{e.store, leases, outcomes, e.Lease, logger}).run},
 		{Name: "slots", Run: slots.run}, // hands back what outlives the grace period
 		{Name: "surplus", Run: slots.surplus},

@@ -20,6 +20,7 @@ import (
 type registry struct {
 	born   time.Time // of the monotonic times in attempts
 	meters *meter.Worker
+	logs   *taskLogs
 	logger *slog.Logger
 
 	mu    sync.Mutex
@@ -32,7 +33,8 @@ type registry struct {
 type moment = int64
 
 func newRegistry(logger *slog.Logger) *registry {
-	return &registry{born: time.Now(), meters: new(meter.Worker), logger: logger}
+	meters := new(meter.Worker)
+	return &registry{born: time.Now(), meters: meters, logs: newTaskLogs(nil, 0, nil, meters, logger), logger: logger}
 }
 
 // errUnproven is why a lease counts as lost that nobody has taken, as far as this worker knows.
@@ -165,8 +167,7 @@ func (r *registry) lose(a *attempt, why error) {
 	}
 	a.cancel(seri.ErrLeaseLost)
 	r.meters.LeasesLost.Add(1)
-	r.logger.Warn("lease lost", "task_id", a.lease.ID(), "queue", a.lease.Queue, "type", a.lease.Message.Type,
-		"token", a.lease.Token, "error", why)
+	r.logger.Warn("lease lost", append(a.about(), "error", why)...)
 }
 
 // byQueue returns the held leases of each queue.

@@ -141,7 +141,7 @@ func (s *slots) next(ended *attempt) *attempt {
 		s.taken--
 		if ended.stuck {
 			s.lost--
-			s.logger.Warn("slot back: the handler has ended after all", ended.about()...)
+			s.logger.Warn("slot back: the handler has ended after all", append(ended.about(), "running_for", time.Since(ended.started))...)
 		} else {
 			took := now.Sub(ended.started)
 			s.pace.note(took)
@@ -213,6 +213,7 @@ func (s *slots) perform(a *attempt) {
 		return
 	}
 	o = a.run(func(p seri.ProgressInfo) { s.reporter.note(a, p) })
+	s.registry.logs.stamp(o)
 }
 
 // send passes an outcome on, unless the task was handed back while its handler would not end.
@@ -265,7 +266,7 @@ func (s *slots) handBack(ctx context.Context) {
 			if a.settled.Swap(true) {
 				continue // its outcome is sent
 			}
-			s.logger.ErrorContext(ctx, "handler ignored the end of its context, handing its task back", append(a.about(), "stack", stackOf(a.slot))...)
+			s.logger.ErrorContext(ctx, "handler ignored the end of its context, handing its task back", append(a.about(), "running_for", time.Since(a.started), "stack", stackOf(a.slot))...)
 			s.outcomes <- outcome{attempt: a, kind: handedBack, err: seri.ErrStopping}
 		}
 	}

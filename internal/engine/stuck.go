@@ -52,16 +52,15 @@ func (w *warden) look(ctx context.Context) {
 		seen[a] = since
 		if now.Sub(since) >= w.after && w.slots.writeOff(a) {
 			w.logger.ErrorContext(ctx, "slot lost: the handler ignores the end of its context", append(a.about(),
-				"cause", context.Cause(a.ctx), "slots_left", w.slots.size-w.slots.stuck(), "stack", stackOf(a.slot))...)
+				"running_for", time.Since(a.started), "cause", context.Cause(a.ctx), "slots_left", w.slots.size-w.slots.stuck(), "stack", stackOf(a.slot))...)
 		}
 	}
 	w.seen = seen
 }
 
-// about says which attempt a line of the log is about.
+// about says which attempt a line of the log is about. Every line about a task begins so.
 func (a *attempt) about() []any {
-	return []any{"task_id", a.lease.ID(), "queue", a.lease.Queue, "type", a.lease.Message.Type, "token", a.lease.Token,
-		"running_for", time.Since(a.started)}
+	return []any{"task_id", a.lease.ID(), "queue", a.lease.Queue, "type", a.lease.Message.Type, "attempt", a.lease.Attempt(), "token", a.lease.Token}
 }
 
 // maxStack is how much of the stacks of a slot is shown: those of goroutines that the handler has started belong to them.

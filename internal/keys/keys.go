@@ -139,6 +139,9 @@ func (q Queue) Turn() string { return q.own("turn") }
 // Cursor returns the key of the place among the server's keys where the search for stray tasks goes on.
 func (q Queue) Cursor() string { return q.own("cursor") }
 
+// Log returns the key of a task's own log.
+func (q Queue) Log(id string) string { return q.own("log:" + id) }
+
 // Owner returns the key of the zset of an owner's tasks by when they were enqueued, in Unix milliseconds.
 func (q Queue) Owner(label string) string { return q.own("owner:" + label) }
 

@@ -49,6 +49,7 @@ var Registry = []Entry{
 	{"seri:v1:{q}:trimmed", "string", "engine: purge", "none: a total", false, "archived tasks that were deleted because they were too old or too many, ever"},
 	{"seri:v1:{q}:turn", "string", "engine: turn", "60 s", true, "the worker that looks the queue over for what cannot be, in this minute"},
 	{"seri:v1:{q}:cursor", "string", "engine: adopt", "24 h after the last look", true, "where the search for stray tasks among the server's keys goes on: a cursor of SCAN"},
+	{"seri:v1:{q}:log:<id>", "string", "engine: log", "the task's retention, at least 24 h, after the last line", true, "a task's own log: at most 64 KiB of lines in JSON; or where its lines are in CloudWatch"},
 	{"seri:v1:{q}:owner:<label>", "zset", "engine: enqueue", "7 days after the last task", true, "the newest tasks of one owner by enqueue time, Unix milliseconds"},
 	{"seri:v1:{q}:schedule:<id>", "hash", "beat", "none: until the schedule is removed", false, "a schedule: def (its definition, JSON), rev and timing (digests of it), origin (file or api), set (the lock of its beats); next and last (Unix seconds), task, runs, missed, fails, open and buffer (ticks), paused (a note), paused_at, auto (it has paused itself)"},
 	{"seri:v1:{q}:history:<id>", "list", "beat", "none: at most 60 entries, until the schedule is removed", false, "what became of a schedule's newest ticks, the newest first: fired or asked (by a person), tick, lateness in milliseconds; outage or overlap, first and last tick that was missed, their number"},

@@ -23,7 +23,7 @@ func TestFindKnowsEveryKeyByItsOwnEntry(t *testing.T) {
 		q.Unique("x", []byte("p")): "asynq:{q}:unique:<type>:<md5>", q.Unique("x", nil): "asynq:{q}:unique:<type>:<md5>",
 		q.Fence(): "seri:v1:{q}:fence", q.Due(): "seri:v1:{q}:due", q.Wake(): "seri:v1:{q}:wake", q.Events(): "seri:v1:{q}:events",
 		q.Trimmed(): "seri:v1:{q}:trimmed", q.Turn(): "seri:v1:{q}:turn", q.Cursor(): "seri:v1:{q}:cursor",
-		q.Owner("user:42"): "seri:v1:{q}:owner:<label>", q.Schedule("nightly"): "seri:v1:{q}:schedule:<id>",
+		q.Log("t1"): "seri:v1:{q}:log:<id>", q.Owner("user:42"): "seri:v1:{q}:owner:<label>", q.Schedule("nightly"): "seri:v1:{q}:schedule:<id>",
 		q.History("nightly"): "seri:v1:{q}:history:<id>",
 	} {
 		if e, ok := Find(key); !ok || e.Pattern != want {

@@ -55,17 +55,18 @@ var (
 
 // Figures of a worker.
 var (
-	TasksEnded     = family("seri_tasks_total", "TasksEnded", Total, Number, "worker", "Attempts that have ended, by type and outcome: succeeded, retried, failed, revoked, handed_back or abandoned.", "type", "outcome")
-	TaskSeconds    = family("seri_task_seconds", "TaskSeconds", Timing, Seconds, "worker", "How long handlers took.", "type")
-	WorkerSlots    = family("seri_worker_slots", "", Gauge, Number, "worker", "How many tasks the worker runs at once.")
-	WorkerBusy     = family("seri_worker_busy_slots", "BusySlots", Gauge, Number, "worker", "How many it runs now.")
-	WorkerStuck    = family("seri_worker_stuck_slots", "StuckSlots", Gauge, Number, "worker", "Slots that are lost to handlers which ignore the end of their context.")
-	LeasesLost     = family("seri_leases_lost_total", "LeasesLost", Total, Number, "worker", "Leases that ran out, or that another worker has, while a handler ran.")
-	WritesRefused  = family("seri_writes_refused_total", "WritesRefused", Total, Number, "worker", "Writes that were refused because the lease was lost, by what was to be written: outcome or progress. The fence at work.", "write")
-	OutcomesLost   = family("seri_outcomes_unwritten_total", "OutcomesUnwritten", Total, Number, "worker", "Outcomes that Redis did not take in time; their tasks run again.")
-	TasksRecovered = family("seri_tasks_recovered_total", "TasksRecovered", Total, Number, "worker", "Tasks of vanished workers that this one has put back.")
-	TasksPoisoned  = family("seri_tasks_poisoned_total", "TasksPoisoned", Total, Number, "worker", "Of them, those that were archived because too many workers had vanished with them.")
-	FetchesFailed  = family("seri_fetches_failed_total", "FetchesFailed", Total, Number, "worker", "Requests for tasks that Redis refused or did not answer.")
+	TasksEnded      = family("seri_tasks_total", "TasksEnded", Total, Number, "worker", "Attempts that have ended, by type and outcome: succeeded, retried, failed, revoked, handed_back or abandoned.", "type", "outcome")
+	TaskSeconds     = family("seri_task_seconds", "TaskSeconds", Timing, Seconds, "worker", "How long handlers took.", "type")
+	WorkerSlots     = family("seri_worker_slots", "", Gauge, Number, "worker", "How many tasks the worker runs at once.")
+	WorkerBusy      = family("seri_worker_busy_slots", "BusySlots", Gauge, Number, "worker", "How many it runs now.")
+	WorkerStuck     = family("seri_worker_stuck_slots", "StuckSlots", Gauge, Number, "worker", "Slots that are lost to handlers which ignore the end of their context.")
+	LeasesLost      = family("seri_leases_lost_total", "LeasesLost", Total, Number, "worker", "Leases that ran out, or that another worker has, while a handler ran.")
+	WritesRefused   = family("seri_writes_refused_total", "WritesRefused", Total, Number, "worker", "Writes that were refused because the lease was lost, or to the log of a task that is gone: outcome, progress or log. The fence at work.", "write")
+	OutcomesLost    = family("seri_outcomes_unwritten_total", "OutcomesUnwritten", Total, Number, "worker", "Outcomes that Redis did not take in time; their tasks run again.")
+	TasksRecovered  = family("seri_tasks_recovered_total", "TasksRecovered", Total, Number, "worker", "Tasks of vanished workers that this one has put back.")
+	TasksPoisoned   = family("seri_tasks_poisoned_total", "TasksPoisoned", Total, Number, "worker", "Of them, those that were archived because too many workers had vanished with them.")
+	LogLinesDropped = family("seri_log_lines_dropped_total", "LogLinesDropped", Total, Number, "worker", "Lines of tasks' own logs that were dropped: too many, too long, or Redis did not take them.")
+	FetchesFailed   = family("seri_fetches_failed_total", "FetchesFailed", Total, Number, "worker", "Requests for tasks that Redis refused or did not answer.")
 )
 
 // Figures of live events.

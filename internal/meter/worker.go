@@ -16,8 +16,9 @@ type Worker struct {
 	TasksRecovered Counter
 	TasksPoisoned  Counter
 	FetchesFailed  Counter
+	LinesDropped   Counter
 
-	Refused struct{ Outcome, Progress Counter } // writes
+	Refused struct{ Outcome, Progress, Log Counter } // writes
 
 	mu    sync.Mutex
 	types map[string]*Type
@@ -49,12 +50,13 @@ func (w *Worker) Type(name string) *Type {
 func (w *Worker) Measure(_ context.Context, report Report) {
 	for f, c := range map[*Family]*Counter{
 		LeasesLost: &w.LeasesLost, OutcomesLost: &w.OutcomesLost, TasksRecovered: &w.TasksRecovered, TasksPoisoned: &w.TasksPoisoned,
-		FetchesFailed: &w.FetchesFailed,
+		FetchesFailed: &w.FetchesFailed, LogLinesDropped: &w.LinesDropped,
 	} {
 		report.Value(f, c.Load())
 	}
 	report.Value(WritesRefused, w.Refused.Outcome.Load(), "outcome")
 	report.Value(WritesRefused, w.Refused.Progress.Load(), "progress")
+	report.Value(WritesRefused, w.Refused.Log.Load(), "log")
 	w.mu.Lock()
 	types := slices.Collect(maps.Values(w.types))
 	w.mu.Unlock()

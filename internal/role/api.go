@@ -285,6 +285,7 @@ func (s *Serve) parts(ctx context.Context, listener net.Listener, rdb redis.Univ
 	config.Events, config.WebSocket = live.SSE(), live.WebSocket()
 	config.Tokens, config.Origins = tokens, s.AllowedOrigins
 	config.Full = memory.Full
+	config.LogReader = new(reader).read
 	config.Ready = func(ctx context.Context) error {
 		if draining.Load() {
 			return api.ErrDraining

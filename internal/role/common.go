@@ -44,6 +44,8 @@ type Log struct {
 	LogSink   string `env:"SERI_LOG_SINK" default:"stderr" placeholder:"WHERE" help:"stderr, or cloudwatch to ship the log by itself: for machines outside of ECS, where the log driver does it."`
 	LogGroup  string `env:"SERI_LOG_GROUP" default:"/seri" placeholder:"NAME" help:"Log group of CloudWatch; made if it does not exist."`
 	LogStream string `env:"SERI_LOG_STREAM" placeholder:"NAME" help:"Stream in it. Default: role, host and a number, a new one for each start."`
+
+	region string // of the stream, once it is open
 }
 
 func (c *Common) check(f *faults) {
@@ -87,13 +89,14 @@ func (l *Log) open(ctx context.Context, role string, w io.Writer) (logger *slog.
 	if l.LogSink != "cloudwatch" {
 		return l.logger(w), meter.Sources(nil), func() {}, nil
 	}
-	service, err := cloudwatch.Open(ctx)
+	service, err := cloudwatch.Open(ctx, "")
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("--log-sink (SERI_LOG_SINK): %w", err)
 	}
 	if l.LogStream == "" {
 		l.LogStream = newStream(role)
 	}
+	l.region = service.Options().Region
 	sink := cloudwatch.New(service, cloudwatch.Config{Group: l.LogGroup, Stream: l.LogStream, Aside: w})
 	shipping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})

@@ -12,7 +12,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/redis/go-redis/v9"
 
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/client"
 	"github.com/seri-queue/seri/internal/cloudwatch/cloudwatchtest"
 	"github.com/seri-queue/seri/internal/redistest"
 )
@@ -26,7 +29,8 @@ func TestALogIsShippedToCloudWatch(t *testing.T) {
 		t.Setenv(variable, value)
 	}
 	var worker Worker
-	configured(t, &worker, "--redis-url", redistest.URL(redistest.New(t)), "--log-sink", "cloudwatch", "--log-group", "/seri/test", "--output-dir", t.TempDir())
+	rdb := redistest.New(t)
+	configured(t, &worker, "--redis-url", redistest.URL(rdb), "--log-sink", "cloudwatch", "--log-group", "/seri/test", "--output-dir", t.TempDir())
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	aside := &safeBuffer{}
@@ -56,6 +60,7 @@ func TestALogIsShippedToCloudWatch(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	ownLog(t, rdb)
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -65,6 +70,43 @@ func TestALogIsShippedToCloudWatch(t *testing.T) {
 	}
 	if aside.String() != "" {
 		t.Errorf("beside the log it says %s", aside)
+	}
+}
+
+// ownLog has a task fail, and reads what the log says about it: the worker has kept with the task where that is.
+func ownLog(t *testing.T, rdb redis.UniversalClient) {
+	t.Helper()
+	queue := client.New(rdb, client.Config{})
+	for _, id := range []string{"other", "t1"} {
+		m := seri.Message{ID: id, Type: "http.request", Queue: "default", Payload: []byte(`{"url":"http://127.0.0.1:1/"}`), Timeout: time.Minute}
+		if err := queue.Enqueue(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := queue.Wait(t.Context(), "default", id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for logs := new(reader); ; {
+		log, err := queue.Log(t.Context(), "default", "t1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var lines []client.LogLine
+		for _, place := range log.Places {
+			if lines, _, err = logs.read(t.Context(), place, "t1", time.Now(), 100); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(lines) == 1 && lines[0].Message == "task ended" && lines[0].Task == "t1" && lines[0].Attempt == 1 && len(log.Lines) == 0 {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-t.Context().Done():
+			t.Fatalf("found %+v, of %+v", lines, log)
+		}
 	}
 }
 

@@ -20,11 +20,12 @@ import (
 // Worker runs tasks.
 type Worker struct {
 	Common
-	Work   `embed:""`
-	Divide `embed:""`
-	Tasks  `embed:""`
-	Alive  `embed:""`
-	Admin  `embed:""`
+	Work    `embed:""`
+	Divide  `embed:""`
+	Tasks   `embed:""`
+	Alive   `embed:""`
+	Admin   `embed:""`
+	OwnLogs `embed:""`
 }
 
 // Work are the settings of how a worker works.
@@ -57,6 +58,7 @@ func (w *Worker) Check() error {
 	w.Tasks.check(&f)
 	w.Alive.check(&f)
 	w.Admin.check(&f)
+	w.OwnLogs.check(&f)
 	return f.err()
 }
 
@@ -103,9 +105,11 @@ func (w *Worker) Run(ctx context.Context, out, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	working, err := w.Work.worker(rdb, handlers, worker.Config{
-		Partitions: w.Partitions.ByQueue, MaxEvents: w.MaxEvents.N, Alive: pulse.turn, Logger: logger,
-	})
+	config := worker.Config{Partitions: w.Partitions.ByQueue, MaxEvents: w.MaxEvents.N, Alive: pulse.turn, Logger: logger}
+	if err := w.OwnLogs.keep(ctx, &w.Log, &config, logger); err != nil {
+		return err
+	}
+	working, err := w.Work.worker(rdb, handlers, config)
 	if err != nil {
 		return err
 	}

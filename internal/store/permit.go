@@ -14,7 +14,7 @@ type Duty struct{ scripts []*script }
 // The duties. A worker does not enqueue, a beat does not run.
 var (
 	Working = Duty{[]*script{
-		adopt, announce, archive, claim, complete, dequeue, enlist, extend, forward, progress, purge, recoverExpired, requeue, retry, sweep, turn,
+		adopt, announce, archive, claim, complete, dequeue, enlist, extend, forward, logScript, progress, purge, recoverExpired, requeue, retry, sweep, turn,
 	}}
 	Producing = Duty{[]*script{enqueue, fire, hold, pause, plan, put, revoke}} // also schedules at run time
 	Ticking   = Duty{[]*script{fire, plan, revoke}}
@@ -25,7 +25,7 @@ var (
 func (s *Store) Permit(ctx context.Context, q keys.Queue, duty Duty) error {
 	need := permit.Need{Channel: keys.Cancel, Keys: []string{
 		q.Task("0"), q.Pending(), q.Active(), q.Lease(), q.Scheduled(), q.Retry(), q.Archived(), q.Completed(), q.Processed(), q.Failed(),
-		q.UniquePrefix() + "0", q.Fence(), q.Due(), q.Wake(), q.Events(), q.OwnerPrefix() + "0",
+		q.UniquePrefix() + "0", q.Fence(), q.Due(), q.Wake(), q.Events(), q.Log("0"), q.OwnerPrefix() + "0",
 	}}
 	for _, sc := range duty.scripts {
 		need.Scripts = append(need.Scripts, sc.source)

@@ -40,6 +40,7 @@ type fake struct {
 	resumed  []string              // Last-Event-ID of every stream
 	closed   bool                  // streams are refused
 	readings int                   // how often GET /v1/tasks/{id} was called
+	lines    []wire.LogLine        // of the log of every task; nil: there is none to be read
 }
 
 type problem struct {
@@ -63,6 +64,7 @@ func newFake(t testing.TB) *fake {
 	mux.Handle("/", web.Handler())
 	mux.HandleFunc("POST /v1/tasks", f.guard(f.post))
 	mux.HandleFunc("GET /v1/tasks/{id}", f.guard(f.get))
+	mux.HandleFunc("GET /v1/tasks/{id}/logs", f.guard(f.readLog))
 	mux.HandleFunc("DELETE /v1/tasks/{id}", f.guard(f.revoke))
 	mux.HandleFunc("GET /v1/events", f.guard(f.events))
 	mux.HandleFunc("GET /samples/photo.jpeg", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(f.photo) })
@@ -206,6 +208,16 @@ func (f *fake) get(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, http.StatusNotFound, problem{Status: 404, Title: "Not Found", Detail: "no such task"})
+}
+
+func (f *fake) readLog(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.lines == nil {
+		answer(w, http.StatusServiceUnavailable, problem{Status: 503, Detail: "CloudWatch does not answer"})
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{"lines": f.lines, "cut": len(f.lines) > 3})
 }
 
 func (f *fake) revoke(w http.ResponseWriter, r *http.Request) {

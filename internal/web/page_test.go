@@ -14,6 +14,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/web/webtest"
+	"github.com/seri-queue/seri/internal/wire"
 )
 
 type action = chromedp.Action[chromedp.Void]
@@ -34,6 +35,7 @@ func TestPage(t *testing.T) {
 		"says at the field what the server refuses":         faultsAtFields,
 		"says below the form what concerns no field":        faultsBelow,
 		"revokes a task and keeps the focus near":           revokes,
+		"shows the log of a task while it is written":       showsLog,
 		"shows the newest 200 of many tasks and counts all": manyTasks,
 		"fits the phone": fitsPhone,
 		"shows what the tasks that come with Seri have to show": showsResults,
@@ -92,6 +94,27 @@ func samplesAsTheyStand(t *testing.T, f *fake, tab context.Context) {
 	posted(t, f, `{"type":"image.thumbnail","payload":{"source":"`+f.URL+`/samples/photo.jpeg","sizes":[640,320,160]}}`,
 		`{"type":"csv.profile","payload":{"source":"`+f.URL+`/samples/cities.csv"}}`,
 		`{"type":"http.request","payload":{"url":"`+f.URL+`/healthz","method":"GET","headers":{"Accept":"text/plain"}},"countdown":2.5,"max_retries":0,"owner":"user:42"}`)
+}
+
+func showsLog(t *testing.T, f *fake, tab context.Context) {
+	f.Add(seri.Info{ID: "t1", Type: "image.thumbnail", Queue: "default", State: seri.Active, Attempt: 1, StartedAt: time.Now(), Seq: 1})
+	line := func(level, message string, attrs map[string]json.RawMessage) {
+		f.Locked(func() {
+			f.lines = append(f.lines, wire.LogLine{Time: time.Now(), Level: level, Message: message, Attempt: 2, Attrs: attrs})
+		})
+	}
+	const log = `[data-task=t1] .task-log`
+	do(t, tab, open(f), click("[data-task=t1] .more"), says("[data-task=t1] .log-notice", "The log cannot be read: CloudWatch does not answer."))
+	line("INFO", "begun", map[string]json.RawMessage{"size": json.RawMessage("512"), "file": json.RawMessage(`"a.csv"`)})
+	f.Emit("t1", seri.EventProgress, seri.EventData{Progress: &seri.ProgressInfo{Done: 1, Total: 2}})
+	do(t, tab, says(log, "begun"), says(log, "file=a.csv size=512 attempt=2"), webtest.Until(`document.querySelector("[data-task=t1] .log-notice").hidden`))
+	line("ERROR", hostile[0], nil) // is read although nothing tells of it: the task runs
+	do(t, tab, says(log, "ERROR "+hostile[0]), webtest.Until(`window.hacked === undefined`))
+	line("INFO", "more", nil)
+	line("INFO", "the last", nil)
+	f.Emit("t1", seri.EventSucceeded, seri.EventData{Attempt: 2})
+	do(t, tab, says(log, "the last"), says(log, "There is more than is shown here."),
+		click("[data-task=t1] .more"), webtest.Until(`document.querySelector("`+log+`").hidden`))
 }
 
 func sizesThatFit(t *testing.T, f *fake, tab context.Context) {

@@ -82,6 +82,7 @@ func (t *Thumbnailer) Make(ctx context.Context, args ThumbnailArgs) (ThumbnailRe
 		if err != nil {
 			return ThumbnailResult{}, fmt.Errorf("make thumbnail of %d pixels: %w", size, err)
 		}
+		seri.Log(ctx).Info("wrote a thumbnail", "width", thumb.Width, "height", thumb.Height, "bytes", thumb.Bytes)
 		result.Thumbnails = append(result.Thumbnails, thumb)
 	}
 	seri.Progress(ctx, int64(len(args.Sizes)), int64(len(args.Sizes)), "done")

@@ -30,7 +30,11 @@ func (p *Profiler) Describe(ctx context.Context, args ProfileArgs) (ProfileResul
 	}
 	defer source.Close()
 
-	return profile(ctx, source, max(source.Size, 0), delimiter, cmp.Or(args.Top, 10))
+	result, err := profile(ctx, source, max(source.Size, 0), delimiter, cmp.Or(args.Top, 10))
+	if err == nil {
+		seri.Log(ctx).Info("read the table", "rows", result.Rows, "columns", len(result.Columns))
+	}
+	return result, err
 }
 
 // validate returns the delimiter, 0 for none given, or everything that is wrong with a.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/seri-queue/seri"
@@ -35,10 +36,12 @@ func (c *Caller) Do(ctx context.Context, args RequestArgs) (Response, error) {
 		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	}
 
+	begun := time.Now()
 	resp, err := client.Do(req)
 	if err != nil {
 		return Response{}, fetch.Failure(err)
 	}
+	seri.Log(ctx).Info("the server answered", "method", req.Method, "status", resp.StatusCode, "after", time.Since(begun)) // URL and headers may hold secrets
 	if fetch.Unsettled(resp.StatusCode) {
 		return Response{}, fetch.StatusError(resp)
 	}

@@ -114,6 +114,12 @@ run "redis" {
     error_message = "Tasks may do nothing in AWS unless they are given a policy."
   }
   assert {
+    condition = one(jsondecode(aws_iam_role_policy.task_logs.policy).Statement).Action == ["logs:FilterLogEvents"] && alltrue([
+      for arn in one(jsondecode(aws_iam_role_policy.task_logs.policy).Statement).Resource : endswith(arn, ":*") && arn != "*"
+    ])
+    error_message = "The api may search the logs of workers, and no others."
+  }
+  assert {
     condition     = jsondecode(aws_iam_role.task["api"].assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012"
     error_message = "Roles should be assumed for tasks of this account only."
   }

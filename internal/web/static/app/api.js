@@ -22,6 +22,10 @@ export function revoke(queue, id) {
   return call("DELETE", taskPath(queue, id));
 }
 
+export function readLog(queue, id, signal) {
+  return call("GET", taskPath(queue, id, "/logs"), undefined, signal);
+}
+
 export function listSchedules(cursor) {
   return call("GET", `/v1/schedules?limit=200${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
 }
@@ -58,8 +62,8 @@ function schedulePath(queue, id, what = "") {
   return `/v1/schedules/${encodeURIComponent(id)}${what}?queue=${encodeURIComponent(queue)}`;
 }
 
-function taskPath(queue, id) {
-  return `/v1/tasks/${encodeURIComponent(id)}?queue=${encodeURIComponent(queue)}`;
+function taskPath(queue, id, part = "") {
+  return `/v1/tasks/${encodeURIComponent(id)}${part}?queue=${encodeURIComponent(queue)}`;
 }
 
 /** Returns the JSON of the answer, undefined if it has none. Throws Problem, KeyMissing or fetch's TypeError. */

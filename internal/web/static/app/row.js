@@ -3,6 +3,7 @@ import { readTask, revoke } from "./api.js";
 import { now } from "./clock.js";
 import { cloneTemplate, copy, find, make, setNote, setText } from "./dom.js";
 import { ago, dateTime, duration, number, pretty, shortId } from "./format.js";
+import { Log } from "./log.js";
 import { drawResult } from "./result.js";
 import { isTerminal } from "./store.js";
 
@@ -23,6 +24,7 @@ export class Row {
   #task;
   #parts;
   #drawn; // the result that is on show
+  #log;
 
   /** onAnswer(task) gets a task that the row has read or revoked through the API. */
   constructor(task, onAnswer) {
@@ -36,6 +38,7 @@ export class Row {
       error: part(".task-error"), notice: part(".task-notice"), result: part(".task-result"),
       more: part(".more"), details: part(".task-details"),
     };
+    this.#log = new Log(part(".task-log"), part(".log-notice"));
     const { id, revoke: button, more } = this.#parts;
     this.element.dataset.task = task.id;
     setText(this.#parts.type, task.type);
@@ -64,7 +67,10 @@ export class Row {
     this.#showProgress(task);
     setNote(p.error, task.state === "succeeded" ? "" : task.error);
     this.#showResult(task);
-    if (!p.details.hidden) this.#writeDetails();
+    if (!p.details.hidden) {
+      this.#writeDetails();
+      this.#log.show(task);
+    }
     this.tick();
   }
 
@@ -143,8 +149,9 @@ export class Row {
     const { more, details } = this.#parts;
     details.hidden = !details.hidden;
     more.setAttribute("aria-expanded", String(!details.hidden));
-    if (details.hidden) return;
+    if (details.hidden) return this.#log.hide();
     this.#writeDetails();
+    this.#log.show(this.#task);
     if (this.#task.max_retries !== undefined) return;
     // All that is known came by events, which do not carry a task's arguments.
     try {
