@@ -20,10 +20,11 @@
 -- ARGV[5]  pub/sub channel on which workers listen for IDs
 -- ARGV[6]  number of ticks
 -- ARGV[7…] per tick: the schedule's ID and revision; the tick that the caller takes for the next one, '' for a tick that
---          waited, '-' for one that somebody has asked for, whatever the next one is; the tick, Unix seconds, '' to move on without a task; when its task may start, Unix ms; the tick to move
---          on to, '' for none; JSON of the ticks that were missed before it, or ''; asynq's message; the event's JSON fields
---          about the task; JSON of the task's terms {expires: Unix ms, owner: label, owned: index of KEYS}, or ''; what to do
---          about overlap; how many tasks the schedule may have, how many may fail in a row ('0': any number)
+--          waited, '-' for one that somebody has asked for, whatever the next one is; the tick, Unix seconds, '' to move on
+--          without a task; when its task may start, Unix ms; the tick to move on to, '' for none; JSON of the ticks that were
+--          missed before it, or ''; asynq's message; the event's JSON fields about the task; JSON of the task's terms
+--          {expires: Unix ms, owner: label, owned: index of KEYS}, or ''; what to do about overlap; how many tasks the
+--          schedule may have, how many may fail in a row ('0': any number)
 --
 -- Returns  {per tick what became of it, details}, or -1 if a newer holder of the lock has been here: nothing is written then
 --          0 the schedule's next tick or revision is another; 1 enqueued; 2 the tick's task exists already; 3 moved on
@@ -32,7 +33,8 @@
 --          details: for some ticks three values: place in the call; ticks that wait; ticks whose tasks have not ended
 --
 -- A tick that waits and finds that it still has to, writes nothing: it asks often. A tick that somebody has asked for is
--- fired although the schedule is paused or has ended; it does not count as one of its runs, and does not move it on.
+-- fired although the schedule is paused or has ended; it does not count as one of its runs, and does not move it on. If it
+-- has to wait it is marked by an a, and remains what it is.
 --
 -- Guarantees one task per tick with any number of callers: the tick is compared and set in the same step as the task is
 -- stored, and the task's ID is a second proof. Nothing starts early by Redis' clock. Refused as a whole when Redis is out
@@ -55,6 +57,24 @@ local function list(text)
     ticks[#ticks + 1] = tick
   end
   return ticks
+end
+
+-- waiters returns the ticks of a buffer, and which of them somebody has asked for.
+local function waiters(buffer)
+  local wanted = {}
+  for tick in string.gmatch(buffer, 'a(%d+)') do
+    wanted[tick] = true
+  end
+  return list(buffer), wanted
+end
+
+-- joined is what waiters reads.
+local function joined(waiting, wanted)
+  local texts = {}
+  for i, tick in ipairs(waiting) do
+    texts[i] = (wanted[tick] and 'a' or '') .. tick
+  end
+  return table.concat(texts, ',')
 end
 
 -- push makes tasks startable: one call for all, as each is dear.
@@ -143,6 +163,19 @@ local function leave_out(schedule, history, id, tick)
   miss(schedule, history, id, '{"count":1,"first":' .. tick .. ',"last":' .. tick .. ',"reason":"overlap"}')
 end
 
+-- only_wanted leaves out the ticks that wait and that nobody has asked for, and returns the others: their schedule has ended.
+local function only_wanted(schedule, history, id, waiting, wanted)
+  local rest = {}
+  for _, tick in ipairs(waiting) do
+    if wanted[tick] then
+      rest[#rest + 1] = tick
+    else
+      leave_out(schedule, history, id, tick)
+    end
+  end
+  return rest
+end
+
 -- set notes the new value of a field, if it is another than the old one.
 local function set(changes, field, old, value)
   if value ~= old then
@@ -162,9 +195,10 @@ local function serve(i, schedule, history, a)
   local overlap, limit, most = ARGV[a + 10], tonumber(ARGV[a + 11]), tonumber(ARGV[a + 12])
   local record = call('HMGET', schedule, 'rev', 'next', 'paused', 'runs', 'open', 'fails', 'buffer')
   local buffer, runs = record[7] or '', number(record[4])
-  local waiting = list(buffer)
-  local waited, asked = expected == '', expected == '-'
-  if record[1] ~= ARGV[a + 1] or not (waited or asked) and record[2] ~= expected or waited and waiting[1] ~= tick then
+  local waiting, wanted = waiters(buffer)
+  local waited, fresh = expected == '', expected == '-'
+  local asked = fresh or waited and wanted[tick]
+  if record[1] ~= ARGV[a + 1] or not (waited or fresh) and record[2] ~= expected or waited and waiting[1] ~= tick then
     return 0
   end
   if record[3] and not asked then
@@ -174,7 +208,7 @@ local function serve(i, schedule, history, a)
     return 8
   end
 
-  if asked then
+  if fresh then
     if call('EXISTS', prefix .. 'sched:' .. id .. ':' .. tick) == 1 then
       return 2
     end
@@ -183,11 +217,9 @@ local function serve(i, schedule, history, a)
         return 5
       end
     end
-  elseif limit > 0 and runs >= limit then -- as its definition is by now: without an edit it would have no next tick
-    for _, other in ipairs(waiting) do
-      leave_out(schedule, history, id, other)
-    end
-    call('HSET', schedule, 'next', '', 'buffer', '')
+  elseif not asked and limit > 0 and runs >= limit then -- as its definition is by now: without an edit it would have no next tick
+    waiting = only_wanted(schedule, history, id, waiting, wanted)
+    call('HSET', schedule, 'next', '', 'buffer', joined(waiting, wanted))
     scores[#scores + 1], scores[#scores + 2] = '+inf', id
     return 9
   end
@@ -229,8 +261,8 @@ local function serve(i, schedule, history, a)
         end
         waiting = {}
       end
-      waiting[#waiting + 1] = tick
-      buffer = table.concat(waiting, ',')
+      waiting[#waiting + 1], wanted[tick] = tick, fresh
+      buffer = joined(waiting, wanted)
       status = 5
       if asked then -- its beat has to learn of it
         call('ZADD', edited, call('HINCRBY', beat, 'edits', 1), id)
@@ -264,12 +296,10 @@ local function serve(i, schedule, history, a)
       changes = {'last', tick, 'task', task_id}
     end
     if limit > 0 and runs >= limit and not asked then
-      for _, other in ipairs(waiting) do
-        leave_out(schedule, history, id, other)
-      end
-      status, following, waiting = 7, '', {}
+      waiting = only_wanted(schedule, history, id, waiting, wanted)
+      status, following = 7, ''
     end
-    buffer = table.concat(waiting, ',')
+    buffer = joined(waiting, wanted)
     if waited or status == 7 then
       detail(i, buffer, '')
     end

@@ -3,6 +3,8 @@ package store_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,6 +119,36 @@ func TestATickThatWasAskedForLeavesTheScheduleWhereItIs(t *testing.T) {
 			s.t.Errorf("the last task is %q", after.LastTask)
 		}
 		s.stands("sched:nightly:1699996400", "pending")
+	})
+}
+
+// It is neither one of the schedule's runs nor bound to its end, and the schedule's last tick stays the last.
+func TestATickThatWasAskedForRemainsThatWhileItWaits(t *testing.T) {
+	each(t, func(s *scene) {
+		s.plan("r1", tick, 7)
+		terms := func(k *store.Tick) { k.Overlap, k.Limit = "buffer_all", 2 }
+		s.fire("the first", store.TickEnqueued, s.tick(0, terms))
+		s.ask("waits", store.TickWaits, s.asked(-1, terms))
+		s.ask("waits, too", store.TickWaits, s.asked(-2, terms))
+		s.must(attempts["complete"](s, s.lease()))
+		turn := func(hours int) store.Tick {
+			return s.tick(hours, terms, func(k *store.Tick) { k.Expected = time.Time{} })
+		}
+
+		s.fire("its turn", store.TickEnqueued, turn(-1))
+		s.must(attempts["complete"](s, s.lease()))
+		s.rdb.HSet(s.ctx(), s.q.Schedule("nightly"), "runs", 2) // meanwhile the schedule has ended
+		s.fire("the other's turn", store.TickEnqueued, turn(-2))
+
+		s.stands("sched:nightly:"+strconv.FormatInt(tick.Add(-2*time.Hour).Unix(), 10), "pending")
+		if r := s.scheduled(); r.Runs != 2 || !r.Last.Equal(tick) || len(r.Waiting) != 0 {
+			s.t.Errorf("the record is %+v", r)
+		}
+		for _, line := range s.history()[:2] {
+			if !strings.HasPrefix(line, "asked ") {
+				s.t.Errorf("the history says %q", s.history())
+			}
+		}
 	})
 }
 
