@@ -68,14 +68,18 @@ func busy(t *testing.T, rdb redis.UniversalClient) keys.Queue {
 	}
 	later := message("scheduled")
 	later.ETA = time.Now().Add(time.Hour)
-	must(s.Enqueue(ctx, q, []seri.Message{message("done"), message("again"), message("dead"), message("running"), message("waiting"), later}))
-	batch, err := s.Dequeue(ctx, q, store.Wanted{Tasks: 4, Lease: time.Minute, Worker: "w"})
+	must(s.Enqueue(ctx, q, []seri.Message{message("done"), message("again"), message("dead"), message("gone"), message("running"), message("waiting"), later}))
+	batch, err := s.Dequeue(ctx, q, store.Wanted{Tasks: 5, Lease: time.Minute, Worker: "w"})
 	must(nil, err)
 	leases := batch.Leases
-	must(s.Progress(ctx, q, []store.Report{{Lease: &leases[3], Progress: seri.ProgressInfo{Done: 1, Total: 2}}}))
+	must(s.Progress(ctx, q, []store.Report{{Lease: &leases[4], Progress: seri.ProgressInfo{Done: 1, Total: 2}}}))
+	must(s.Log(ctx, q, []store.Written{{Lease: &leases[4], Lines: []byte("on the way\n")}}, 1<<10))
 	must(s.Complete(ctx, q, []store.Completion{{Lease: &leases[0], Result: []byte(`1`)}}))
 	must(s.Retry(ctx, q, []store.Retry{{Lease: &leases[1], After: time.Minute, Error: "again"}}))
 	must(s.Archive(ctx, q, []store.Ending{{Lease: &leases[2], Reason: seri.ReasonPermanent, Error: "dead"}}))
+	must(s.Archive(ctx, q, []store.Ending{{Lease: &leases[3], Reason: seri.ReasonPermanent, Error: "gone"}}))
+	_, err = s.Purge(ctx, q, 10, store.Keep{Archived: time.Hour, MaxArchived: 1, Events: time.Hour}) // which counts what it trims
+	must(nil, err)
 	must(nil, rdb.ZAdd(ctx, q.Archived(), redis.Z{Score: 1, Member: "ghost"}).Err())
 	_, err = s.Turn(ctx, q, "w", time.Minute)
 	must(nil, err)
@@ -97,6 +101,11 @@ func busy(t *testing.T, rdb redis.UniversalClient) keys.Queue {
 	waitInVain(t, rdb, lockName)
 	leader := store.Leader{Lock: lockName, Token: held.Token()}
 	_, err = s.Plan(ctx, q, leader, []store.Plan{{Schedule: "nightly", Revision: "r1", Next: time.Now().Add(time.Hour)}})
+	soon := time.Now()
+	_, err = s.Fire(ctx, q, store.Leader{}, []store.Tick{{
+		Schedule: "nightly", Revision: "r1", Asked: true, Tick: soon, Due: soon, Task: message("sched:nightly:" + fmt.Sprint(soon.Unix())),
+	}})
+	must(nil, err)
 	must([]error{s.PauseSchedule(ctx, q, "nightly", "for repair"), s.SetFileRevision(ctx, leader, 1)}, err)
 	_, err = partition.NewAgreement(rdb).Declare(ctx, string(q), 2)
 	must(nil, err)
@@ -174,7 +183,7 @@ func TestEachKindOfFaultIsFound(t *testing.T) {
 			string("asynq:{" + q + "}:unheard"): "is in no entry of the registry",
 			string("seri:v0:{" + q + "}"):       "is in no entry of the registry",
 			q.Pending():                         "is a string, should be a list; entry asynq:{q}:pending",
-			q.Unique("t", []byte("{}")):         "never expires, should (the task's UniqueFor); entry asynq:{q}:unique:<type>:<md5>",
+			q.Unique("t", []byte("{}")):         "never expires, should (the task's UniqueFor; while it runs, its lease at least); entry asynq:{q}:unique:<type>:<md5>",
 		} {
 			if found[key] != want {
 				t.Errorf("%s %q, want %q", key, found[key], want)
