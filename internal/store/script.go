@@ -38,19 +38,47 @@ var (
 	identifier  = regexp.MustCompile(`[a-z_]+`)
 )
 
+// paragraph is a part of the prelude between blank lines.
+type paragraph struct {
+	text           string
+	declares, uses []string // names
+}
+
+var paragraphs = paragraphsOf(prelude)
+
+func paragraphsOf(source string) (all []paragraph) {
+	for text := range strings.SplitAfterSeq(source, "\n\n") {
+		p := paragraph{text: text, uses: names(text)}
+		for _, declared := range declaration.FindAllStringSubmatch(text, -1) {
+			p.declares = append(p.declares, strings.Split(declared[1], ", ")...)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// names returns what Lua source names, each once.
+func names(source string) []string {
+	all := identifier.FindAllString(code(source), -1)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // needed returns the paragraphs of the prelude that a script makes use of, and those that they do. Lua makes a closure of
 // every function each time a script runs; for a script about one task, those it does not call would be the dearest part.
 func needed(source string) string {
-	paragraphs := strings.SplitAfter(prelude, "\n\n")
+	used := make(map[string]bool)
+	use := func(names []string) {
+		for _, name := range names {
+			used[name] = true
+		}
+	}
+	use(names(source))
 	kept := make([]string, len(paragraphs))
-	for i, paragraph := range slices.Backward(paragraphs) { // what is used stands before what uses it
-		used := strings.Join(kept[i+1:], "") + source
-		for _, names := range declaration.FindAllStringSubmatch(paragraph, -1) {
-			for name := range strings.SplitSeq(names[1], ", ") {
-				if slices.Contains(identifier.FindAllString(code(used), -1), name) {
-					kept[i] = paragraph
-				}
-			}
+	for i, p := range slices.Backward(paragraphs) { // what is used stands before what uses it
+		if slices.ContainsFunc(p.declares, func(name string) bool { return used[name] }) {
+			kept[i] = p.text
+			use(p.uses)
 		}
 	}
 	return strings.Join(kept, "")
