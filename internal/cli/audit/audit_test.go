@@ -101,6 +101,7 @@ func busy(t *testing.T, rdb redis.UniversalClient) keys.Queue {
 	waitInVain(t, rdb, lockName)
 	leader := store.Leader{Lock: lockName, Token: held.Token()}
 	_, err = s.Plan(ctx, q, leader, []store.Plan{{Schedule: "nightly", Revision: "r1", Next: time.Now().Add(time.Hour)}})
+	must(nil, err)
 	soon := time.Now()
 	_, err = s.Fire(ctx, q, store.Leader{}, []store.Tick{{
 		Schedule: "nightly", Revision: "r1", Asked: true, Tick: soon, Due: soon, Task: message("sched:nightly:" + fmt.Sprint(soon.Unix())),
