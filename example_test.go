@@ -5,15 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/client"
-	"github.com/seri-queue/seri/internal/devstore"
-	"github.com/seri-queue/seri/internal/redisurl"
+	"github.com/seri-queue/seri/internal/redistest"
 	"github.com/seri-queue/seri/worker"
 )
 
@@ -40,7 +36,7 @@ func (*Mailer) SendWelcome(ctx context.Context, args WelcomeArgs) (Receipt, erro
 
 // A web app hands a task over, a worker runs it, and the web app waits for the result.
 func Example() {
-	rdb, closeRedis := openRedis()
+	rdb, closeRedis := redistest.ForExample()
 	defer closeRedis()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -97,7 +93,7 @@ func ExamplePermanent() {
 
 // The same ID twice is refused, so a request that is repeated does no harm.
 func ExampleID() {
-	rdb, closeRedis := openRedis()
+	rdb, closeRedis := redistest.ForExample()
 	defer closeRedis()
 	queue := client.New(rdb, client.Config{})
 
@@ -108,25 +104,4 @@ func ExampleID() {
 	// Output:
 	// false
 	// true
-}
-
-// openRedis opens a Redis of the example's own; in a program that is redis.NewClient with MaxRetries: -1.
-func openRedis() (rdb redis.UniversalClient, closeRedis func()) {
-	dir, err := os.MkdirTemp("", "seri-example-*")
-	if err != nil {
-		panic(err)
-	}
-	server, err := devstore.Open(context.Background(), dir, slog.New(slog.DiscardHandler))
-	if err != nil {
-		panic(err)
-	}
-	rdb, err = redisurl.Open(server.URL())
-	if err != nil {
-		panic(err)
-	}
-	return rdb, func() {
-		_ = rdb.Close()
-		_ = server.Close()
-		_ = os.RemoveAll(dir)
-	}
 }

@@ -4,22 +4,18 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/beat"
-	"github.com/seri-queue/seri/internal/devstore"
-	"github.com/seri-queue/seri/internal/redisurl"
+	"github.com/seri-queue/seri/internal/redistest"
 	"github.com/seri-queue/seri/worker"
 )
 
 // A beat enqueues a task every second, and a worker runs it. Any number of beats may run: one leads.
 func Example() {
-	rdb, closeRedis := openRedis()
+	rdb, closeRedis := redistest.ForExample()
 	defer closeRedis()
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
@@ -106,24 +102,3 @@ schedules:
 }
 
 var quiet = slog.New(slog.DiscardHandler)
-
-// openRedis starts a Redis of its own; in your program it is redis.NewUniversalClient, with the option MaxRetries: -1.
-func openRedis() (rdb redis.UniversalClient, closeRedis func()) {
-	dir, err := os.MkdirTemp("", "seri-example-*")
-	if err != nil {
-		panic(err)
-	}
-	server, err := devstore.Open(context.Background(), dir, quiet)
-	if err != nil {
-		panic(err)
-	}
-	rdb, err = redisurl.Open(server.URL())
-	if err != nil {
-		panic(err)
-	}
-	return rdb, func() {
-		_ = rdb.Close()
-		_ = server.Close()
-		_ = os.RemoveAll(dir)
-	}
-}

@@ -3,22 +3,17 @@ package client_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"os"
 	"strconv"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/client"
-	"github.com/seri-queue/seri/internal/devstore"
-	"github.com/seri-queue/seri/internal/redisurl"
+	"github.com/seri-queue/seri/internal/redistest"
 )
 
 // A producer that has many tasks hands them over in one call, and looks at the queue.
 func ExampleClient_EnqueueBatch() {
-	rdb, closeRedis := openRedis()
+	rdb, closeRedis := redistest.ForExample()
 	defer closeRedis()
 	ctx := context.Background()
 	queue := client.New(rdb, client.Config{})
@@ -51,7 +46,7 @@ func ExampleClient_EnqueueBatch() {
 
 // A task can be withdrawn as long as it has not ended.
 func ExampleClient_Revoke() {
-	rdb, closeRedis := openRedis()
+	rdb, closeRedis := redistest.ForExample()
 	defer closeRedis()
 	ctx := context.Background()
 	queue := client.New(rdb, client.Config{})
@@ -73,30 +68,9 @@ func ExampleClient_Revoke() {
 	// revoked revoked <nil>
 }
 
-// openRedis opens a Redis of the example's own; in a program that is [client.OpenRedis].
-func openRedis() (rdb redis.UniversalClient, closeRedis func()) {
-	dir, err := os.MkdirTemp("", "seri-example-*")
-	if err != nil {
-		panic(err)
-	}
-	server, err := devstore.Open(context.Background(), dir, slog.New(slog.DiscardHandler))
-	if err != nil {
-		panic(err)
-	}
-	rdb, err = redisurl.Open(server.URL())
-	if err != nil {
-		panic(err)
-	}
-	return rdb, func() {
-		_ = rdb.Close()
-		_ = server.Close()
-		_ = os.RemoveAll(dir)
-	}
-}
-
 // A queue that is too big for one node of a Redis Cluster is divided; it stays one queue to its users.
 func ExampleConfig_partitions() {
-	rdb, closeRedis := openRedis()
+	rdb, closeRedis := redistest.ForExample()
 	defer closeRedis()
 	ctx := context.Background()
 	queue := client.New(rdb, client.Config{Partitions: map[string]int{"images": 8}}) // and the same in worker.Config

@@ -4,22 +4,19 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/hibiken/asynq"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/client"
-	"github.com/seri-queue/seri/internal/devstore"
-	"github.com/seri-queue/seri/internal/redisurl"
+	"github.com/seri-queue/seri/internal/redistest"
 	"github.com/seri-queue/seri/worker"
 )
 
 // A worker runs until its context ends, which in a program is signal.NotifyContext's.
 func Example() {
-	rdb, closeRedis := openRedis()
+	rdb, closeRedis := redistest.ForExample()
 	defer closeRedis()
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
@@ -53,7 +50,7 @@ func Example() {
 
 // A program that moves over from asynq keeps its handlers.
 func ExampleConfig_asynq() {
-	rdb, closeRedis := openRedis()
+	rdb, closeRedis := redistest.ForExample()
 	defer closeRedis()
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
@@ -85,25 +82,4 @@ func ExampleConfig_asynq() {
 	// Output:
 	// hello, world
 	// succeeded <nil>
-}
-
-// openRedis opens a Redis of the example's own; in a program that is [client.OpenRedis].
-func openRedis() (rdb redis.UniversalClient, closeRedis func()) {
-	dir, err := os.MkdirTemp("", "seri-example-*")
-	if err != nil {
-		panic(err)
-	}
-	server, err := devstore.Open(context.Background(), dir, slog.New(slog.DiscardHandler))
-	if err != nil {
-		panic(err)
-	}
-	rdb, err = redisurl.Open(server.URL())
-	if err != nil {
-		panic(err)
-	}
-	return rdb, func() {
-		_ = rdb.Close()
-		_ = server.Close()
-		_ = os.RemoveAll(dir)
-	}
 }
