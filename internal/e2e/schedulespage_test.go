@@ -105,6 +105,15 @@ func TestSchedulesAreSeenLiveAndChangedByHand(t *testing.T) {
 			t.Errorf("at %d px the page is %d px wide, because of %s", width, wide, evaluate[string](t, tab,
 				`[...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > innerWidth && !e.closest("pre, .scroll")).map((e) => e.tagName + "." + e.className).join(" ")`))
 		}
+		place := `((list, preview) => list.bottom <= preview.top ? "above" : list.left >= preview.right && list.top === preview.top ? "beside" : "elsewhere")(` +
+			`document.querySelector("#schedules").getBoundingClientRect(), document.querySelector("#preview").closest("section").getBoundingClientRect())`
+		want := "above"
+		if width > 960 {
+			want = "beside"
+		}
+		if got := evaluate[string](t, tab, place); got != want {
+			t.Errorf("at %d px the list stands %s the preview, want %s", width, got, want)
+		}
 	}
 }
 

@@ -1,8 +1,9 @@
 // Package web serves the page at "/": forms that enqueue the tasks that come with Seri, and a list of all tasks that
 // moves live; and the page at "/schedules": the schedules, live too, and a preview of when one would tick.
 //
-// The page is plain HTML, CSS and ES modules, embedded as they lie in static; there is no build step and nothing is
-// loaded from elsewhere. It talks to the HTTP API alone, as any other client would:
+// The pages are plain HTML, CSS and ES modules, embedded as they lie in static; there is no build step and nothing is
+// loaded from elsewhere. What the two have in common, from the head to the drawings, stands once, in pages/layout.html, and
+// is put around each when the program starts. They talk to the HTTP API alone, as any other client would:
 //
 //	POST /v1/tasks        a form is sent
 //	GET /v1/events        one stream for everything (server-sent events, read with fetch so that a key can be sent)
@@ -19,6 +20,8 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
+	"errors"
+	"html/template"
 	"io/fs"
 	"mime"
 	"net/http"
@@ -29,6 +32,42 @@ import (
 
 //go:embed static
 var static embed.FS
+
+//go:embed pages
+var pages embed.FS
+
+// page is what the layout has to know of a page.
+type page struct {
+	Title, Description, Tagline string
+	List                        string   // what it lists; also the ID of that section, and the file of what is its own
+	Script                      string   // without the extension, as are Styles
+	Styles                      []string // beside app.css
+}
+
+// addresses are the pages by their addresses.
+var addresses = map[string]page{
+	"/": {
+		Title: "Seri: hand over a task, watch it run", Description: "Hand a task to Seri and watch it run, live.",
+		Tagline: "Hand over a task. A worker runs it. Watch it here, live.",
+		List:    "tasks", Script: "app", Styles: []string{"forms", "tasks"},
+	},
+	"/schedules": {
+		Title: "Seri: schedules", Description: "The schedules of Seri: when they tick, and what came of it, live.",
+		Tagline: "What runs by the clock, and what came of it, live.",
+		List:    "schedules", Script: "schedules", Styles: []string{"forms", "tasks", "schedules"},
+	},
+}
+
+// render returns the page as HTML.
+func (p page) render() ([]byte, error) {
+	layout, err := template.ParseFS(pages, "pages/layout.html", "pages/"+p.List+".html")
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err = layout.Execute(&b, p)
+	return b.Bytes(), err
+}
 
 // policy allows what the page is made of, and nothing else. form-action: the forms are sent by script.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
@@ -43,21 +82,18 @@ func Handler() http.Handler {
 			return err
 		}
 		content, err := static.ReadFile(name)
-		files[urlPath(name)] = newFile(name, content)
+		files[strings.TrimPrefix(name, "static")] = newFile(name, content)
 		return err
 	})
+	for address, p := range addresses {
+		content, failed := p.render()
+		files[address] = newFile(".html", content)
+		err = errors.Join(err, failed)
+	}
 	if err != nil {
 		panic("web: read embedded files: " + err.Error()) // cannot happen: they are part of the program
 	}
 	return handler(files)
-}
-
-func urlPath(name string) string {
-	p := name[len("static"):]
-	if p == "/index.html" {
-		return "/"
-	}
-	return strings.TrimSuffix(p, ".html")
 }
 
 type file struct {

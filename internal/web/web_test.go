@@ -31,7 +31,8 @@ func TestHandlerServesTheEmbeddedFilesOnly(t *testing.T) {
 		"its mark":                       {"GET", "/favicon.svg", 200, "image/svg+xml"},
 		"headers alone":                  {"HEAD", "/", 200, "text/html; charset=utf-8"},
 		"no folder":                      {"GET", "/app/", 404, ""},
-		"no other name for the page":     {"GET", "/index.html", 404, ""},
+		"no other name for the page":     {"GET", "/tasks.html", 404, ""},
+		"no part of a page":              {"GET", "/layout.html", 404, ""},
 		"nothing outside of its files":   {"GET", "/../web.go", 404, ""},
 		"nothing that is not there":      {"GET", "/nope", 404, ""},
 		"nothing is to be sent to it":    {"POST", "/", 405, ""},
@@ -99,7 +100,7 @@ func TestFilesKeepTheRulesOfThePage(t *testing.T) {
 		"no import from outside":           {".js", regexp.MustCompile(`from "[^./]`)},
 	}
 	imports := regexp.MustCompile(`from "([^"]+)"`)
-	files := os.DirFS("static")
+	files := os.DirFS(".")
 
 	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
