@@ -9,12 +9,24 @@ import (
 
 // entry is a schedule that the leader serves.
 type entry struct {
-	Schedule
+	*Schedule
 	ref
-	record store.ScheduleRecord // without the definition
-	due    time.Time            // when the task of the next tick may start; zero: there is none
-	place  int                  // in the agenda; -1: not in it
-	asked  time.Time            // the tick for which earlier ticks' tasks were asked to stop
+	record *store.ScheduleRecord // without the definition
+	due    time.Time             // when the task of the next tick may start; zero: there is none
+	place  int                   // in the agenda; -1: not in it
+	asked  time.Time             // the tick for which earlier ticks' tasks were asked to stop
+	ready  *ready                // the next tick, if it is made ready
+}
+
+// turn returns the tick whose turn it is when an earlier task has ended: the first that waits; in a pause, the first that
+// somebody has asked for.
+func (e *entry) turn() (w store.Waiting, waits bool) {
+	for _, w := range e.record.Waiting {
+		if w.Asked || !e.record.Paused {
+			return w, true
+		}
+	}
+	return w, false
 }
 
 // agenda is a heap of entries by when they are due, so that nobody has to look at all of them.
@@ -58,6 +70,18 @@ func (a *agenda) take(now time.Time, n int) (due []*entry) {
 		due = append(due, e)
 	}
 	return due
+}
+
+// within calls visit for the entries that are due by a time, in no order, until it returns false. It tells whether it never did.
+func (a agenda) within(by time.Time, visit func(e *entry) bool) bool {
+	var from func(i int) bool
+	from = func(i int) bool {
+		if i >= len(a) || a[i].due.After(by) { // then all below are due later, too
+			return true
+		}
+		return visit(a[i]) && from(2*i+1) && from(2*i+2)
+	}
+	return from(0)
 }
 
 // Len and the others implement [heap.Interface].

@@ -3,11 +3,13 @@ package beat
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/permit"
 	"github.com/seri-queue/seri/internal/store"
 	"github.com/seri-queue/seri/internal/timetable"
 )
@@ -19,13 +21,8 @@ func (l *leader) load(ctx context.Context) error {
 		return err
 	}
 	own := make(map[keys.Queue][]string)
-	known := make(map[keys.Queue]map[string]string)
-	for r, d := range l.beat.declared {
+	for r := range l.beat.declared {
 		own[r.queue] = append(own[r.queue], r.id)
-		if known[r.queue] == nil {
-			known[r.queue] = make(map[string]string)
-		}
-		known[r.queue][r.id] = d.revision
 	}
 	for q := range own {
 		queues = append(queues, q)
@@ -40,17 +37,31 @@ func (l *leader) load(ctx context.Context) error {
 		return err
 	}
 	for q, e := range edits {
+		if e.Denied != nil {
+			l.deny(ctx, q, e.Denied)
+			continue
+		}
 		l.edits[q] = e.Last
 	}
-	records, foreign := make(map[ref]store.ScheduleRecord), make(map[ref]store.ScheduleRecord)
+	records, foreign := make(map[ref]*store.ScheduleRecord, len(l.beat.declared)), make(map[ref]*store.ScheduleRecord)
 	for _, q := range queues {
 		ids, err := l.beat.store.ScheduleIDs(ctx, q)
+		if permit.Denied(err) {
+			l.deny(ctx, q, err)
+			continue
+		}
 		if err != nil {
 			return err
 		}
-		ids = append(ids, own[q]...)
-		slices.Sort(ids)
-		if err := l.read(ctx, q, slices.Compact(ids), known[q], records, foreign); err != nil {
+		ids = union(ids, own[q])
+		if len(ids) == 0 || !l.serves(ctx, q) {
+			continue
+		}
+		known := func(r *store.ScheduleRecord) bool {
+			d := l.beat.declared[ref{q, r.ID}]
+			return d != nil && d.revision == r.Revision && l.ours(r)
+		}
+		if err := l.read(ctx, q, ids, known, records, foreign); err != nil {
 			return err
 		}
 	}
@@ -70,17 +81,38 @@ func (l *leader) load(ctx context.Context) error {
 	return nil
 }
 
+// union returns what is in a or in b, each once if that holds for both.
+func union(a, b []string) []string {
+	if len(a) == 0 || len(b) == 0 {
+		return append(a, b...)
+	}
+	have := make(map[string]bool, len(a))
+	for _, id := range a {
+		have[id] = true
+	}
+	for _, id := range b {
+		if !have[id] {
+			a = append(a, id)
+		}
+	}
+	return a
+}
+
+// ours tells whether a schedule is one of those that this leader's beats serve.
+func (l *leader) ours(r *store.ScheduleRecord) bool { return r.Lock == l.as.Lock || r.Lock == "" }
+
 // read adds the records of those schedules of a queue that this leader's beats serve, and to foreign, unless it is nil, those
 // that other beats do.
-func (l *leader) read(ctx context.Context, q keys.Queue, ids []string, known map[string]string, records, foreign map[ref]store.ScheduleRecord) error {
-	read, err := l.beat.store.ScheduleRecords(ctx, q, ids, orEmpty(known))
+func (l *leader) read(ctx context.Context, q keys.Queue, ids []string, known func(*store.ScheduleRecord) bool, records, foreign map[ref]*store.ScheduleRecord) error {
+	read, err := l.beat.store.ScheduleRecords(ctx, q, ids, known)
 	if err != nil {
 		return err
 	}
-	for _, record := range read {
+	for i := range read {
+		record := &read[i]
 		switch {
 		case record.ID == "":
-		case record.Lock == l.as.Lock || record.Lock == "":
+		case l.ours(record):
 			records[ref{q, record.ID}] = record
 		case foreign != nil:
 			foreign[ref{q, record.ID}] = record
@@ -89,15 +121,8 @@ func (l *leader) read(ctx context.Context, q keys.Queue, ids []string, known map
 	return nil
 }
 
-func orEmpty(known map[string]string) map[string]string {
-	if known == nil {
-		return map[string]string{}
-	}
-	return known
-}
-
 // apply makes the record that of the beat's own list, unless a list of a higher revision is in force.
-func (l *leader) apply(ctx context.Context, records, foreign map[ref]store.ScheduleRecord) error {
+func (l *leader) apply(ctx context.Context, records, foreign map[ref]*store.ScheduleRecord) error {
 	logger := l.beat.config.Logger
 	l.refused = false
 	l.others = make(map[string]bool)
@@ -113,14 +138,21 @@ func (l *leader) apply(ctx context.Context, records, foreign map[ref]store.Sched
 	elsewhere := make(map[string]store.ScheduleRecord)
 	for r, record := range records {
 		if l.beat.declared[r] == nil && record.Origin == store.OriginFile {
-			elsewhere[r.id] = record
+			elsewhere[r.id] = *record
 		}
 	}
 	now := l.clock.now()
 	plans := make(map[keys.Queue][]store.Plan)
+	var none store.ScheduleRecord
 	added, changed, removed := 0, 0, 0
-	for _, r := range sorted(l.beat.declared) {
-		d, was := l.beat.declared[r], records[r]
+	for r, d := range l.beat.declared {
+		if !l.serves(ctx, r.queue) {
+			continue
+		}
+		was := records[r]
+		if was == nil {
+			was = &none
+		}
 		if other, there := foreign[r]; there {
 			if !l.takesOver(ctx, r, other) {
 				continue
@@ -131,7 +163,7 @@ func (l *leader) apply(ctx context.Context, records, foreign map[ref]store.Sched
 		case was.Origin == store.OriginAPI:
 			logger.WarnContext(ctx, "a schedule of the file is left out: one of that id was made at run time", "schedule", r.id, "queue", r.queue)
 			continue
-		case was.Revision == d.revision && (was.Lock == l.as.Lock || was.Lock == ""):
+		case was.Revision == d.revision && l.ours(was):
 			continue
 		case was.ID == "":
 			added++
@@ -139,18 +171,18 @@ func (l *leader) apply(ctx context.Context, records, foreign map[ref]store.Sched
 			changed++
 		}
 		plans[r.queue] = append(plans[r.queue], store.Plan{
-			Schedule: r.id, Was: was, Revision: d.revision, Timing: d.timing, Origin: store.OriginFile, Definition: d.definition,
-			Next: timetable.FirstTick(d.Schedule, d.timing, now, was, elsewhere[r.id]),
+			Schedule: r.id, Was: *was, Revision: d.revision, Timing: d.timing, Origin: store.OriginFile, Definition: d.definition,
+			Next: timetable.FirstTick(d.Schedule, d.timing, now, *was, elsewhere[r.id]),
 		})
 	}
 	if err := l.write(ctx, plans, records); err != nil {
 		return err
 	}
 	clear(plans) // what has moved is removed only once it is in its new place
-	for _, r := range sorted(records) {
-		if record := records[r]; l.beat.declared[r] == nil && record.Origin == store.OriginFile {
+	for r, record := range records {
+		if l.beat.declared[r] == nil && record.Origin == store.OriginFile {
 			removed++
-			plans[r.queue] = append(plans[r.queue], store.Plan{Schedule: r.id, Was: record})
+			plans[r.queue] = append(plans[r.queue], store.Plan{Schedule: r.id, Was: *record})
 		}
 	}
 	if err := l.write(ctx, plans, records); err != nil {
@@ -167,7 +199,7 @@ func (l *leader) apply(ctx context.Context, records, foreign map[ref]store.Sched
 
 // takesOver tells whether a schedule of the beat's list becomes its own that is on record as that of other beats. It does
 // once nobody leads those: their lock has got another name, or they are gone. Otherwise it is left to them, until they are.
-func (l *leader) takesOver(ctx context.Context, r ref, record store.ScheduleRecord) bool {
+func (l *leader) takesOver(ctx context.Context, r ref, record *store.ScheduleRecord) bool {
 	logger := l.beat.config.Logger.With("schedule", r.id, "queue", r.queue, "their_lock", record.Lock)
 	led, err := l.beat.store.Led(ctx, record.Lock)
 	if err == nil && !led {
@@ -181,9 +213,14 @@ func (l *leader) takesOver(ctx context.Context, r ref, record store.ScheduleReco
 
 // write carries out plans, and notes in records what is so then. What another has changed at the same time is read again and
 // served as it is, until the list is applied anew.
-func (l *leader) write(ctx context.Context, plans map[keys.Queue][]store.Plan, records map[ref]store.ScheduleRecord) error {
+func (l *leader) write(ctx context.Context, plans map[keys.Queue][]store.Plan, records map[ref]*store.ScheduleRecord) error {
 	for q, all := range plans {
 		written, err := l.plan(ctx, q, all)
+		if permit.Denied(err) {
+			l.deny(ctx, q, err)
+			maps.DeleteFunc(records, func(r ref, _ *store.ScheduleRecord) bool { return r.queue == q })
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -230,8 +267,8 @@ func (l *leader) plan(ctx context.Context, q keys.Queue, plans []store.Plan) ([]
 }
 
 // planned returns the record of a schedule whose plan was carried out.
-func (l *leader) planned(p *store.Plan) store.ScheduleRecord {
-	record := p.Was
+func (l *leader) planned(p *store.Plan) *store.ScheduleRecord {
+	record := new(p.Was)
 	record.ID, record.Lock, record.Origin, record.Definition = p.Schedule, l.as.Lock, p.Origin, p.Definition
 	record.Revision, record.Timing, record.Next = p.Revision, p.Timing, p.Next
 	if record.ByItself && p.Was.Revision != p.Revision {

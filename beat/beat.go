@@ -201,7 +201,8 @@ func declare(schedules []Schedule) (map[ref]*declaration, error) {
 	wg.Wait()
 	declared := make(map[ref]*declaration, len(schedules))
 	seen := make(map[string]bool, len(schedules))
-	for i, s := range schedules {
+	for i := range schedules {
+		s := &schedules[i]
 		if seen[s.ID] {
 			errs[i] = fmt.Errorf("two schedules have the id %q", s.ID)
 			continue
@@ -226,8 +227,9 @@ func declarationOf(s Schedule) (*declaration, error) {
 }
 
 // defined returns the schedule of a definition on record.
-func defined(definition []byte) (s Schedule, err error) {
-	err = json.Unmarshal(definition, &s)
+func defined(definition []byte) (*Schedule, error) {
+	s := new(Schedule)
+	err := json.Unmarshal(definition, s)
 	return s, err
 }
 

@@ -415,7 +415,7 @@ func TestTicksThatWaitDoNotHoldUpOthers(t *testing.T) {
 		_ = of(t, f, schedules...).leadFor(t, 1, time.Millisecond)
 		for r, record := range f.records {
 			if r.id != "due" {
-				record.LastTask, record.Waiting = "runs", []time.Time{time.Now().Truncate(time.Second)}
+				record.LastTask, record.Waiting = "runs", []store.Waiting{{Tick: time.Now().Truncate(time.Second)}}
 				f.records[r] = record
 			}
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/permit"
 	"github.com/seri-queue/seri/internal/store"
 )
 
@@ -29,9 +30,11 @@ type fakeRecords struct {
 	revoked []string
 	moved   int             // so many times a fire finds that another beat was first
 	leaders map[string]bool // locks of other beats that are held
-	refuse  int             // so many plans find that another was faster
-	slow    time.Duration   // how long a call of fire takes
-	calls   int             // of fire
+	denied  map[keys.Queue]bool
+	served  store.Served  // as it was told last
+	refuse  int           // so many plans find that another was faster
+	slow    time.Duration // how long a call of fire takes
+	calls   int           // of fire
 	ahead   time.Duration
 	reads   int // of the clock
 	writes  int
@@ -72,7 +75,7 @@ func (f *fakeRecords) ScheduleIDs(_ context.Context, q keys.Queue) (ids []string
 	return ids, nil
 }
 
-func (f *fakeRecords) ScheduleRecords(_ context.Context, q keys.Queue, ids []string, _ map[string]string) ([]store.ScheduleRecord, error) {
+func (f *fakeRecords) ScheduleRecords(_ context.Context, q keys.Queue, ids []string, _ func(*store.ScheduleRecord) bool) ([]store.ScheduleRecord, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	records := make([]store.ScheduleRecord, len(ids))
@@ -110,6 +113,9 @@ func (f *fakeRecords) SetFileRevision(_ context.Context, _ store.Leader, revisio
 func (f *fakeRecords) Plan(_ context.Context, q keys.Queue, leader store.Leader, plans []store.Plan) ([]bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.denied[q] {
+		return nil, &permit.DeniedError{}
+	}
 	if leader.Token < f.floor {
 		return nil, &seri.FencedError{Held: leader.Token}
 	}
@@ -148,6 +154,9 @@ func (f *fakeRecords) Fire(_ context.Context, q keys.Queue, leader store.Leader,
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls++
+	if f.denied[q] {
+		return nil, &permit.DeniedError{}
+	}
 	if leader.Token < f.floor {
 		return nil, &seri.FencedError{Held: leader.Token}
 	}
@@ -160,7 +169,11 @@ func (f *fakeRecords) Fire(_ context.Context, q keys.Queue, leader store.Leader,
 
 func (f *fakeRecords) serve(r ref, k store.Tick) store.Fired {
 	record := f.records[r]
-	waited := k.Expected.IsZero()
+	waited, asked := k.Expected.IsZero(), false
+	place := slices.IndexFunc(record.Waiting, func(w store.Waiting) bool { return w.Asked || !record.Paused })
+	if waited && place >= 0 && record.Waiting[place].Tick.Equal(k.Tick) {
+		asked = record.Waiting[place].Asked
+	}
 	if f.moved > 0 {
 		f.moved--
 		record.Next = k.Next
@@ -169,15 +182,19 @@ func (f *fakeRecords) serve(r ref, k store.Tick) store.Fired {
 	switch {
 	case record.Revision != k.Revision, !waited && !record.Next.Equal(k.Expected):
 		return store.Fired{Outcome: store.TickMoved}
-	case record.Paused:
-		return store.Fired{Outcome: store.TickPaused}
+	case record.Paused && !asked:
+		return store.Fired{Outcome: store.TickPaused, Waiting: record.Waiting}
 	case !k.Tick.IsZero() && f.now().Before(k.Due):
 		return store.Fired{Outcome: store.TickEarly}
 	}
-	if k.Limit > 0 && record.Runs >= int64(k.Limit) {
-		record.Next, record.Waiting = time.Time{}, nil
+	ends := func() {
+		record.Next = time.Time{}
+		record.Waiting = slices.DeleteFunc(slices.Clone(record.Waiting), func(w store.Waiting) bool { return !w.Asked })
+	}
+	if k.Limit > 0 && record.Runs >= int64(k.Limit) && !asked {
+		ends()
 		f.records[r] = record
-		return store.Fired{Outcome: store.TickOver}
+		return store.Fired{Outcome: store.TickOver, Waiting: record.Waiting}
 	}
 	if !waited {
 		record.Next = k.Next
@@ -190,12 +207,12 @@ func (f *fakeRecords) serve(r ref, k store.Tick) store.Fired {
 	outcome := store.Fired{Outcome: store.TickEnqueued}
 	if f.running[record.LastTask] && k.Overlap != "allow" {
 		if !waited {
-			record.Waiting = append(record.Waiting, k.Tick)
+			record.Waiting = append(record.Waiting, store.Waiting{Tick: k.Tick})
 		}
 		outcome = store.Fired{Outcome: store.TickWaits, Waiting: record.Waiting, Running: []time.Time{record.Last}}
 	} else {
 		if waited {
-			record.Waiting = record.Waiting[1:]
+			record.Waiting = slices.Delete(slices.Clone(record.Waiting), place, place+1)
 		}
 		outcome.Waiting = record.Waiting
 		if k.Missed != "" {
@@ -203,9 +220,12 @@ func (f *fakeRecords) serve(r ref, k store.Tick) store.Fired {
 		}
 		f.fired, f.at = append(f.fired, k), append(f.at, f.now())
 		record.Last, record.LastTask = k.Tick, k.Task.ID
-		if record.Runs++; k.Limit > 0 && record.Runs >= int64(k.Limit) {
-			record.Next, record.Waiting = time.Time{}, nil
-			outcome = store.Fired{Outcome: store.TickLast}
+		if !asked {
+			record.Runs++
+		}
+		if k.Limit > 0 && record.Runs >= int64(k.Limit) && !asked {
+			ends()
+			outcome = store.Fired{Outcome: store.TickLast, Waiting: record.Waiting}
 		}
 	}
 	f.records[r] = record
@@ -216,6 +236,22 @@ func (f *fakeRecords) Led(_ context.Context, lock string) (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.leaders[lock], nil
+}
+
+func (f *fakeRecords) Permit(_ context.Context, q keys.Queue, _ store.Duty) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.denied[q] {
+		return &permit.DeniedError{}
+	}
+	return nil
+}
+
+func (f *fakeRecords) SetServed(_ context.Context, _ string, served store.Served) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.served = served
+	return nil
 }
 
 func (f *fakeRecords) Revoke(_ context.Context, _ keys.Queue, id string) (bool, error) {

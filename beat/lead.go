@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/pause"
+	"github.com/seri-queue/seri/internal/permit"
 	"github.com/seri-queue/seri/internal/store"
 	"github.com/seri-queue/seri/internal/wire"
 )
@@ -21,15 +23,20 @@ const (
 	// batch is how many ticks are fired in one call. Redis serves nobody else meanwhile, and the first tick of a batch
 	// waits for the last.
 	batch = 100
-	// inFlight is how many calls are under way at once: while Redis works on one, the next is made.
-	inFlight = 2
+	// vanguard is how many are fired in the first call of many that are due at once, so that Redis can begin while the next
+	// call is made.
+	vanguard = 20
+	// inFlight is how many calls are under way at once: while Redis works on one, the next are made.
+	inFlight = 3
+	// atOnce is how many ticks are fired until it is looked again what is due.
+	atOnce = 10 * batch
 )
 
 // records is what a leader needs of the store.
 type records interface {
 	Queues(ctx context.Context) ([]keys.Queue, error)
 	ScheduleIDs(ctx context.Context, q keys.Queue) ([]string, error)
-	ScheduleRecords(ctx context.Context, q keys.Queue, ids []string, known map[string]string) ([]store.ScheduleRecord, error)
+	ScheduleRecords(ctx context.Context, q keys.Queue, ids []string, known func(*store.ScheduleRecord) bool) ([]store.ScheduleRecord, error)
 	EditedSince(ctx context.Context, since map[keys.Queue]int64) (map[keys.Queue]store.Edits, error)
 	FileRevision(ctx context.Context, lock string) (uint64, error)
 	SetFileRevision(ctx context.Context, leader store.Leader, revision uint64) error
@@ -37,6 +44,8 @@ type records interface {
 	Fire(ctx context.Context, q keys.Queue, leader store.Leader, ticks []store.Tick) ([]store.Fired, error)
 	Led(ctx context.Context, lock string) (bool, error)
 	Revoke(ctx context.Context, q keys.Queue, id string) (running bool, err error)
+	Permit(ctx context.Context, q keys.Queue, duty store.Duty) error
+	SetServed(ctx context.Context, lock string, served store.Served) error
 }
 
 // leader serves the schedules while this beat leads.
@@ -50,13 +59,17 @@ type leader struct {
 	turns   []ref                // those of them that are still to be asked about in this round
 	edits   map[keys.Queue]int64 // the last change at run time that was seen
 	others  map[string]bool      // locks of other beats that serve schedules of this beat's list
-	refused bool                 // a change of the list found that another was faster, and is to be tried again
+	rights  map[keys.Queue]*right
+	tells   time.Time // when it is told again which queues are not served
+	verbose bool      // each tick is logged
+	refused bool      // a change of the list found that another was faster, and is to be tried again
 }
 
 // lead serves the schedules until ctx ends, or an error makes another try under a new token necessary.
 func (b *Beat) lead(ctx context.Context, token uint64) error {
 	b.meters.Leads.Store(true)
 	defer b.meters.Leads.Store(false)
+	defer b.meters.Denied.Store(0)
 	l := b.leader(token)
 	if err := l.begin(ctx); err != nil {
 		return err
@@ -68,18 +81,21 @@ func (b *Beat) leader(token uint64) *leader {
 	return &leader{
 		beat: b, as: store.Leader{Lock: b.config.Lock, Token: token}, clock: clock{read: b.now},
 		entries: make(map[ref]*entry), waiting: make(map[ref]*entry), edits: make(map[keys.Queue]int64),
+		rights: make(map[keys.Queue]*right),
 	}
 }
 
 // begin learns what there is to serve.
 func (l *leader) begin(ctx context.Context) error {
 	begun := time.Now()
+	l.verbose = l.beat.config.Logger.Enabled(ctx, slog.LevelDebug)
 	if err := l.clock.sync(ctx); err != nil {
 		return err
 	}
 	if err := l.load(ctx); err != nil {
 		return err
 	}
+	l.tellServed(ctx)
 	l.beat.config.Logger.InfoContext(ctx, "beat leads", "token", l.as.Token, "schedules", len(l.entries), "loaded_in", time.Since(begun))
 	return nil
 }
@@ -89,7 +105,7 @@ func (l *leader) serve(ctx context.Context) error {
 	for {
 		l.beat.turn()
 		now := l.clock.now()
-		if due := l.agenda.take(now, inFlight*batch); len(due) > 0 {
+		if due := l.agenda.take(now, atOnce); len(due) > 0 {
 			if err := l.fire(ctx, due, now); err != nil {
 				return err
 			}
@@ -117,6 +133,12 @@ func (l *leader) serve(ctx context.Context) error {
 		}
 		if next := l.agenda.next(); !next.IsZero() && next.Before(wake) {
 			wake = next
+		}
+		if l.prepare(now, wake) {
+			continue
+		}
+		if soon := wake.Add(-ahead); soon.After(now) { // to prepare what is due then
+			wake = soon
 		}
 		if !pause.For(ctx, max(wake.Sub(now), 50*time.Microsecond)) {
 			return context.Cause(ctx)
@@ -149,6 +171,10 @@ func (l *leader) care(ctx context.Context) error {
 		return err
 	}
 	for q, e := range edits {
+		if e.Denied != nil {
+			l.deny(ctx, q, e.Denied)
+			continue
+		}
 		if e.All {
 			if e.IDs, err = l.beat.store.ScheduleIDs(ctx, q); err != nil {
 				return err
@@ -164,9 +190,10 @@ func (l *leader) care(ctx context.Context) error {
 		}
 		l.edits[q] = e.Last
 	}
-	if l.refused || l.inherits(ctx) {
+	if l.refused || l.inherits(ctx) || l.review(ctx, queues) {
 		return l.load(ctx)
 	}
+	l.tellServed(ctx)
 	return nil
 }
 
@@ -182,13 +209,14 @@ func (l *leader) inherits(ctx context.Context) bool {
 
 // reload reads schedules of a queue again.
 func (l *leader) reload(ctx context.Context, q keys.Queue, ids []string) error {
-	known := make(map[string]string, len(ids))
-	for _, id := range ids {
-		if e := l.entries[ref{q, id}]; e != nil {
-			known[id] = e.record.Revision
-		}
+	if len(ids) > 0 && !l.serves(ctx, q) {
+		return nil
 	}
-	records := make(map[ref]store.ScheduleRecord)
+	known := func(r *store.ScheduleRecord) bool {
+		e := l.entries[ref{q, r.ID}]
+		return e != nil && e.record.Revision == r.Revision
+	}
+	records := make(map[ref]*store.ScheduleRecord)
 	if err := l.read(ctx, q, ids, known, records, nil); err != nil {
 		return err
 	}
@@ -204,7 +232,7 @@ func (l *leader) reload(ctx context.Context, q keys.Queue, ids []string) error {
 }
 
 // take serves a schedule as it is on record.
-func (l *leader) take(ctx context.Context, r ref, record store.ScheduleRecord) {
+func (l *leader) take(ctx context.Context, r ref, record *store.ScheduleRecord) {
 	e := l.entries[r]
 	if e == nil || e.record.Revision != record.Revision {
 		s, err := l.definition(r, record)
@@ -225,9 +253,9 @@ func (l *leader) take(ctx context.Context, r ref, record store.ScheduleRecord) {
 	l.wait(e, record.Waiting)
 }
 
-func (l *leader) definition(r ref, record store.ScheduleRecord) (Schedule, error) {
+func (l *leader) definition(r ref, record *store.ScheduleRecord) (*Schedule, error) {
 	if d := l.beat.declared[r]; d != nil && d.revision == record.Revision {
-		return d.Schedule, nil
+		return &d.Schedule, nil
 	}
 	return defined(record.Definition)
 }
@@ -241,9 +269,9 @@ func (l *leader) drop(r ref) {
 }
 
 // wait notes which ticks of a schedule wait.
-func (l *leader) wait(e *entry, ticks []time.Time) {
+func (l *leader) wait(e *entry, ticks []store.Waiting) {
 	e.record.Waiting = ticks
-	if len(ticks) > 0 && !e.record.Paused {
+	if _, waits := e.turn(); waits {
 		l.waiting[e.ref] = e
 	} else {
 		delete(l.waiting, e.ref)
@@ -280,6 +308,7 @@ func (l *leader) fire(ctx context.Context, due []*entry, now time.Time) error {
 			done <- c
 		}()
 	}
+	room := vanguard
 	for _, e := range due {
 		ticks, err := l.ticks(e, now)
 		if err != nil {
@@ -287,9 +316,9 @@ func (l *leader) fire(ctx context.Context, due []*entry, now time.Time) error {
 			continue
 		}
 		c := calls[e.queue]
-		if c != nil && len(c.ticks)+len(ticks) > batch {
+		if c != nil && len(c.ticks)+len(ticks) > room {
 			send(c)
-			c = nil
+			c, room = nil, batch
 		}
 		if c == nil {
 			c = &call{queue: e.queue}
@@ -310,15 +339,15 @@ func (l *leader) fire(ctx context.Context, due []*entry, now time.Time) error {
 
 // ticks returns what has to be told to Redis about a schedule that is due: ticks to fire, or to pass over.
 func (l *leader) ticks(e *entry, now time.Time) ([]store.Tick, error) {
+	if tick, ok := e.prepared(now); ok {
+		return []store.Tick{tick}, nil
+	}
 	fire, missed, following := e.Settle(e.record.Next, now)
 	if len(fire) == 0 && missed.Count == 0 {
 		l.agenda.put(e)
 		return nil, nil
 	}
-	base := store.Tick{
-		Schedule: e.id, Revision: e.record.Revision, Expected: e.record.Next, Next: following,
-		Overlap: overlapOf(e), Limit: e.Limit, PauseAfter: e.PauseAfter,
-	}
+	base := e.base(following)
 	if missed.Count > 0 {
 		base.Missed = wire.MissedTicks(missed.Count, missed.More, missed.First, missed.Last)
 	}
@@ -344,6 +373,14 @@ func (l *leader) ticks(e *entry, now time.Time) ([]store.Tick, error) {
 	return ticks, nil
 }
 
+// base is what the ticks of a schedule have in common that are to be told to Redis now.
+func (e *entry) base(following time.Time) store.Tick {
+	return store.Tick{
+		Schedule: e.id, Revision: e.record.Revision, Expected: e.record.Next, Next: following,
+		Overlap: overlapOf(e), Limit: e.Limit, PauseAfter: e.PauseAfter,
+	}
+}
+
 func overlapOf(e *entry) string {
 	if e.Overlap == "" {
 		return string(OverlapAllow)
@@ -364,48 +401,35 @@ func missedIn(data string) []any {
 
 // settle notes what has become of the ticks of a call.
 func (l *leader) settle(ctx context.Context, c *call) error {
+	if permit.Denied(c.err) {
+		l.deny(ctx, c.queue, c.err)
+		return nil
+	}
 	if c.err != nil {
 		return c.err
 	}
-	meters := &l.beat.meters
 	var moved []string
-	for i, f := range c.fired {
-		e, t := c.of[i], &c.ticks[i]
-		logger := l.beat.config.Logger.With("schedule", e.id, "queue", e.queue, "type", t.Task.Type, "tick", t.Tick)
-		if t.Missed != "" && f.Outcome != store.TickMoved && f.Outcome != store.TickPaused && f.Outcome != store.TickEarly && f.Outcome != store.TickOver {
-			logger.WarnContext(ctx, "ticks were missed", missedIn(t.Missed)...)
-		}
+	for i := range c.fired {
+		e, t, f := c.of[i], &c.ticks[i], &c.fired[i]
+		l.tell(ctx, e, t, f)
 		switch f.Outcome {
 		case store.TickMoved:
 			moved = append(moved, e.id)
 			continue
 		case store.TickPaused:
 			e.record.Paused = true
-			meters.Ticks.Paused.Add(1)
-			logger.WarnContext(ctx, "schedule is paused")
 		case store.TickEarly:
 			l.agenda.at(e, l.clock.now().Add(time.Millisecond))
 			continue
-		case store.TickExists:
-			meters.Ticks.Exists.Add(1)
-			logger.WarnContext(ctx, "tick was enqueued before", "task_id", t.Task.ID)
-		case store.TickLeftOut:
-			meters.Ticks.LeftOut.Add(1)
-			logger.WarnContext(ctx, "tick left out: an earlier task has not ended", "running", len(f.Running))
 		case store.TickWaits:
-			meters.Ticks.Waits.Add(1)
-			if err := l.cancel(ctx, e, t.Tick, f.Running); err != nil {
+			if err := l.cancel(ctx, e, t.Tick, f.Running); permit.Denied(err) {
+				l.deny(ctx, c.queue, err)
+				return nil
+			} else if err != nil {
 				return err
 			}
 		case store.TickLast, store.TickOver:
-			if f.Outcome == store.TickLast {
-				l.enqueued(t)
-			}
-			logger.InfoContext(ctx, "schedule has come to its limit", "limit", e.Limit)
 			t.Next = time.Time{}
-		case store.TickEnqueued:
-			l.enqueued(t)
-			logger.DebugContext(ctx, "tick enqueued", "task_id", t.Task.ID)
 		}
 		over := f.Outcome == store.TickLast || f.Outcome == store.TickOver
 		if t.Expected.IsZero() && !over { // of a tick that had waited: the next tick stays
@@ -426,6 +450,40 @@ func (l *leader) settle(ctx context.Context, c *call) error {
 		return l.reload(ctx, c.queue, moved)
 	}
 	return nil
+}
+
+// tell counts what has become of a tick, and logs it if it is worth a line.
+func (l *leader) tell(ctx context.Context, e *entry, t *store.Tick, f *store.Fired) {
+	meters := &l.beat.meters
+	if f.Outcome == store.TickEnqueued && t.Missed == "" && !l.verbose {
+		l.enqueued(t)
+		return
+	}
+	logger := l.beat.config.Logger.With("schedule", e.id, "queue", e.queue, "type", t.Task.Type, "tick", t.Tick)
+	if t.Missed != "" && f.Outcome != store.TickMoved && f.Outcome != store.TickPaused && f.Outcome != store.TickEarly && f.Outcome != store.TickOver {
+		logger.WarnContext(ctx, "ticks were missed", missedIn(t.Missed)...)
+	}
+	switch f.Outcome {
+	case store.TickPaused:
+		meters.Ticks.Paused.Add(1)
+		logger.WarnContext(ctx, "schedule is paused")
+	case store.TickExists:
+		meters.Ticks.Exists.Add(1)
+		logger.WarnContext(ctx, "tick was enqueued before", "task_id", t.Task.ID)
+	case store.TickLeftOut:
+		meters.Ticks.LeftOut.Add(1)
+		logger.WarnContext(ctx, "tick left out: an earlier task has not ended", "running", len(f.Running))
+	case store.TickWaits:
+		meters.Ticks.Waits.Add(1)
+	case store.TickLast, store.TickOver:
+		if f.Outcome == store.TickLast {
+			l.enqueued(t)
+		}
+		logger.InfoContext(ctx, "schedule has come to its limit", "limit", e.Limit)
+	case store.TickEnqueued:
+		l.enqueued(t)
+		logger.DebugContext(ctx, "tick enqueued", "task_id", t.Task.ID)
+	}
 }
 
 // enqueued counts a tick whose task is stored, and how late it is. One that had to wait for an earlier task is not late.
@@ -468,14 +526,25 @@ func (l *leader) release(ctx context.Context) error {
 		if e == nil { // it has not waited any more when its turn came
 			continue
 		}
-		tick := e.record.Waiting[0]
+		w, waits := e.turn()
+		if !waits {
+			continue
+		}
+		tick := w.Tick
 		task, err := e.Message(tick)
 		if err != nil {
 			return err
 		}
+		due := e.Due(tick)
+		if w.Asked {
+			due = tick
+			if !task.Expires.IsZero() { // as long after now as it would have been after its tick
+				task.Expires = task.Expires.Add(l.clock.now().Sub(tick))
+			}
+		}
 		c.of = append(c.of, e)
 		c.ticks = append(c.ticks, store.Tick{
-			Schedule: e.id, Revision: e.record.Revision, Tick: tick, Due: e.Due(tick), Task: task,
+			Schedule: e.id, Revision: e.record.Revision, Tick: tick, Due: due, Task: task,
 			Overlap: overlapOf(e), Limit: e.Limit, PauseAfter: e.PauseAfter,
 		})
 	}

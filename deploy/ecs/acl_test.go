@@ -136,6 +136,17 @@ func work(t *testing.T, url string, each func(func(*redis.Client))) {
 	e.call(http.MethodPost, "/v1/queues/default/pause", nil, 0)
 	e.call(http.MethodPost, "/v1/queues/default/resume", nil, 0)
 	e.follow("/v1/events?owner=user:42", "snapshot")
+
+	// A schedule for a queue that the beat may not write to is left out, told, and refused once that is known; the others tick.
+	theirs := map[string]any{"every": "1s", "task": "http.request", "payload": healthz, "queue": "theirs"}
+	e.call(http.MethodPut, "/v1/schedules/first", theirs, http.StatusCreated)
+	e.schedule("first", "to be denied", func(s api.Schedule) bool { return s.Denied })
+	if refusal := e.call(http.MethodPut, "/v1/schedules/second", theirs, http.StatusUnprocessableEntity); !strings.Contains(string(refusal), "body.queue") {
+		t.Errorf("a second one is refused with %s", refusal)
+	}
+	var runs int64
+	e.schedule("often", "there", func(s api.Schedule) bool { runs = s.Runs; return !s.Denied })
+	e.schedule("often", "to tick on", func(s api.Schedule) bool { return s.Runs > runs+1 })
 	front() // the rest ends with the test
 
 	each(func(rdb *redis.Client) {
@@ -360,6 +371,28 @@ func (e endpoint) until(id, state string) {
 		case <-again.C:
 		case <-expired:
 			e.t.Fatalf("task %s is %s (%s), want %s", id, answer.State, answer.Error, state)
+		}
+	}
+}
+
+// schedule asks for a schedule again and again until it is as it should be.
+func (e endpoint) schedule(id, want string, is func(s api.Schedule) bool) {
+	e.t.Helper()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	expired := time.After(patience)
+	for {
+		var s api.Schedule
+		if err := json.Unmarshal(e.call(http.MethodGet, "/v1/schedules/"+id, nil, http.StatusOK), &s); err != nil {
+			e.t.Fatal(err)
+		}
+		if is(s) {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-expired:
+			e.t.Fatalf("schedule %s is %+v, want it %s", id, s, want)
 		}
 	}
 }

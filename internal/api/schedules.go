@@ -46,6 +46,7 @@ type Schedule struct {
 	Failures int         `json:"failures,omitempty" doc:"Tasks that have failed in a row, as the last tick saw it; with pause_after only."`
 	Waiting  []time.Time `json:"waiting,omitempty" doc:"Ticks that wait for the task of an earlier one to end."`
 
+	Denied bool   `json:"denied,omitempty" doc:"It does not tick: no beat may write to its queue. Their Redis users lack the rules for it."`
 	Paused *Pause `json:"paused,omitempty" doc:"Absent: it is not paused."`
 }
 
@@ -138,10 +139,10 @@ func (s *server) scheduleAnswer(ctx context.Context, doing, id string, e timetab
 func newSchedule(e *timetable.Entry) Schedule {
 	s := Schedule{
 		ID: e.ID, Queue: string(e.Queue), Source: string(e.Origin), Revision: e.Revision, Definition: usable(e.Definition),
-		Last: optional(e.Last), LastTask: e.LastTask, State: e.LastState, Runs: e.Runs, Missed: e.Missed, Failures: e.Failures,
+		Last: optional(e.Last), LastTask: e.LastTask, State: e.LastState, Runs: e.Runs, Missed: e.Missed, Failures: e.Failures, Denied: e.Denied,
 	}
-	for _, tick := range e.Waiting {
-		s.Waiting = append(s.Waiting, tick.UTC())
+	for _, w := range e.Waiting {
+		s.Waiting = append(s.Waiting, w.Tick.UTC())
 	}
 	if e.Paused {
 		s.Paused = &Pause{e.PausedAt.UTC(), e.Note, e.ByItself}
@@ -166,6 +167,9 @@ func (s *server) scheduleError(ctx context.Context, doing, id string, err error)
 			advice = "; say which with ?queue="
 		}
 		return kindElsewhere.problem(e.Error() + advice)
+	}
+	if e, ok := errors.AsType[*timetable.DeniedError](err); ok {
+		return invalid([]Fault{newFault("body.queue", e.Queue, "is one that no beat can serve: Redis denies it to their user, who needs the rules of deploy/ecs/acl/beat.acl for it")})
 	}
 	if e, ok := errors.AsType[*timetable.SpanError](err); ok {
 		return invalid([]Fault{newFault("body."+e.Field, nil, e.Problem)})

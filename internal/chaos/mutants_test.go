@@ -56,7 +56,7 @@ var mutants = []mutant{
 		{"internal/store/extend.lua", "local held = holds(record, ARGV[2 * i - 1], ARGV[2 * i]) == 1", "local held = true"},
 	}, "late", []string{"I4", "I9"}},
 	{"M8", "the comparison in fire: whoever comes fires", []edit{
-		{"internal/store/fire.lua", "if record[1] ~= ARGV[a + 1] or not (waited or fresh) and record[2] ~= expected or waited and waiting[1] ~= tick then\n    return 0\n  end", ""},
+		{"internal/store/fire.lua", "if record[1] ~= ARGV[a + 1] or not (waited or fresh) and record[2] ~= expected or waited and waiting[place or 1] ~= tick then\n    return 0\n  end", ""},
 		{"internal/store/fire.lua", "if token ~= '' and not leads(beat, lock, token) then\n  return -1\nend", "leads(beat, lock, token)"},
 	}, "beats", []string{"I5", "I7"}},
 	{"M9", "the tick in the ID of its task", []edit{

@@ -92,7 +92,10 @@ func (c *schedulesCommand) Run(ctx context.Context, std Streams) error {
 		}
 		for _, e := range page {
 			next, paused := tickText(e.Next), ""
-			if e.Paused {
+			switch {
+			case e.Denied:
+				next, paused = "-", "no beat may write to the queue"
+			case e.Paused:
 				next, paused = "-", strings.TrimSuffix("since "+tickText(e.PausedAt)+": "+e.Note, ": ")
 			}
 			table.Add(term.Line(e.ID), term.Line(string(e.Queue)), term.Line(string(e.Origin)), next, lastText(&e),
@@ -144,8 +147,11 @@ func (c *showScheduleCommand) Run(ctx context.Context, std Streams) error {
 		if e.Paused {
 			lines = append(lines, [2]string{"paused", strings.TrimSuffix("since "+tickText(e.PausedAt)+": "+e.Note, ": ")})
 		}
+		if e.Denied {
+			lines = append(lines, [2]string{"denied", "no beat may write to the queue: their Redis users lack the rules for it (deploy/ecs/acl/beat.acl)"})
+		}
 		if n := len(e.Waiting); n > 0 {
-			lines = append(lines, [2]string{"waiting", fmt.Sprintf("%d from %s on", n, tickText(e.Waiting[0]))})
+			lines = append(lines, [2]string{"waiting", fmt.Sprintf("%d from %s on", n, tickText(e.Waiting[0].Tick))})
 		}
 		for _, l := range lines {
 			if _, err := fmt.Fprintf(std.Out, "%-10s %s\n", l[0], term.Line(l[1])); err != nil {
@@ -214,6 +220,8 @@ func readSchedules(name string, in io.Reader) ([]schedule.Schedule, error) {
 
 func nextText(e *timetable.Entry) string {
 	switch {
+	case e.Denied:
+		return "no beat may write to its queue, so it does not tick"
 	case e.Paused:
 		return "it is paused"
 	case e.Next.IsZero():

@@ -61,6 +61,9 @@ func LockGuard(name string) string { return Lock(name) + ":guard" }
 // BeatFile returns the key of the hash that tells which file of schedules was applied by the beats that lead under a lock.
 func BeatFile(lock string) string { return "seri:v1:beat:{" + lock + "}" }
 
+// Beats is a hash of lock by what the beats tell that lead under it: which queues' schedules they cannot serve.
+const Beats = "seri:v1:{beats}"
+
 // Queue is a queue's name. Its methods return the queue's keys.
 type Queue string
 

@@ -57,6 +57,7 @@ var Registry = []Entry{
 	{"seri:v1:{q}:edited", "zset", "api", "none: at most 1,000 members", false, "schedules that were changed at run time, by the number of the change"},
 	{"seri:v1:{q}:beat", "hash", "beat", "none: must outlive every leader", false, "token:<lock>: the last token that wrote schedules; edits: number of the last change at run time"},
 	{"seri:v1:beat:{<lock>}", "hash", "beat", "none: must outlive every leader", false, "the file of schedules in force: revision, token"},
+	{"seri:v1:{beats}", "hash", "beat", "60 s", true, "lock to what its leading beat tells, JSON: until when (Unix milliseconds), and which queues it was denied"},
 	{"seri:v1:lock:{<name>}", "hash", "lock", "the lease + 60 s", true, "a named lock: nonce, token, until (Unix microseconds) and lease (microseconds) of its holder; released: the last nonces given up"},
 	{"seri:v1:lock:{<name>}:fence", "string", "lock", "none: must outlive every holder", false, "the last token handed out for the lock"},
 	{"seri:v1:lock:{<name>}:queue", "zset", "lock", "63 s after the last look", true, "nonces of those who wait for the lock, by arrival, Unix microseconds"},

@@ -9,7 +9,7 @@ func TestFindKnowsEveryKeyByItsOwnEntry(t *testing.T) {
 	t.Parallel()
 	q := Queue("mail")
 	for key, want := range map[string]string{
-		Partitions: "seri:v1:{partitions}", Queues: "asynq:queues", Servers: "asynq:servers", Workers: "asynq:workers", Types: "seri:v1:{types}",
+		Partitions: "seri:v1:{partitions}", Beats: "seri:v1:{beats}", Queues: "asynq:queues", Servers: "asynq:servers", Workers: "asynq:workers", Types: "seri:v1:{types}",
 		Server("h:1:a"): "asynq:servers:{<worker>}", Running("h:1:a"): "asynq:workers:{<worker>}", TypesOf("h:1:a"): "seri:v1:{types}:<worker>",
 		Idempotency("ab12"): "seri:v1:idem:{<sha256>}", Lock("beat"): "seri:v1:lock:{<name>}", LockFence("beat"): "seri:v1:lock:{<name>}:fence",
 		LockQueue("beat"): "seri:v1:lock:{<name>}:queue", LockPresence("beat"): "seri:v1:lock:{<name>}:presence",

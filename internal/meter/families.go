@@ -80,6 +80,7 @@ var (
 // Figures of a beat.
 var (
 	BeatLeads    = family("seri_beat_leads", "BeatLeaders", Gauge, Ratio, "beat", "1 while this beat leads.")
+	BeatDenied   = family("seri_beat_denied_queues", "BeatDeniedQueues", Gauge, Number, "beat", "Queues whose schedules the leading beat does not serve because its Redis user may not write there; 0 if it does not lead.")
 	BeatLateness = family("seri_beat_lateness_seconds", "BeatLateness", Timing, Seconds, "beat", "How long after their time ticks were enqueued.")
 	BeatTicks    = family("seri_beat_ticks_total", "BeatTicks", Total, Number, "beat", "Ticks by what became of them: enqueued, exists, waits, left_out or paused.", "outcome")
 	MemoryUsed   = family("seri_redis_memory_used_ratio", "RedisMemoryUsedRatio", Gauge, Ratio, "beat", "Used by maximal memory, 0 to 1, of the fullest node of Redis; absent without a maximum.")

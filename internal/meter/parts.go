@@ -8,6 +8,7 @@ import (
 // Beat counts what a beat does.
 type Beat struct {
 	Leads    atomic.Bool
+	Denied   atomic.Int64 // queues
 	Lateness Histogram
 	Ticks    struct{ Enqueued, Exists, Waits, LeftOut, Paused Counter }
 }
@@ -19,6 +20,7 @@ func (b *Beat) Measure(_ context.Context, report Report) {
 		leads = 1
 	}
 	report.Value(BeatLeads, leads)
+	report.Value(BeatDenied, float64(b.Denied.Load()))
 	report.Histogram(BeatLateness, b.Lateness.Snapshot())
 	report.Value(BeatTicks, b.Ticks.Enqueued.Load(), "enqueued")
 	report.Value(BeatTicks, b.Ticks.Exists.Load(), "exists")

@@ -53,6 +53,12 @@ func (e *DeniedError) Error() string {
 	return "Redis denies this user " + text + ": its scripts would stop halfway, so nothing is begun; deploy/ecs/acl has the rules that each role needs"
 }
 
+// Denied reports whether err tells that this user may not do something: it is a [*DeniedError], or Redis has said so.
+func Denied(err error) bool {
+	_, found := errors.AsType[*DeniedError](err)
+	return found || redisfault.Denied(err)
+}
+
 // Check returns a [*DeniedError] if the user of rdb may not do something, and nil if it may do all of it, or if Redis cannot
 // tell (the embedded store). Another error means that it is not known.
 func Check(ctx context.Context, rdb redis.UniversalClient, need Need) error {
@@ -63,7 +69,7 @@ func Check(ctx context.Context, rdb redis.UniversalClient, need Need) error {
 	}
 	refused, err := script.Run(ctx, rdb, nil, args...).StringSlice()
 	switch {
-	case err != nil && strings.HasPrefix(err.Error(), "NOPERM"):
+	case redisfault.Denied(err):
 		return &DeniedError{Commands: []string{"EVAL and EVALSHA"}}
 	case err != nil:
 		return fmt.Errorf("ask what this user may do: %w", redisfault.Mark(err))

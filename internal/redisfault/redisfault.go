@@ -72,6 +72,9 @@ func MayHaveRun(err error) bool {
 	return !errors.Is(err, redis.ErrPoolTimeout) && !errors.Is(err, redis.ErrPoolExhausted)
 }
 
+// Denied reports whether the server has answered that this user may not do it.
+func Denied(err error) bool { return hasCode(err, "NOPERM") }
+
 func passing(err error) bool {
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return true

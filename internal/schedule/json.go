@@ -77,13 +77,109 @@ func (s Schedule) MarshalJSON() ([]byte, error) {
 	} else {
 		f.PayloadBytes = new(base64.StdEncoding.EncodeToString(s.Task.Payload))
 	}
+	text, err := f.append(make([]byte, 0, 256+len(f.Payload)))
+	if err != nil {
+		return nil, fmt.Errorf("schedule %s: %w", s.ID, err)
+	}
+	return text, nil
+}
+
+// append appends the form as [json.Encoder] writes it without escaping what is special in HTML. A beat that starts has to
+// know the forms of all schedules of its file, and does it this way in a fifth of the time.
+func (f *form) append(b []byte) ([]byte, error) {
+	var errs []error
+	open := byte('{')
+	name := func(name string) {
+		b = append(append(append(b, open, '"'), name...), '"', ':')
+		open = ','
+	}
+	always := func(field, value string) {
+		name(field)
+		b = appendText(b, value)
+	}
+	text := func(field, value string) {
+		if value != "" {
+			always(field, value)
+		}
+	}
+	encoded := func(field string, value any) {
+		name(field)
+		quoted, err := encode(value)
+		b, errs = append(b, quoted...), append(errs, err)
+	}
+	number := func(field string, n int) {
+		name(field)
+		b = strconv.AppendInt(b, int64(n), 10)
+	}
+	always("id", f.ID)
+	text("cron", f.Cron)
+	text("every", f.Every)
+	text("at", f.At)
+	if f.Solar != nil {
+		encoded("solar", f.Solar)
+	}
+	text("rrule", f.RRule)
+	text("timezone", f.Timezone)
+	text("day", string(f.Day))
+	text("dst", string(f.DST))
+	text("fold", string(f.Fold))
+	always("task", f.Task)
+	if len(f.Payload) > 0 {
+		name("payload")
+		b = append(b, f.Payload...) // it is compact
+	}
+	if f.PayloadBytes != nil {
+		always("payload_base64", *f.PayloadBytes)
+	}
+	always("queue", f.Queue)
+	number("max_retries", f.MaxRetries)
+	always("timeout", f.Timeout)
+	always("retention", f.Retention)
+	text("expires_after", f.ExpiresAfter)
+	text("owner", f.Owner)
+	if len(f.Headers) > 0 {
+		encoded("headers", f.Headers)
+	}
+	name("enabled")
+	b = strconv.AppendBool(b, f.Enabled)
+	text("catchup", string(f.Catchup))
+	text("deadline", f.Deadline)
+	if f.CatchupLimit != 0 {
+		number("catchup_limit", f.CatchupLimit)
+	}
+	text("overlap", string(f.Overlap))
+	text("jitter", f.Jitter)
+	text("start", f.Start)
+	text("end", f.End)
+	if f.Limit != 0 {
+		number("limit", f.Limit)
+	}
+	if f.PauseAfter != 0 {
+		number("pause_after", f.PauseAfter)
+	}
+	return append(b, '}'), errors.Join(errs...)
+}
+
+// appendText appends text as JSON.
+func appendText(b []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			quoted, err := encode(text)
+			if err != nil {
+				panic(err) // text always encodes
+			}
+			return append(b, quoted...)
+		}
+	}
+	return append(append(append(b, '"'), text...), '"')
+}
+
+func encode(value any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(f); err != nil {
-		return nil, fmt.Errorf("schedule %s: %w", s.ID, err)
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	err := e.Encode(value)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // compact reports whether a payload is JSON that comes back as it is: encoders drop spaces, and escape what is special in
@@ -263,8 +359,9 @@ func Digest(definition []byte) string {
 
 // Timing digests what decides when a schedule ticks. While it stays, so does the next tick.
 func (s Schedule) Timing() string {
-	return Digest(fmt.Appendf(nil, "%s\n%s\n%v\n%v\n%s\n%s\n%t", s.Spec, s.Zone(), s.Spec.options.Day, s.Spec.options.DST+DSTRule(s.Spec.options.Fold),
-		timeForm(s.Start), timeForm(s.End), s.Enabled))
+	o := s.Spec.options
+	return Digest([]byte(s.Spec.text + "\n" + s.Zone().String() + "\n" + string(o.Day) + "\n" + string(o.DST) + string(o.Fold) + "\n" +
+		timeForm(s.Start) + "\n" + timeForm(s.End) + "\n" + strconv.FormatBool(s.Enabled)))
 }
 
 // Zone returns the time zone of the schedule's spec.

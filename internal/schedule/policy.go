@@ -205,17 +205,34 @@ func (m *Missed) add(tick time.Time) {
 	m.Count++
 }
 
+// Ahead tells what [Schedule.Settle] will decide about the tick next from when it is due until the given time: it is fired
+// alone, and following comes after it.
+func (s Schedule) Ahead(next time.Time) (following, until time.Time) {
+	until = s.Due(next).Add(s.deadline() + 1)
+	if following = s.Next(next); !following.IsZero() {
+		if due := s.Due(following); due.Before(until) {
+			until = due
+		}
+	}
+	return following, until
+}
+
+// deadline is the age up to which a tick is fired.
+func (s Schedule) deadline() time.Duration {
+	switch {
+	case s.Catchup == CatchupNone:
+		return Grace
+	case s.Deadline == 0:
+		return DefaultDeadline
+	}
+	return s.Deadline
+}
+
 // Settle decides what becomes of the ticks from next on that are due by now: which are fired, in this order, and which
 // are missed. following is the first tick that is not due; zero: there is none.
 func (s Schedule) Settle(next, now time.Time) (fire []time.Time, missed Missed, following time.Time) {
-	keep, deadline := 1, s.Deadline
-	if deadline == 0 {
-		deadline = DefaultDeadline
-	}
-	switch s.Catchup {
-	case CatchupNone:
-		deadline = Grace
-	case CatchupAll:
+	keep, deadline := 1, s.deadline()
+	if s.Catchup == CatchupAll {
 		keep = s.CatchupLimit
 		if keep == 0 {
 			keep = DefaultCatchupLimit

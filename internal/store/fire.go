@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"fmt"
@@ -39,15 +40,38 @@ type Tick struct {
 	Overlap    string // "allow", "skip", …
 	Limit      int    // of tasks of the schedule; 0: none
 	PauseAfter int    // failures in a row; 0: never
+
+	encoded []byte // the task's message; nil: not yet
+	about   string // the task, in its event
+}
+
+// Encode does what [Store.Fire] otherwise would, before anybody waits for it. Task must not be changed after that.
+func (k *Tick) Encode(q keys.Queue) {
+	m := message(q, &k.Task)
+	k.encoded, k.about = m.Encode(), wire.About(k.Task.ID, k.Task.Type, k.Task.Owner)
+}
+
+// policy is how the script is told of the last three fields; empty: the usual ones.
+func (k *Tick) policy() string {
+	if (k.Overlap == "" || k.Overlap == "allow") && k.Limit == 0 && k.PauseAfter == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s %d %d", cmp.Or(k.Overlap, "allow"), k.Limit, k.PauseAfter)
 }
 
 // Fired is what became of a tick.
 type Fired struct {
 	Outcome Outcome
 	// Waiting are the schedule's ticks that wait for their turn; only after an outcome that may have changed them.
-	Waiting []time.Time
+	Waiting []Waiting
 	// Running are the ticks whose tasks have not ended, of a tick that waits or was left out.
 	Running []time.Time
+}
+
+// Waiting is a tick that waits for the task of an earlier one to end.
+type Waiting struct {
+	Tick  time.Time
+	Asked bool // somebody has asked for it: no pause and no limit holds it up
 }
 
 // Outcome says what became of a tick.
@@ -67,7 +91,7 @@ const (
 	TickOver                    // the schedule had come to its limit before, and has no next tick now
 )
 
-const argumentsOfATick = 13
+const argumentsOfATick = 11
 
 // Fire enqueues the tasks of ticks of schedules of q, at most [MaxBatch], and moves the schedules on, each if the tick is
 // still the next one. Several ticks of one schedule follow one another. A task's ETA and UniqueFor are not honoured: a tick
@@ -99,11 +123,11 @@ func (s *Store) Fire(ctx context.Context, q keys.Queue, leader Leader, ticks []T
 	args = append(args, q.TaskPrefix(), s.config.MaxEvents, leader.Lock, token, keys.Cancel, len(ticks))
 	for i := range ticks {
 		k := &ticks[i]
-		var encoded []byte
-		var aboutTask, more string
+		more := ""
 		if !k.Tick.IsZero() {
-			m := message(q, &k.Task)
-			encoded, aboutTask = m.Encode(), wire.About(k.Task.ID, k.Task.Type, k.Task.Owner)
+			if k.encoded == nil {
+				k.Encode(q)
+			}
 			var t terms
 			if !k.Task.Expires.IsZero() {
 				t.Expires = k.Task.Expires.UnixMilli()
@@ -119,7 +143,7 @@ func (s *Store) Fire(ctx context.Context, q keys.Queue, leader Leader, ticks []T
 			expected = "-"
 		}
 		args = append(args, k.Schedule, k.Revision, expected, tickText(k.Tick), k.Due.UnixMilli(), tickText(k.Next), k.Missed,
-			encoded, aboutTask, more, k.Overlap, k.Limit, k.PauseAfter)
+			k.encoded, k.about, more, k.policy())
 	}
 	reply, err := s.run(ctx, fire, q, names, args...)
 	if err != nil {
@@ -153,7 +177,7 @@ func firedOf(reply any, n int, q keys.Queue) ([]Fired, error) {
 		}
 		waiting, _ := details[i+1].(string)
 		running, _ := details[i+2].(string)
-		fired[place-1].Waiting, fired[place-1].Running = ticksOf(waiting), ticksOf(running)
+		fired[place-1].Waiting, fired[place-1].Running = waitingOf(waiting), ticksOf(running)
 	}
 	return fired, nil
 }
@@ -179,7 +203,18 @@ func ticksOf(text string) (ticks []time.Time) {
 		return nil
 	}
 	for t := range strings.SplitSeq(text, ",") {
-		ticks = append(ticks, tickOf(strings.TrimPrefix(t, "a"))) // a: somebody has asked for it
+		ticks = append(ticks, tickOf(t))
+	}
+	return ticks
+}
+
+func waitingOf(text string) (ticks []Waiting) {
+	if text == "" {
+		return nil
+	}
+	for t := range strings.SplitSeq(text, ",") {
+		at, asked := strings.CutPrefix(t, "a")
+		ticks = append(ticks, Waiting{tickOf(at), asked})
 	}
 	return ticks
 }

@@ -23,8 +23,8 @@
 --          waited, '-' for one that somebody has asked for, whatever the next one is; the tick, Unix seconds, '' to move on
 --          without a task; when its task may start, Unix ms; the tick to move on to, '' for none; JSON of the ticks that were
 --          missed before it, or ''; asynq's message; the event's JSON fields about the task; JSON of the task's terms
---          {expires: Unix ms, owner: label, owned: index of KEYS}, or ''; what to do about overlap; how many tasks the
---          schedule may have, how many may fail in a row ('0': any number)
+--          {expires: Unix ms, owner: label, owned: index of KEYS}, or ''; the schedule's policy, '' for the usual one,
+--          otherwise what to do about overlap, how many tasks it may have, how many may fail in a row ('0': any number)
 --
 -- Returns  {per tick what became of it, details}, or -1 if a newer holder of the lock has been here: nothing is written then
 --          0 the schedule's next tick or revision is another; 1 enqueued; 2 the tick's task exists already; 3 moved on
@@ -34,7 +34,7 @@
 --
 -- A tick that waits and finds that it still has to, writes nothing: it asks often. A tick that somebody has asked for is
 -- fired although the schedule is paused or has ended; it does not count as one of its runs, and does not move it on. If it
--- has to wait it is marked by an a, and remains what it is.
+-- has to wait it is marked by an a, and remains what it is: in a pause it does not wait for those that the pause holds up.
 --
 -- Guarantees one task per tick with any number of callers: the tick is compared and set in the same step as the task is
 -- stored, and the task's ID is a second proof. Nothing starts early by Redis' clock. Refused as a whole when Redis is out
@@ -59,13 +59,15 @@ local function list(text)
   return ticks
 end
 
--- waiters returns the ticks of a buffer, and which of them somebody has asked for.
+-- waiters returns the ticks of a buffer, and which of them somebody has asked for. Most are empty.
 local function waiters(buffer)
-  local wanted = {}
-  for tick in string.gmatch(buffer, 'a(%d+)') do
-    wanted[tick] = true
+  local waiting, wanted = {}, {}
+  if buffer ~= '' then
+    for mark, tick in string.gmatch(buffer, '(a?)(%d+)') do
+      waiting[#waiting + 1], wanted[tick] = tick, mark == 'a'
+    end
   end
-  return list(buffer), wanted
+  return waiting, wanted
 end
 
 -- joined is what waiters reads.
@@ -75,6 +77,25 @@ local function joined(waiting, wanted)
     texts[i] = (wanted[tick] and 'a' or '') .. tick
   end
   return table.concat(texts, ',')
+end
+
+-- turn returns the place in the buffer of the tick whose turn it is: the first one; in a pause, the first that somebody has
+-- asked for.
+local function turn(waiting, wanted, paused)
+  if not paused then
+    return 1
+  end
+  for i, tick in ipairs(waiting) do
+    if wanted[tick] then
+      return i
+    end
+  end
+end
+
+-- taken tells whether the task of a tick exists. One look for all of them mostly says that none does: each call is dear.
+local made, some = {}, false
+local function taken(task)
+  return made[task] or some and call('EXISTS', task) == 1
 end
 
 -- push makes tasks startable: one call for all, as each is dear.
@@ -128,11 +149,13 @@ local function keep(history, entry)
 end
 
 -- start stores the task of a tick; false if it exists.
-local function start(id, task_id, history, asked, a)
-  local task = prefix .. task_id
-  if call('EXISTS', task) == 1 then
+local lateness = {} -- as text, by milliseconds: most ticks of a call are equally late, and formatting a number is dear
+local function start(id, task_id, history, how, a)
+  local task, tick = prefix .. task_id, ARGV[a + 3]
+  if taken(task) then
     return false
   end
+  made[task] = true
   if ARGV[a + 9] ~= '' then
     local terms = cjson.decode(ARGV[a + 9])
     if terms.expires then
@@ -144,11 +167,15 @@ local function start(id, task_id, history, asked, a)
   end
   call('HSET', task, 'msg', ARGV[a + 7], 'state', 'pending', 'pending_since', since, 'seq', '1')
   startable[#startable + 1] = task_id
-  event('1', '"kind":"queued",' .. ARGV[a + 8])
-  local late = digits(now_ms - tonumber(ARGV[a + 4]))
-  keep(history, (asked and 'asked ' or 'fired ') .. ARGV[a + 3] .. ' ' .. late)
-  event('0', '"kind":"schedule.fired","schedule":"' .. id .. '","data":{"task_id":"' .. task_id .. '","tick":' .. ARGV[a + 3] ..
-    ',"late":' .. late .. '}')
+  local ms = now_ms - ARGV[a + 4]
+  local late = lateness[ms]
+  if not late then
+    late = digits(ms)
+    lateness[ms] = late
+  end
+  keep(history, how .. tick .. ' ' .. late)
+  event('1', '"kind":"queued",', ARGV[a + 8], '')
+  event('0', '"kind":"schedule.fired","schedule":"', id, '","data":{"task_id":"' .. task_id .. '","tick":' .. tick .. ',"late":' .. late .. '}')
   return true
 end
 
@@ -191,17 +218,31 @@ end
 
 -- serve decides about one tick. i is its place in the call.
 local function serve(i, schedule, history, a)
-  local id, expected, tick, following = ARGV[a], ARGV[a + 2], ARGV[a + 3], ARGV[a + 5]
-  local overlap, limit, most = ARGV[a + 10], tonumber(ARGV[a + 11]), tonumber(ARGV[a + 12])
-  local record = call('HMGET', schedule, 'rev', 'next', 'paused', 'runs', 'open', 'fails', 'buffer')
-  local buffer, runs = record[7] or '', number(record[4])
+  local id, expected, tick, following, policy = ARGV[a], ARGV[a + 2], ARGV[a + 3], ARGV[a + 5], ARGV[a + 10]
+  local overlap, limit, most = 'allow', 0, 0
+  if policy ~= '' then
+    overlap, limit, most = string.match(policy, '^(%S+) (%d+) (%d+)$')
+    limit, most = tonumber(limit), tonumber(most)
+  end
+  local watched = overlap ~= 'allow' or most > 0
+  local record
+  if watched then
+    record = call('HMGET', schedule, 'rev', 'next', 'paused', 'runs', 'buffer', 'open', 'fails')
+  else
+    record = call('HMGET', schedule, 'rev', 'next', 'paused', 'runs', 'buffer')
+  end
+  local paused, runs, buffer = record[3], number(record[4]), record[5] or ''
   local waiting, wanted = waiters(buffer)
   local waited, fresh = expected == '', expected == '-'
+  local place = waited and turn(waiting, wanted, paused)
   local asked = fresh or waited and wanted[tick]
-  if record[1] ~= ARGV[a + 1] or not (waited or fresh) and record[2] ~= expected or waited and waiting[1] ~= tick then
+  if record[1] ~= ARGV[a + 1] or not (waited or fresh) and record[2] ~= expected or waited and waiting[place or 1] ~= tick then
     return 0
   end
-  if record[3] and not asked then
+  if paused and not asked then
+    if waited then
+      detail(i, buffer, '')
+    end
     return 6
   end
   if tick ~= '' and now_ms < tonumber(ARGV[a + 4]) then
@@ -209,7 +250,7 @@ local function serve(i, schedule, history, a)
   end
 
   if fresh then
-    if call('EXISTS', prefix .. 'sched:' .. id .. ':' .. tick) == 1 then
+    if taken(prefix .. 'sched:' .. id .. ':' .. tick) then
       return 2
     end
     for _, other in ipairs(waiting) do
@@ -218,9 +259,10 @@ local function serve(i, schedule, history, a)
       end
     end
   elseif not asked and limit > 0 and runs >= limit then -- as its definition is by now: without an edit it would have no next tick
-    waiting = only_wanted(schedule, history, id, waiting, wanted)
-    call('HSET', schedule, 'next', '', 'buffer', joined(waiting, wanted))
+    buffer = joined(only_wanted(schedule, history, id, waiting, wanted), wanted)
+    call('HSET', schedule, 'next', '', 'buffer', buffer)
     scores[#scores + 1], scores[#scores + 2] = '+inf', id
+    detail(i, buffer, '')
     return 9
   end
 
@@ -233,10 +275,9 @@ local function serve(i, schedule, history, a)
     return 3
   end
 
-  local watched = overlap ~= 'allow' or most > 0
   local open, fails = {}, 0
   if watched then
-    open, fails = outcomes(id, record[5], number(record[6]))
+    open, fails = outcomes(id, record[6], number(record[7]))
     if most > 0 and fails >= most and not asked then
       local note = digits(fails) .. ' tasks in a row have failed'
       call('HSET', schedule, 'paused', note, 'paused_at', at, 'auto', '1', 'fails', fails, 'open', table.concat(open, ','))
@@ -248,7 +289,11 @@ local function serve(i, schedule, history, a)
 
   local status
   local changes = {}
-  if overlap ~= 'allow' and overlap ~= 'terminate_other' and (#open > 0 or not waited and buffer ~= '') then
+  local behind = not waited and buffer ~= '' -- others that wait
+  if behind and paused then -- and asked: those that the pause holds up do not count
+    behind = turn(waiting, wanted, paused) ~= nil
+  end
+  if overlap ~= 'allow' and overlap ~= 'terminate_other' and (#open > 0 or behind) then
     if waited then
       status = 5
     elseif overlap == 'skip' or overlap == 'buffer_one' and #waiting > 0 or #waiting >= 100 then
@@ -279,9 +324,10 @@ local function serve(i, schedule, history, a)
       open = {}
     end
     local task_id = 'sched:' .. id .. ':' .. tick
-    status = start(id, task_id, history, asked, a) and 1 or 2
+    status = start(id, task_id, history, asked and 'asked ' or 'fired ', a) and 1 or 2
     if waited then
-      table.remove(waiting, 1)
+      table.remove(waiting, place)
+      buffer = joined(waiting, wanted)
     end
     if watched then
       open[#open + 1] = tick
@@ -291,24 +337,23 @@ local function serve(i, schedule, history, a)
     end
     if not asked then
       runs = runs + 1
-      changes = {'last', tick, 'task', task_id, 'runs', runs}
+      changes = {'last', tick, 'task', task_id, 'runs', digits(runs)}
     elseif number(call('HGET', schedule, 'last')) < tonumber(tick) then
       changes = {'last', tick, 'task', task_id}
     end
     if limit > 0 and runs >= limit and not asked then
-      waiting = only_wanted(schedule, history, id, waiting, wanted)
+      buffer = joined(only_wanted(schedule, history, id, waiting, wanted), wanted)
       status, following = 7, ''
     end
-    buffer = joined(waiting, wanted)
     if waited or status == 7 then
       detail(i, buffer, '')
     end
   end
   if watched then
-    set(changes, 'open', record[5] or '', table.concat(open, ','))
-    set(changes, 'fails', record[6] or '0', digits(fails))
+    set(changes, 'open', record[6] or '', table.concat(open, ','))
+    set(changes, 'fails', record[7] or '0', digits(fails))
   end
-  set(changes, 'buffer', record[7] or '', buffer)
+  set(changes, 'buffer', record[5] or '', buffer)
   if not (waited or asked) or status == 7 then
     set(changes, 'next', record[2], following)
     scores[#scores + 1], scores[#scores + 2] = following == '' and '+inf' or following, id
@@ -319,8 +364,16 @@ local function serve(i, schedule, history, a)
   return status
 end
 
+local tasks = {}
+for a = 7, 7 + 11 * (n - 1), 11 do
+  if ARGV[a + 3] ~= '' then
+    tasks[#tasks + 1] = prefix .. 'sched:' .. ARGV[a] .. ':' .. ARGV[a + 3]
+  end
+end
+some = #tasks > 0 and call('EXISTS', unpack(tasks)) > 0
+
 for i = 1, n do
-  replies[i] = serve(i, KEYS[11 + i], KEYS[11 + n + i], 13 * (i - 1) + 7)
+  replies[i] = serve(i, KEYS[11 + i], KEYS[11 + n + i], 11 * (i - 1) + 7)
 end
 each_chunk(scores, 5000, function(...) call('ZADD', index, ...) end)
 push()

@@ -332,9 +332,9 @@ func overlapping(policy string) func(*store.Tick) {
 func waited(k *store.Tick) { k.Expected, k.Next = time.Time{}, time.Time{} }
 
 func TestATickThatOverlaps(t *testing.T) {
-	hours := func(n ...int) (ticks []time.Time) {
+	hours := func(n ...int) (ticks []store.Waiting) {
 		for _, h := range n {
-			ticks = append(ticks, tick.Add(time.Duration(h)*time.Hour))
+			ticks = append(ticks, store.Waiting{Tick: tick.Add(time.Duration(h) * time.Hour)})
 		}
 		return ticks
 	}
@@ -342,7 +342,7 @@ func TestATickThatOverlaps(t *testing.T) {
 		policy   string
 		second   store.Outcome
 		third    store.Outcome
-		waiting  []time.Time // after the third
+		waiting  []store.Waiting // after the third
 		events   string
 		released int // after the first has ended
 	}{
@@ -355,7 +355,7 @@ func TestATickThatOverlaps(t *testing.T) {
 		policy   string
 		second   store.Outcome
 		third    store.Outcome
-		waiting  []time.Time
+		waiting  []store.Waiting
 		events   string
 		released int
 	}) {
@@ -372,7 +372,7 @@ func TestATickThatOverlaps(t *testing.T) {
 		if got := s.scheduled().Waiting; !slices.Equal(got, c.waiting) || c.policy != "allow" && !slices.Equal(third.Waiting, c.waiting) {
 			s.t.Errorf("waiting are %v on record and %v in the answer, want %v", got, third.Waiting, c.waiting)
 		}
-		if c.policy != "allow" && !slices.Equal(second.Running, hours(0)) {
+		if c.policy != "allow" && !slices.Equal(second.Running, []time.Time{tick}) {
 			s.t.Errorf("running are %v", second.Running)
 		}
 		if c.waiting == nil {
@@ -514,5 +514,40 @@ func TestASchedulesMemoryLasts(t *testing.T) {
 				s.t.Errorf("%s has a TTL", key)
 			}
 		}
+	})
+}
+
+func TestATickThatWasAskedForIsNotHeldUpByAPauseOrALimit(t *testing.T) {
+	each(t, func(s *scene) {
+		s.plan("r1", tick, 7)
+		o := overlapping("buffer_all")
+		asked := func(k *store.Tick) { k.Asked, k.Expected, k.Next = true, time.Time{}, time.Time{} }
+		s.fire("the first", store.TickEnqueued, s.tick(0, o))
+		lease := s.lease()
+		s.fire("one that waits", store.TickWaits, s.tick(1, o))
+		f := s.fire("two that were asked for", store.TickWaits, s.tick(-5, o, asked), s.tick(-4, o, asked))
+		want := []store.Waiting{{Tick: tick.Add(time.Hour)}, {Tick: tick.Add(-5 * time.Hour), Asked: true}, {Tick: tick.Add(-4 * time.Hour), Asked: true}}
+		if !slices.Equal(f.Waiting, want) || !slices.Equal(s.scheduled().Waiting, want) {
+			s.t.Errorf("waiting are %v", f.Waiting)
+		}
+		s.must(nil, s.PauseSchedule(s.ctx(), s.q, "nightly", ""))
+		s.must(attempts["complete"](s, lease))
+
+		s.changesNothing("one that waits in the pause", func() { s.fire("it", store.TickMoved, s.tick(1, o, waited)) })
+		f = s.fire("one that was asked for", store.TickEnqueued, s.tick(-5, o, waited))
+		if !slices.Equal(f.Waiting, slices.Delete(slices.Clone(want), 1, 2)) {
+			s.t.Errorf("waiting are %v", f.Waiting)
+		}
+		s.must(attempts["complete"](s, s.lease()))
+		s.must(nil, s.ResumeSchedule(s.ctx(), s.q, "nightly", "r1", tick.Add(2*time.Hour)))
+		f = s.fire("the limit, after an edit", store.TickOver, s.tick(1, o, waited, func(k *store.Tick) { k.Limit = 1 }))
+		if !slices.Equal(f.Waiting, want[2:]) {
+			s.t.Errorf("waiting are %v", f.Waiting)
+		}
+		f = s.fire("one that was asked for", store.TickEnqueued, s.tick(-4, o, waited, func(k *store.Tick) { k.Limit = 1 }))
+		if len(f.Waiting) != 0 || len(s.scheduled().Waiting) != 0 || s.scheduled().Runs != 1 {
+			s.t.Errorf("waiting are %v, the record is %+v", f.Waiting, s.scheduled())
+		}
+		s.nextIs(time.Time{})
 	})
 }

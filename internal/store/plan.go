@@ -44,13 +44,13 @@ type ScheduleRecord struct {
 	Revision   string // a digest of the definition
 	Timing     string // a digest of what of it decides when it ticks
 
-	Next     time.Time   // zero: none
-	Last     time.Time   // the last tick whose task was enqueued; zero: none
-	LastTask string      // its ID
-	Runs     int64       // tasks enqueued
-	Missed   int64       // ticks without a task
-	Failures int         // in a row, as the last tick saw them
-	Waiting  []time.Time // ticks that wait for an earlier task to end
+	Next     time.Time // zero: none
+	Last     time.Time // the last tick whose task was enqueued; zero: none
+	LastTask string    // its ID
+	Runs     int64     // tasks enqueued
+	Missed   int64     // ticks without a task
+	Failures int       // in a row, as the last tick saw them
+	Waiting  []Waiting // ticks that wait for an earlier task to end
 
 	Paused   bool
 	Note     string
@@ -178,14 +178,19 @@ func (s *Store) ScheduleQueues(ctx context.Context, id string) (have []keys.Queu
 	return have, nil
 }
 
-var scheduleFields = []string{"rev", "next", "timing", "origin", "set", "last", "task", "runs", "missed", "fails", "buffer", "paused", "paused_at", "auto"}
+// The fields of a schedule's record: first those that matter of one whose definition is known.
+var (
+	scheduleFields = []string{"rev", "next", "origin", "set", "paused", "buffer", "timing", "last", "task", "runs", "missed", "fails", "paused_at", "auto", "def"}
+	knownFields    = scheduleFields[:6]
+)
 
 // readers is how many calls read records at once: while one waits for Redis, another makes sense of what has come.
 const readers = 4
 
-// ScheduleRecords reads the records of schedules of q, in the order of ids; those that are not there have no ID. The
-// definitions are read for those whose revision is not among known, by ID; nil: for all.
-func (s *Store) ScheduleRecords(ctx context.Context, q keys.Queue, ids []string, known map[string]string) ([]ScheduleRecord, error) {
+// ScheduleRecords reads the records of schedules of q, in the order of ids; those that are not there have no ID. If known is
+// not nil, it is first shown what matters of a schedule whose definition one has: ID, Revision, Next, Origin, Lock, Paused,
+// Note and Waiting. Where it returns true, nothing else is read. It is called by several goroutines.
+func (s *Store) ScheduleRecords(ctx context.Context, q keys.Queue, ids []string, known func(r *ScheduleRecord) bool) ([]ScheduleRecord, error) {
 	records := make([]ScheduleRecord, len(ids))
 	var wg sync.WaitGroup
 	free := make(chan struct{}, readers)
@@ -208,51 +213,75 @@ func (s *Store) ScheduleRecords(ctx context.Context, q keys.Queue, ids []string,
 }
 
 // readRecords reads the records of at most [MaxBatch] schedules.
-func (s *Store) readRecords(ctx context.Context, q keys.Queue, ids []string, known map[string]string, records []ScheduleRecord) error {
+func (s *Store) readRecords(ctx context.Context, q keys.Queue, ids []string, known func(r *ScheduleRecord) bool, records []ScheduleRecord) error {
+	whole := make([]int, 0, len(ids)) // the places of those that are read as a whole
+	if known == nil {
+		for i := range ids {
+			whole = append(whole, i)
+		}
+	} else {
+		err := s.readFields(ctx, q, ids, knownFields, func(i int, values []any) {
+			records[i] = scheduleRecord(ids[i], values)
+			if records[i].ID != "" && !known(&records[i]) {
+				whole = append(whole, i)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	some := make([]string, len(whole))
+	for n, i := range whole {
+		some[n] = ids[i]
+	}
+	return s.readFields(ctx, q, some, scheduleFields, func(n int, values []any) {
+		records[whole[n]] = scheduleRecord(some[n], values)
+	})
+}
+
+func (s *Store) readFields(ctx context.Context, q keys.Queue, ids, fields []string, each func(i int, values []any)) error {
+	if len(ids) == 0 {
+		return nil
+	}
 	pipe := s.rdb.Pipeline()
 	replies := make([]*redis.SliceCmd, len(ids))
 	for i, id := range ids {
-		replies[i] = pipe.HMGet(ctx, q.Schedule(id), scheduleFields...)
+		replies[i] = pipe.HMGet(ctx, q.Schedule(id), fields...)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return err
 	}
-	definitions := make(map[int]*redis.StringCmd)
-	for i, id := range ids {
-		records[i] = scheduleRecord(id, replies[i].Val())
-		if r := &records[i]; r.ID != "" && (known == nil || known[id] != r.Revision) {
-			definitions[i] = pipe.HGet(ctx, q.Schedule(id), "def")
-		}
-	}
-	if len(definitions) == 0 {
-		return nil
-	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return err
-	}
-	for i, d := range definitions {
-		records[i].Definition, _ = d.Bytes()
+	for i, reply := range replies {
+		each(i, reply.Val())
 	}
 	return nil
 }
 
+// scheduleRecord makes a record of the values of [scheduleFields], or of the first of them.
 func scheduleRecord(id string, values []any) (r ScheduleRecord) {
 	text := func(i int) string {
+		if i >= len(values) {
+			return ""
+		}
 		s, _ := values[i].(string)
 		return s
+	}
+	if text(0) == "" {
+		return ScheduleRecord{}
 	}
 	count := func(i int) int64 {
 		n, _ := strconv.ParseInt(text(i), 10, 64)
 		return n
 	}
-	if len(values) != len(scheduleFields) || values[0] == nil {
-		return ScheduleRecord{}
-	}
 	r = ScheduleRecord{
-		ID: id, Revision: text(0), Next: tickOf(text(1)), Timing: text(2), Origin: Origin(text(3)), Lock: text(4), Last: tickOf(text(5)),
-		LastTask: text(6), Runs: count(7), Missed: count(8), Failures: int(count(9)), Waiting: ticksOf(text(10)),
-		Paused: values[11] != nil, Note: text(11), ByItself: values[13] != nil,
+		ID: id, Revision: text(0), Next: tickOf(text(1)), Origin: Origin(text(2)), Lock: text(3), Paused: values[4] != nil, Note: text(4),
+		Waiting: waitingOf(text(5)),
 	}
+	if len(values) < len(scheduleFields) {
+		return r
+	}
+	r.Timing, r.Last, r.LastTask, r.Runs, r.Missed = text(6), tickOf(text(7)), text(8), count(9), count(10)
+	r.Failures, r.ByItself, r.Definition = int(count(11)), values[13] != nil, []byte(text(14))
 	if r.Paused {
 		r.PausedAt = time.UnixMilli(count(12))
 	}
@@ -264,6 +293,8 @@ type Edits struct {
 	Last int64    // number of the newest change
 	IDs  []string // changed after the number that was asked about
 	All  bool     // there were too many changes to name them
+
+	Denied error // this user may not read them; there is nothing else then
 }
 
 // maxEdited is how many changed schedules a queue's list of them holds.
@@ -278,12 +309,17 @@ func (s *Store) EditedSince(ctx context.Context, since map[keys.Queue]int64) (ma
 			Key: q.Edited(), ByScore: true, Start: "(" + strconv.FormatInt(n, 10), Stop: "+inf",
 		})
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("ask for changed schedules: %w", redisfault.Mark(err))
-	}
+	_, _ = pipe.Exec(ctx) // it tells of the first error only
 	edits := make(map[keys.Queue]Edits)
 	for q, reply := range replies {
-		members := reply.Val()
+		members, err := reply.Result()
+		if redisfault.Denied(err) {
+			edits[q] = Edits{Denied: fmt.Errorf("ask for changed schedules of queue %q: %w", q, err)}
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("ask for changed schedules: %w", redisfault.Mark(err))
+		}
 		if len(members) == 0 {
 			continue
 		}

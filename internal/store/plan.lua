@@ -27,18 +27,30 @@ if token ~= '' and not leads(beat, set, token) then
 end
 
 local replies, n = {}, (#KEYS - 4) / 2
+
+-- None of them exists when beats first have a file: one look for all of them is enough then, as each call is dear.
+local none, made, scores = {}, {}, {}
+local some = call('EXISTS', unpack(KEYS, 5, 4 + n)) > 0
+
+local function place()
+  each_chunk(scores, 5000, function(...) call('ZADD', index, ...) end)
+  scores = {}
+end
+
 for i = 1, n do
   local schedule, a = KEYS[4 + i], 8 * (i - 1) + 4
   local id, revision, following = ARGV[a], ARGV[a + 3], ARGV[a + 7]
-  local record = call('HMGET', schedule, 'rev', 'next', 'paused', 'auto')
+  local record = (some or made[id]) and call('HMGET', schedule, 'rev', 'next', 'paused', 'auto') or none
   if (record[1] or '') ~= ARGV[a + 1] or (record[2] or '') ~= ARGV[a + 2] then
     replies[#replies + 1] = 0
   else
     replies[#replies + 1] = 1
     if revision == '' then
+      place()
       call('DEL', schedule, KEYS[4 + n + i])
       call('ZREM', index, id)
     else
+      made[id] = true
       call('HSET', schedule, 'rev', revision, 'timing', ARGV[a + 4], 'origin', ARGV[a + 5], 'def', ARGV[a + 6], 'next', following, 'set', set)
       local paused = record[3]
       if record[4] and record[1] ~= revision then
@@ -46,7 +58,7 @@ for i = 1, n do
         event('0', '"kind":"schedule.resumed","schedule":"' .. id .. '"')
         paused = false
       end
-      call('ZADD', index, (paused or following == '') and '+inf' or following, id)
+      scores[#scores + 1], scores[#scores + 2] = (paused or following == '') and '+inf' or following, id
     end
     if token == '' then
       event('0', '"kind":"schedule.' .. (revision == '' and 'removed' or 'changed') .. '","schedule":"' .. id .. '"')
@@ -55,5 +67,6 @@ for i = 1, n do
     end
   end
 end
+place()
 append_events(stream, maxlen)
 return replies

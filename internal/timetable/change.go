@@ -24,7 +24,8 @@ func (c Condition) holds(e Entry) bool {
 // Change gives a schedule of a queue, empty: of whichever it is in, the definition that change makes of the one on record,
 // which is nil if there is none. It is asked again when the record is another by then. made tells that there was none.
 //
-// A schedule stays in its queue. Errors: that of change, [ErrFile], [ErrRevision], [ErrBusy], [*ElsewhereError].
+// A schedule stays in its queue. Errors: that of change, [ErrFile], [ErrRevision], [ErrBusy], [*ElsewhereError], and
+// [*DeniedError] for a new one.
 func (t *Timetable) Change(ctx context.Context, queue, id string, only Condition, change func(definition []byte) (schedule.Schedule, error)) (e Entry, made bool, err error) {
 	for range attempts {
 		e, err = t.Find(ctx, queue, id)
@@ -44,6 +45,13 @@ func (t *Timetable) Change(ctx context.Context, queue, id string, only Condition
 		}
 		if made {
 			if err := t.alone(ctx, s); err != nil {
+				return e, false, err
+			}
+			denied, err := t.denied(ctx)
+			if err == nil && denied(keys.Queue(s.Task.Queue), "") {
+				err = &DeniedError{keys.Queue(s.Task.Queue)}
+			}
+			if err != nil {
 				return e, false, err
 			}
 			e.Queue = keys.Queue(s.Task.Queue)

@@ -27,6 +27,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/permit"
 	"github.com/seri-queue/seri/internal/redisfault"
 	"github.com/seri-queue/seri/internal/schedule"
 	"github.com/seri-queue/seri/internal/store"
@@ -58,6 +59,8 @@ type Entry struct {
 	Queue keys.Queue
 	// LastState is the state of the task of the last tick; empty if there is none, or no longer.
 	LastState seri.State
+	// Denied: no leading beat serves the schedule, because its Redis user may not write to the queue. False if that is not known.
+	Denied bool
 }
 
 // Schedule returns what the schedule's definition says.
@@ -76,6 +79,34 @@ var (
 	// ErrBusy: others have changed the schedule again and again between the look at it and the change.
 	ErrBusy = errors.New("the schedule is being changed by others")
 )
+
+// DeniedError refuses a new schedule in a queue that no beat can serve.
+type DeniedError struct{ Queue keys.Queue }
+
+func (e *DeniedError) Error() string {
+	return fmt.Sprintf("no beat can serve the queue %s: Redis denies it to their user; give them the rules of deploy/ecs/acl/beat.acl for it", e.Queue)
+}
+
+// denied tells whether none of the beats that lead may write to a queue, of those that serve schedules of a lock, empty: of any.
+func (t *Timetable) denied(ctx context.Context) (func(q keys.Queue, lock string) bool, error) {
+	served, err := t.store.Served(ctx)
+	if permit.Denied(err) { // this user has rules of before there was such a thing
+		err = nil
+	}
+	return func(q keys.Queue, lock string) bool {
+		asked := 0
+		for of, s := range served {
+			if lock != "" && of != lock {
+				continue
+			}
+			if !slices.Contains(s.Denied, q) {
+				return false
+			}
+			asked++
+		}
+		return asked > 0
+	}, err
+}
 
 // ElsewhereError tells that schedules of an ID are in other queues than the one that is meant, or in several.
 type ElsewhereError struct {
@@ -151,11 +182,15 @@ func (t *Timetable) read(ctx context.Context, q keys.Queue, ids []string) ([]Ent
 		}
 	}
 	states, err := t.store.States(ctx, q, tasks)
+	if err != nil || len(entries) == 0 {
+		return nil, err
+	}
+	denied, err := t.denied(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for i := range entries {
-		entries[i].LastState = states[i]
+		entries[i].LastState, entries[i].Denied = states[i], denied(q, entries[i].Lock)
 	}
 	return entries, nil
 }

@@ -1,0 +1,101 @@
+package beat
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/store"
+)
+
+// in makes a schedule's tasks go to a queue.
+func in(q string) func(*Schedule) { return func(s *Schedule) { s.Task.Queue = q } }
+
+func TestAQueueThatIsDeniedDoesNotKeepOthersFromTicking(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		before, during func(t *testing.T, f *fakeRecords)
+		declared       bool // the schedule in that queue is one of the beat's list
+	}{
+		"it has schedules before a beat leads": {
+			before: func(t *testing.T, f *fakeRecords) {
+				f.edit(t, "theirs", every(t, "denied", "@every 10s", in("theirs")), store.OriginAPI)
+			},
+		},
+		"it gets one while a beat leads": {
+			during: func(t *testing.T, f *fakeRecords) {
+				f.edit(t, "theirs", every(t, "denied", "@every 10s", in("theirs")), store.OriginAPI)
+			},
+		},
+		"it is one of the beat's own list": {declared: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake()
+				f.denied = map[keys.Queue]bool{"theirs": true}
+				schedules := []Schedule{every(t, "own", "@every 10s")}
+				if c.declared {
+					schedules = append(schedules, every(t, "denied", "@every 10s", in("theirs")))
+				}
+				if c.before != nil {
+					c.before(t, f)
+				}
+				var log bytes.Buffer
+				b := of(t, f, schedules...)
+				b.config.Logger = slog.New(slog.NewTextHandler(&log, nil))
+				go func() {
+					time.Sleep(15 * time.Second)
+					if c.during != nil {
+						c.during(t, f)
+					}
+					time.Sleep(time.Minute)
+					if n := b.meters.Denied.Load(); n != 1 {
+						t.Errorf("%d queues are measured as denied", n)
+					}
+					f.with(func() {
+						if len(f.served.Denied) != 1 || f.served.Denied[0] != "theirs" || !f.served.Until.After(f.now()) {
+							t.Errorf("told %+v", f.served)
+						}
+						f.denied = nil // the rules are mended
+					})
+				}()
+
+				err := b.leadFor(t, 1, 3*time.Minute+time.Millisecond)
+
+				n := firedBySchedule(f)
+				if n["own"] != 18 || n["denied"] < 6 || n["denied"] > 12 {
+					t.Errorf("ticks in three minutes: %v, want 18 of the one and, of the other, those since the rules were mended: %v", n, err)
+				}
+				if told := strings.Count(log.String(), "level=ERROR"); told != 1 || !strings.Contains(log.String(), "queue=theirs") {
+					t.Errorf("the log tells\n%s", &log)
+				}
+				if f.served.Denied != nil || b.meters.Denied.Load() != 0 {
+					t.Errorf("in the end it is told %+v, and measured %d", f.served, b.meters.Denied.Load())
+				}
+			})
+		})
+	}
+}
+
+// Rules are taken away while a beat leads: the first call that is denied tells.
+func TestAQueueThatIsDeniedMeanwhileIsLeftOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		go func() {
+			time.Sleep(time.Minute)
+			f.with(func() { f.denied = map[keys.Queue]bool{"theirs": true} })
+		}()
+
+		err := of(t, f, every(t, "own", "@every 10s"), every(t, "other", "@every 10s", in("theirs"))).leadFor(t, 1, 2*time.Minute+time.Millisecond)
+
+		if n := firedBySchedule(f); n["own"] != 12 || n["other"] < 5 || n["other"] > 6 {
+			t.Errorf("ticks %v, want 12 of own and 6 of other: %v", n, err)
+		}
+	})
+}
