@@ -107,7 +107,7 @@ func busy(t *testing.T, rdb redis.UniversalClient) keys.Queue {
 		Schedule: "nightly", Revision: "r1", Asked: true, Tick: soon, Due: soon, Task: message("sched:nightly:" + fmt.Sprint(soon.Unix())),
 	}})
 	must(nil, err)
-	must([]error{s.PauseSchedule(ctx, q, "nightly", "for repair"), s.SetFileRevision(ctx, leader, 1)}, err)
+	must([]error{s.PauseSchedule(ctx, q, "nightly", "for repair"), s.SetFileRevision(ctx, leader, 1), s.SetServed(ctx, lockName, store.Served{Until: soon.Add(time.Minute)})}, err)
 	_, err = partition.NewAgreement(rdb).Declare(ctx, string(q), 2)
 	must(nil, err)
 	digest := fmt.Sprintf("%064x", q)[:64]
