@@ -17,8 +17,8 @@ func TestADefinitionIsWhatTheEncoderWrites(t *testing.T) {
 	for range 5000 {
 		var f form
 		v := reflect.ValueOf(&f).Elem()
-		for i := range v.NumField() {
-			switch field := v.Field(i); field.Kind() {
+		for _, field := range v.Fields() {
+			switch field.Kind() {
 			case reflect.String:
 				field.SetString(some())
 			case reflect.Int:
