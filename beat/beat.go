@@ -111,6 +111,9 @@ type Config struct {
 	Revision uint64
 	// MaxEvents is about how many entries each queue's event stream keeps. Default: 10,000.
 	MaxEvents int
+	// Events says how events travel: "streams", "memory", "pubsub" or "sharded-pubsub", as docs/events.md explains. All
+	// programs on one Redis must say the same. Default: "streams".
+	Events string
 	// Alive is called at least every 10 s, and the time of a few calls to Redis, while the loop of the beat turns as it
 	// should, be it leading or waiting to, also while Redis cannot be reached. It must not block. Default: nobody is told.
 	Alive func()
@@ -154,11 +157,15 @@ func New(rdb redis.UniversalClient, schedules []Schedule, config Config) (*Beat,
 	if config.Lease < 100*time.Millisecond {
 		errs = append(errs, fmt.Errorf("option Lease is %v, must be at least 100ms", config.Lease))
 	}
+	carrier, err := store.ParseCarrier(config.Events)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("option Events: %w", err))
+	}
 	declared, err := declare(schedules)
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, fmt.Errorf("beat: %w", err)
 	}
-	locks, records := lock.New(rdb), store.New(rdb, store.Config{MaxEvents: config.MaxEvents})
+	locks, records := lock.New(rdb), store.New(rdb, store.Config{MaxEvents: config.MaxEvents, Events: carrier})
 	return &Beat{
 		config:   config,
 		declared: declared,

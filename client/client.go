@@ -31,6 +31,7 @@ type Client struct {
 	store   *store.Store
 	servers *servers
 
+	carrier    store.Carrier
 	partitions *partition.Table
 	fault      error    // of the configuration
 	agreed     sync.Map // queues whose number of partitions is known to be that on record
@@ -44,6 +45,9 @@ type Config struct {
 	// MaxEvents is about how many entries each queue's event stream keeps; workers and clients should agree.
 	// Default: 10,000.
 	MaxEvents int
+	// Events says how events travel: "streams", "memory", "pubsub" or "sharded-pubsub", as docs/events.md explains. All
+	// programs on one Redis must say the same. A fault in it is the error of every call that enqueues. Default: "streams".
+	Events string
 	// Partitions divides queues that are too big for one node of a Redis Cluster: into how many partitions, at most 64, by
 	// name. All programs on one Redis must say the same, which the client checks when a queue has its first task, or
 	// [Client.Declare] before; a fault in it is the error of every call that enqueues. docs/operations.md says how a
@@ -56,10 +60,14 @@ var _ seri.Enqueuer = (*Client)(nil)
 // New returns a client on rdb, which [OpenRedis] makes. The client repeats what may be repeated by itself: an rdb that was
 // made otherwise needs the option MaxRetries: -1, or a lost reply of Redis makes a stored task look like a conflict.
 func New(rdb redis.UniversalClient, config Config) *Client {
-	s := store.New(rdb, store.Config{MaxEvents: config.MaxEvents})
-	c := &Client{store: s, servers: newServers(s.Servers), batchers: make(map[keys.Queue]*batcher)}
+	carrier, wrong := store.ParseCarrier(config.Events)
+	s := store.New(rdb, store.Config{MaxEvents: config.MaxEvents, Events: carrier})
+	c := &Client{store: s, servers: newServers(s.Servers), carrier: carrier, batchers: make(map[keys.Queue]*batcher)}
 	if c.partitions, c.fault = partition.New(config.Partitions); c.fault != nil {
 		c.fault = fmt.Errorf("client: option Partitions: %w", c.fault)
+	}
+	if wrong != nil {
+		c.fault = errors.Join(c.fault, fmt.Errorf("client: option Events: %w", wrong))
 	}
 	return c
 }

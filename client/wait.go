@@ -34,23 +34,22 @@ func (c *Client) Watch(ctx context.Context, queue, id string, see func(seri.Even
 // watch is Watch in one partition, whose name the returned task has still.
 func (c *Client) watch(ctx context.Context, q keys.Queue, id string, see func(seri.Event)) (seri.Info, error) {
 	place := c.partitions.Find(q)
-	position, err := c.lastEntry(ctx, q) // before the task is read, so that nothing falls between
+	reading, err := c.read(ctx, q) // before the task is read, so that nothing falls between
 	if err != nil {
 		return seri.Info{}, err
 	}
+	defer reading.close()
 	info, err := c.store.Info(ctx, q, id)
 	if err != nil || info.State.Terminal() {
 		return info, err
 	}
 	checked := time.Now()
 	for {
-		entries, err := c.follow(ctx, q, position)
+		entries, err := reading.next(ctx)
 		if err != nil {
 			return seri.Info{}, err
 		}
-		for _, entry := range entries {
-			position = entry.ID
-			text, _ := entry.Values["e"].(string)
+		for _, text := range entries {
 			events, err := wire.DecodeEvents(place.Queue, text)
 			if err != nil {
 				return seri.Info{}, err

@@ -72,6 +72,9 @@ type Config struct {
 	Asynq asynq.Handler
 	// MaxEvents is about how many entries each queue's event stream keeps. Default: 10,000.
 	MaxEvents int
+	// Events says how events travel: "streams", "memory", "pubsub" or "sharded-pubsub", as docs/events.md explains. All
+	// programs on one Redis must say the same. Default: "streams".
+	Events string
 	// LogBytes is how many bytes of each task's own log are kept in Redis: what its handler writes to [seri.Log], for
 	// GET /v1/tasks/{id}/logs and the page. The oldest lines go first. Default: 64 KiB; negative: none is kept.
 	LogBytes int
@@ -130,7 +133,11 @@ func New(rdb redis.UniversalClient, handlers []seri.Handler, config Config) (*Wo
 	if config.LogStream != nil && (config.LogStream.Group == "" || config.LogStream.Stream == "") {
 		wrong = errors.Join(wrong, errors.New("option LogStream names no group or no stream"))
 	}
-	w.store = store.New(rdb, store.Config{MaxEvents: config.MaxEvents})
+	carrier, err := store.ParseCarrier(config.Events)
+	if err != nil {
+		wrong = errors.Join(wrong, fmt.Errorf("option Events: %w", err))
+	}
+	w.store = store.New(rdb, store.Config{MaxEvents: config.MaxEvents, Events: carrier})
 	for _, name := range slices.Sorted(maps.Keys(config.Queues)) {
 		w.served = append(w.served, keys.Queue(name))
 	}

@@ -78,13 +78,18 @@ func TestTheRolesDoTheirWorkUnderTheirRules(t *testing.T) {
 	t.Run("one server", func(t *testing.T) {
 		t.Parallel()
 		server := redistest.Exclusive(t)
-		work(t, server.URL(), func(do func(*redis.Client)) { do(server.Client()) })
+		work(t, server.URL(), "streams", func(do func(*redis.Client)) { do(server.Client()) })
+	})
+	t.Run("one server, events published", func(t *testing.T) {
+		t.Parallel()
+		server := redistest.Exclusive(t)
+		work(t, server.URL(), "pubsub", func(do func(*redis.Client)) { do(server.Client()) })
 	})
 	// No other test of this package has the cluster, so its users are this one's.
 	t.Run("a cluster, as ElastiCache's", func(t *testing.T) {
 		t.Parallel()
 		cluster := redistest.Cluster(t)
-		work(t, redistest.URL(cluster), func(do func(*redis.Client)) {
+		work(t, redistest.URL(cluster), "sharded-pubsub", func(do func(*redis.Client)) {
 			nodes := make(chan *redis.Client, 16) // the function below is called by several goroutines
 			err := cluster.ForEachMaster(t.Context(), func(_ context.Context, node *redis.Client) error {
 				nodes <- node
@@ -101,8 +106,8 @@ func TestTheRolesDoTheirWorkUnderTheirRules(t *testing.T) {
 	})
 }
 
-// work has the roles do all that they can. each calls a function for each server.
-func work(t *testing.T, url string, each func(func(*redis.Client))) {
+// work has the roles do all that they can, with events that travel in one of the ways. each calls a function for each server.
+func work(t *testing.T, url, events string, each func(func(*redis.Client))) {
 	each(func(rdb *redis.Client) { admit(t, rdb) })
 	key, err := api.NewKey("acl")
 	if err != nil {
@@ -110,11 +115,11 @@ func work(t *testing.T, url string, each func(func(*redis.Client))) {
 	}
 	addr := fmt.Sprintf("127.0.0.1:%d", redisproc.FreePort())
 	front := start(t, new(role.API), "api started",
-		"--redis-url", as("api", url), "--api-keys", key.Entry, "--http-addr", addr, "--http-grace", "1s", "--http-drain", "0s")
+		"--redis-url", as("api", url), "--events", events, "--api-keys", key.Entry, "--http-addr", addr, "--http-grace", "1s", "--http-drain", "0s")
 	start(t, new(role.Worker), "worker started",
-		"--redis-url", as("worker", url), "--allow-hosts", "127.0.0.0/8:*", "--output-dir", t.TempDir(), "--lease", "2s", "--grace", "1s")
+		"--redis-url", as("worker", url), "--events", events, "--allow-hosts", "127.0.0.0/8:*", "--output-dir", t.TempDir(), "--lease", "2s", "--grace", "1s")
 	schedules := fmt.Sprintf("schedules: [{id: often, every: 1s, task: http.request, payload: {url: 'http://%s/healthz'}}]", addr)
-	start(t, new(role.Beat), "tick enqueued", "--redis-url", as("beat", url), "--schedules-text", schedules, "--beat-lease", "1s", "--log-level", "debug")
+	start(t, new(role.Beat), "tick enqueued", "--redis-url", as("beat", url), "--events", events, "--schedules-text", schedules, "--beat-lease", "1s", "--log-level", "debug")
 
 	e := endpoint{t, "http://" + addr, key.Secret}
 	healthz := map[string]any{"url": e.url + "/healthz"}

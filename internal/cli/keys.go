@@ -30,6 +30,7 @@ type keysCommand struct {
 type redisConnection struct {
 	RedisURL string `name:"redis-url" env:"SERI_REDIS_URL" placeholder:"URL" help:"Where Redis is. Default: that of a running \"seri dev\"."`
 	Dir      string `env:"SERI_DEV_DIR" default:"./.seri" placeholder:"DIR" help:"Where \"seri dev\" keeps its data."`
+	Events   string `env:"SERI_EVENTS" placeholder:"HOW" help:"How events travel, as all roles are told."`
 }
 
 func (c *keysCommand) Run(ctx context.Context, std Streams) error {

@@ -35,11 +35,15 @@ type scheduleCommand struct {
 
 // timetable opens the schedules of a Redis. The caller closes what is returned beside them.
 func (c *redisConnection) timetable(ctx context.Context) (*timetable.Timetable, io.Closer, error) {
+	carrier, err := store.ParseCarrier(c.Events)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--events (SERI_EVENTS): %w", err)
+	}
 	rdb, err := c.connect(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	return timetable.New(rdb, store.Config{}), rdb, nil
+	return timetable.New(rdb, store.Config{Events: carrier}), rdb, nil
 }
 
 // oneSchedule are the arguments of a command that is about one schedule.

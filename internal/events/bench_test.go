@@ -37,7 +37,7 @@ func BenchmarkFanOut(b *testing.B) {
 			seq := uint64(0)
 			for b.Loop() {
 				seq++
-				h.publish("q", []entry{{EntryID{seq, 0}, encodeEvents([]event{progress("a", seq)})}})
+				h.publish("q", []entry{{id: EntryID{seq, 0}, text: encodeEvents([]event{progress("a", seq)})}})
 				for _, s := range subs {
 					frames, err := s.Next(b.Context(), time.Second)
 					if err != nil || len(frames) != 1 {
@@ -75,7 +75,7 @@ func BenchmarkPublishUnwatched(b *testing.B) {
 			seq := uint64(0)
 			for b.Loop() {
 				seq++
-				h.publish("q", []entry{{EntryID{seq, 0}, text}})
+				h.publish("q", []entry{{id: EntryID{seq, 0}, text: text}})
 			}
 			b.ReportMetric(100*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 		})

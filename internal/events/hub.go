@@ -73,6 +73,7 @@ func (c Config) withDefaults() (Config, error) {
 // Hub hands the events of all queues to subscriptions.
 type Hub struct {
 	streams   streams
+	transport Transport // of the streams, where they are fed
 	snapshots Snapshotter
 	cfg       Config
 	reading   chan struct{} // holds a value for each snapshot that is being read
@@ -122,7 +123,7 @@ func newHub(streams streams, snapshots Snapshotter, cfg Config) (*Hub, error) {
 // Run follows the streams until ctx ends; then it ends all subscriptions with [ErrStopped]. It outlasts outages of
 // Redis. A hub runs once.
 func (h *Hub) Run(ctx context.Context) error {
-	t := &tail{streams: h.streams, sink: h, logger: h.cfg.Logger, nudge: h.nudge}
+	t, fed := h.tail(ctx)
 	closed := make(chan struct{})
 	context.AfterFunc(ctx, func() { // at once: a blocked read does not heed a context
 		defer close(closed)
@@ -132,6 +133,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	})
 	err := t.Run(ctx) // until ctx ends
 	<-closed
+	fed()
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -305,6 +307,9 @@ func (h *Hub) publish(queue string, entries []entry) {
 // decode returns the events of an entry of a queue or, if that is divided, of one of its partitions. An entry that is not ours is reported and passed over: there is nothing to be shown
 // of it, and the queue's other events must go on.
 func (h *Hub) decode(queue string, e entry) []seri.Event {
+	if e.events != nil {
+		return e.events
+	}
 	place := h.cfg.Partitions.Find(keys.Queue(queue))
 	decoded, err := wire.DecodeEvents(place.Queue, e.text)
 	if err == nil && len(decoded) > MaxIndex {

@@ -53,7 +53,7 @@ func (m *memory) text(queue, text string) EntryID {
 		id = EntryID{Ms: now}
 	}
 	s.last = id
-	s.entries = append(s.entries, entry{id, text})
+	s.entries = append(s.entries, entry{id: id, text: text})
 	close(m.changed)
 	m.changed = make(chan struct{})
 	return id

@@ -109,11 +109,11 @@ func (s *Subscription) show(ctx context.Context, i *interest, tasks []seri.Info,
 		k.seqs[taskKey{stream, t.ID}] = t.Seq
 		if !seen[stream] {
 			seen[stream] = true
-			v, err := s.hub.streams.Look(ctx, stream, EntryID{})
+			end, err := s.hub.end(ctx, stream)
 			if err != nil {
 				return err
 			}
-			k.until = k.until.With(stream, endOf(v.last))
+			k.until = k.until.With(stream, endOf(end))
 		}
 	}
 	i.known, s.fresh = k.unless(s.cursor), true

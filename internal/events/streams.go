@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/redisurl"
 )
@@ -18,6 +19,8 @@ import (
 type entry struct {
 	id   EntryID
 	text string // JSON array of events
+
+	events []seri.Event // in place of the text, where they have been decoded
 }
 
 // streams is what the hub reads from: one stream of entries for each queue.
@@ -105,7 +108,7 @@ func decodeEntries(queue string, messages []redis.XMessage) ([]entry, error) {
 			return nil, fmt.Errorf("read the events of queue %q: %w", queue, err)
 		}
 		text, _ := m.Values["e"].(string) // missing: the hub reports it as it does other malformed entries
-		entries[i] = entry{id, text}
+		entries[i] = entry{id: id, text: text}
 	}
 	return entries, nil
 }

@@ -40,7 +40,7 @@ type tail struct {
 	sink    sink
 	logger  *slog.Logger
 	// nudge asks for a look at the names of the queues before its time.
-	nudge chan struct{}
+	nudge <-chan struct{}
 }
 
 // Run follows until ctx ends. Queues that are there at first are followed from their ends, later ones from their

@@ -130,6 +130,25 @@ func (q Queue) Wake() string { return q.own("wake") }
 // Events returns the key of the stream of the queue's events.
 func (q Queue) Events() string { return q.own("events") }
 
+// Live returns the channel to which the queue's events are published where they are not kept in a stream.
+func (q Queue) Live() string { return q.own("live") }
+
+// AllLive is the pattern of the channels of all queues.
+const AllLive = "seri:v1:{*}:live"
+
+// OfLive returns the queue of a channel; false if it is none of them.
+func OfLive(channel string) (Queue, bool) {
+	name, ok := strings.CutPrefix(channel, "seri:v1:{")
+	if !ok {
+		return "", false
+	}
+	name, ok = strings.CutSuffix(name, "}:live")
+	return Queue(name), ok
+}
+
+// Published returns the key of the number of the last entry that was published.
+func (q Queue) Published() string { return q.own("published") }
+
 // Repairs returns the key of the hash that counts what was repaired in the queue.
 func (q Queue) Repairs() string { return q.own("repairs") }
 

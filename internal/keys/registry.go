@@ -45,6 +45,7 @@ var Registry = []Entry{
 	{"seri:v1:{q}:due", "zset", "engine", "with its members", false, "scheduled and retrying IDs by exact time, Unix milliseconds"},
 	{"seri:v1:{q}:wake", "list", "engine", "10 s", true, "at most one element: an earlier due time has come in"},
 	{"seri:v1:{q}:events", "stream", "engine", "trimmed by number and age; 7 days after the last producer or worker", true, "every change of every task, in order: one field e, a JSON array of events"},
+	{"seri:v1:{q}:published", "string", "engine", "7 days after the last producer", true, "where events are published and not kept: the number of the last entry; the first is the clock, Unix microseconds"},
 	{"seri:v1:{q}:repairs", "hash", "engine: sweep, adopt", "none: totals", false, "how often each kind of fault was repaired: lost, no_lease, no_place, quarantined, stale_lease, stale_time, two_places, wrong_state"},
 	{"seri:v1:{q}:trimmed", "string", "engine: purge", "none: a total", false, "archived tasks that were deleted because they were too old or too many, ever"},
 	{"seri:v1:{q}:turn", "string", "engine: turn", "60 s", true, "the worker that looks the queue over for what cannot be, in this minute"},

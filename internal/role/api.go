@@ -187,10 +187,10 @@ func (a *API) Run(ctx context.Context, out, log io.Writer) error {
 	if config.LiveOnly = a.Part == "gateway"; config.LiveOnly {
 		config.Web = nil
 	}
-	queues := client.New(rdb, client.Config{Partitions: a.Partitions.ByQueue, MaxEvents: a.MaxEvents.N})
+	queues := client.New(rdb, client.Config{Partitions: a.Partitions.ByQueue, MaxEvents: a.MaxEvents.N, Events: string(a.carrier())})
 	config.Partitions = a.Partitions.table()
-	config.Schedules = timetable.New(rdb, store.Config{MaxEvents: a.MaxEvents.N})
-	parts, hub, err := a.Serve.parts(ctx, listener, rdb, queues, config, a.HTTPDrain.Duration, logger)
+	config.Schedules = timetable.New(rdb, store.Config{MaxEvents: a.MaxEvents.N, Events: a.carrier()})
+	parts, hub, err := a.Serve.parts(ctx, listener, rdb, &a.Carrying, queues, config, a.HTTPDrain.Duration, logger)
 	if err != nil {
 		listener.Close()
 		return err
@@ -211,7 +211,7 @@ func (a *API) Run(ctx context.Context, out, log io.Writer) error {
 func (a *API) permitted(ctx context.Context, rdb redis.UniversalClient) error {
 	check, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	return store.New(rdb, store.Config{}).Permit(check, seri.DefaultQueue, store.Producing)
+	return store.New(rdb, store.Config{Events: a.carrier()}).Permit(check, seri.DefaultQueue, store.Producing)
 }
 
 // compiledTypes are the types of task that the api knows without any worker: those of package tasks.
@@ -254,7 +254,7 @@ func listen(ctx context.Context, addr, setting string) (net.Listener, error) {
 
 // parts returns what serves HTTP on the listener, from the bottom up. config holds what is not among the settings; drain
 // is how long everything goes on when the end has come, but for /readyz. hub is the part that has figures of its own.
-func (s *Serve) parts(ctx context.Context, listener net.Listener, rdb redis.UniversalClient, queues *client.Client, config api.Config, drain time.Duration, logger *slog.Logger) ([]run.Part, *events.Hub, error) {
+func (s *Serve) parts(ctx context.Context, listener net.Listener, rdb redis.UniversalClient, carrying *Carrying, queues *client.Client, config api.Config, drain time.Duration, logger *slog.Logger) ([]run.Part, *events.Hub, error) {
 	if !config.LiveOnly { // a gateway changes nothing
 		if err := queues.Declare(ctx); err != nil {
 			return nil, nil, err
@@ -267,7 +267,11 @@ func (s *Serve) parts(ctx context.Context, listener net.Listener, rdb redis.Univ
 	if tokens == nil && config.Insecure {
 		tokens = token.Development() // pages in development do as they will in production
 	}
-	hub, err := events.New(rdb, snapshots{queues}, events.Config{Partitions: config.Partitions, Logger: logger})
+	transport, err := carrying.transport(rdb)
+	if err != nil {
+		return nil, nil, err
+	}
+	hub, err := events.NewOn(transport, snapshots{queues}, events.Config{Partitions: config.Partitions, Logger: logger})
 	if err != nil {
 		return nil, nil, err
 	}

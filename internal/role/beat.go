@@ -86,7 +86,7 @@ func (b *Beat) Run(ctx context.Context, out, log io.Writer) error {
 	}
 	pulse := newPulse()
 	beating, err := beat.New(rdb, file.Schedules, beat.Config{
-		Lease: b.BeatLease.Duration, Revision: file.Revision, MaxEvents: b.MaxEvents.N, Alive: pulse.turn, Logger: logger,
+		Lease: b.BeatLease.Duration, Revision: file.Revision, MaxEvents: b.MaxEvents.N, Events: string(b.carrier()), Alive: pulse.turn, Logger: logger,
 	})
 	if err != nil {
 		return err

@@ -23,6 +23,7 @@ import (
 type Common struct {
 	RedisURL  string `name:"redis-url" env:"SERI_REDIS_URL" default:"redis://127.0.0.1:6379/0" placeholder:"URL" help:"Redis: redis[s]://[user:password@]host:port/db, redis+sentinel://host:26379?master=NAME or redis+cluster://host:port."`
 	MaxEvents Count  `env:"SERI_MAX_EVENTS" default:"10000" placeholder:"ENTRIES" help:"About how many entries each queue's event stream keeps."`
+	Carrying  `embed:""`
 	Evicting  `embed:""`
 	Log       `embed:""`
 }
@@ -51,6 +52,7 @@ type Log struct {
 func (c *Common) check(f *faults) {
 	f.add("max-events", c.MaxEvents.wrong)
 	f.add("allow-eviction", c.AllowEviction.wrong)
+	c.Carrying.check(f)
 	c.Log.check(f)
 	if rdb, err := redisurl.Open(c.RedisURL); err != nil {
 		f.check("redis-url", err)

@@ -27,6 +27,7 @@ type Dev struct {
 	MaxEvents Count  `env:"SERI_MAX_EVENTS" default:"10000" placeholder:"ENTRIES" help:"About how many entries each queue's event stream keeps."`
 	LogLevel  string `env:"SERI_LOG_LEVEL" default:"warn" placeholder:"LEVEL" help:"debug, info, warn or error."`
 	LogFormat string `env:"SERI_LOG_FORMAT" default:"text" placeholder:"FORMAT" help:"json or text."`
+	Carrying  `embed:""`
 	Evicting  `embed:""`
 	Serve     `embed:""`
 	Divide    `embed:""`
@@ -37,7 +38,7 @@ type Dev struct {
 }
 
 func (d *Dev) common() *Common {
-	return &Common{RedisURL: d.RedisURL, MaxEvents: d.MaxEvents, Evicting: d.Evicting, Log: Log{LogLevel: d.LogLevel, LogFormat: d.LogFormat}}
+	return &Common{RedisURL: d.RedisURL, MaxEvents: d.MaxEvents, Carrying: d.Carrying, Evicting: d.Evicting, Log: Log{LogLevel: d.LogLevel, LogFormat: d.LogFormat}}
 }
 
 // Check implements [Role].
@@ -48,6 +49,7 @@ func (d *Dev) Check() error {
 	} else {
 		f.add("max-events", d.MaxEvents.wrong)
 		f.add("allow-eviction", d.AllowEviction.wrong)
+		d.Carrying.check(&f)
 		d.common().Log.check(&f)
 	}
 	d.Serve.check(&f)
@@ -112,7 +114,7 @@ func (d *Dev) Run(ctx context.Context, out, log io.Writer) error {
 	}
 	working, beats := make(chan struct{}), make(chan struct{}) // closed when their loops turn for the first time
 	beating, err := beat.New(rdb, file.Schedules, beat.Config{
-		Lease: d.BeatLease.Duration, Revision: file.Revision, MaxEvents: d.MaxEvents.N, Logger: logger,
+		Lease: d.BeatLease.Duration, Revision: file.Revision, MaxEvents: d.MaxEvents.N, Events: string(d.carrier()), Logger: logger,
 		Alive: sync.OnceFunc(func() { close(beats) }),
 	})
 	if err != nil {
@@ -126,15 +128,15 @@ func (d *Dev) Run(ctx context.Context, out, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	queues := client.New(rdb, client.Config{Partitions: d.Partitions.ByQueue, MaxEvents: d.MaxEvents.N})
+	queues := client.New(rdb, client.Config{Partitions: d.Partitions.ByQueue, MaxEvents: d.MaxEvents.N, Events: string(d.carrier())})
 	config := api.Config{Partitions: d.Partitions.table(), Insecure: true, Types: types, Web: page(files)}
-	config.Schedules = timetable.New(rdb, store.Config{MaxEvents: d.MaxEvents.N})
-	serving, hub, err := d.Serve.parts(ctx, listener, rdb, queues, config, 0, logger)
+	config.Schedules = timetable.New(rdb, store.Config{MaxEvents: d.MaxEvents.N, Events: d.carrier()})
+	serving, hub, err := d.Serve.parts(ctx, listener, rdb, &d.Carrying, queues, config, 0, logger)
 	if err != nil {
 		return err
 	}
 	worked, err := d.Work.worker(rdb, handlers, worker.Config{
-		Partitions: d.Partitions.ByQueue, MaxEvents: d.MaxEvents.N, Logger: logger, Alive: sync.OnceFunc(func() { close(working) }),
+		Partitions: d.Partitions.ByQueue, MaxEvents: d.MaxEvents.N, Events: string(d.carrier()), Logger: logger, Alive: sync.OnceFunc(func() { close(working) }),
 	})
 	if err != nil {
 		return err

@@ -105,7 +105,7 @@ func (w *Worker) Run(ctx context.Context, out, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	config := worker.Config{Partitions: w.Partitions.ByQueue, MaxEvents: w.MaxEvents.N, Alive: pulse.turn, Logger: logger}
+	config := worker.Config{Partitions: w.Partitions.ByQueue, MaxEvents: w.MaxEvents.N, Events: string(w.carrier()), Alive: pulse.turn, Logger: logger}
 	if err := w.OwnLogs.keep(ctx, &w.Log, &config, logger); err != nil {
 		return err
 	}

@@ -36,8 +36,11 @@ func (s *Store) Permit(ctx context.Context, q keys.Queue, duty Duty) error {
 	for _, sc := range duty.scripts {
 		need.Scripts = append(need.Scripts, sc.source)
 	}
+	if s.carrier.Publishes() {
+		need.Keys = append(need.Keys, q.Published())
+	}
 	if err := permit.Check(ctx, s.rdb, need); err != nil {
 		return fmt.Errorf("queue %q: %w", q, err)
 	}
-	return nil
+	return s.announces(ctx, q)
 }

@@ -65,7 +65,20 @@ local function event(seq, rest, more, still)
 end
 
 -- append writes events, a JSON array, as one entry. A new stream gets its TTL here; purge and those who enqueue renew it.
+-- Where maxlen is a command, the entry is published by it instead, with its number. A count begins at the clock, marked by
+-- "!", so that no number comes twice though the count be lost.
 local function append(stream, maxlen, entry)
+  if maxlen == 'PUBLISH' or maxlen == 'SPUBLISH' then
+    local base = string.sub(stream, 1, -7)
+    local number = call('INCR', base .. 'published')
+    if number == 1 then
+      call('SET', base .. 'published', micros, 'EX', 604800)
+      call(maxlen, base .. 'live', micros .. '!' .. entry)
+    else
+      call(maxlen, base .. 'live', string.format('%d', number) .. ':' .. entry)
+    end
+    return
+  end
   if not call('XADD', stream, 'NOMKSTREAM', 'MAXLEN', '~', maxlen, '*', 'e', entry) then
     call('XADD', stream, '*', 'e', entry)
     call('EXPIRE', stream, 604800)

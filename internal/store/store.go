@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -17,9 +18,10 @@ const MaxBatch = 1000
 
 // Store is the state machine on one Redis. It is safe for concurrent use.
 type Store struct {
-	rdb    redis.UniversalClient
-	runner runner
-	config Config
+	rdb     redis.UniversalClient
+	runner  runner
+	carrier Carrier
+	config  struct{ MaxEvents any } // as scripts are given it
 
 	mu    sync.Mutex
 	known map[keys.Queue]time.Time // when each queue was last put into asynq's registry of queues
@@ -30,6 +32,8 @@ type Config struct {
 	// MaxEvents is about how many entries each queue's event stream keeps. An entry holds the events of one batch,
 	// so a busy queue keeps many more events. Default: 10,000.
 	MaxEvents int
+	// Events says how events are handed on. Default: [Streams].
+	Events Carrier
 }
 
 // New returns a store on rdb, whose options must not let it repeat commands by itself (MaxRetries: -1): the store
@@ -38,12 +42,14 @@ func New(rdb redis.UniversalClient, config Config) *Store {
 	if config.MaxEvents <= 0 {
 		config.MaxEvents = 10_000
 	}
-	return &Store{
-		rdb:    rdb,
-		runner: runner{rdb: rdb},
-		config: config,
-		known:  make(map[keys.Queue]time.Time),
+	s := &Store{
+		rdb:     rdb,
+		runner:  runner{rdb: rdb},
+		carrier: cmp.Or(config.Events, Streams),
+		known:   make(map[keys.Queue]time.Time),
 	}
+	s.config.MaxEvents = s.carrier.limit(config.MaxEvents)
+	return s
 }
 
 // Redis returns the client that the store was made with.
@@ -74,7 +80,7 @@ func (s *Store) register(ctx context.Context, q keys.Queue) error {
 	}
 	if _, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.SAdd(ctx, keys.Queues, string(q))
-		p.Expire(ctx, q.Events(), eventsLife)
+		p.Expire(ctx, s.carrier.events(q), eventsLife)
 		return nil
 	}); err != nil {
 		return fmt.Errorf("register queue %q: %w", q, redisfault.Mark(err))
