@@ -25,6 +25,7 @@ type buffer struct {
 
 	mu    sync.Mutex
 	items []waiting
+	after Cursor // what its reader has read from the streams, which may be more than the hub has
 	bytes int
 	limit int
 	tight int   // conflate when more bytes than this wait; half the limit, more if that was to little avail
@@ -62,12 +63,18 @@ func (b *buffer) push(it *item) bool {
 	return open
 }
 
-// conflate lets go of every progress event that a later event of its task follows. The lock is held.
+// conflate lets go of every progress event that a later event of its task follows, and of what the reader has: that must
+// not be counted as left out. The lock is held.
 func (b *buffer) conflate() {
 	later := make(map[taskKey]int) // of each task, the index of the next event that stays
 	for n := len(b.items) - 1; n >= 0; n-- {
 		w := &b.items[n]
 		if w.loss != nil || w.event.Data.Schedule != nil {
+			continue
+		}
+		if w.at.Compare(b.after.At(w.queue)) <= 0 {
+			b.bytes -= w.size()
+			w.item = nil
 			continue
 		}
 		task := taskKey{w.queue, w.event.Task}

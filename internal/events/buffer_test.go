@@ -2,6 +2,7 @@ package events
 
 import (
 	"bytes"
+	"context"
 	"testing"
 	"time"
 
@@ -103,4 +104,126 @@ func TestConflationKeepsTheOrderOfWhatIsLeft(t *testing.T) {
 			t.Fatalf("got %v, want %v", got, want)
 		}
 	}
+}
+
+// sum reads what comes of task a until nothing comes, and checks that each event says how many it stands for: added up, they
+// are all numbers after the last one that was seen, each once. frames have come already.
+func sum(t *testing.T, s *Subscription, last uint64, frames ...Frame) uint64 {
+	t.Helper()
+	for {
+		for _, f := range frames {
+			task, seq, conflated := parts(t, f)
+			if task != "a" || seq != last+1+conflated {
+				t.Errorf("after event %d came event %d of %s, which stands for %d more", last, seq, task, conflated)
+			}
+			last = seq
+		}
+		var err error
+		if frames, err = s.Next(t.Context(), 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if frames == nil {
+			return last
+		}
+	}
+}
+
+// publishAll gives a hub whose tail does not move what it has not had of q.
+func publishAll(t *testing.T, h *Hub, m *memory) {
+	t.Helper()
+	entries, err := m.Follow(t.Context(), "q", h.cursor().At("q").ID, 1000, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.publish("q", entries)
+}
+
+func TestWhatAReaderHasFromTheStreamIsNotCountedAsLeftOut(t *testing.T) {
+	m := newMemory("q")
+	first := m.append("q", started("a", 1))
+	bubble(t, m, nothing, Config{}, func(t *testing.T, _ *Hub) {
+		behind, err := newHub(m, nothing, Config{Buffer: 1000}) // little more than one event
+		if err != nil {
+			t.Fatal(err)
+		}
+		behind.begin(Cursor{}.With("q", Position{first, 0}))
+		for seq := range uint64(40) {
+			m.append("q", progress("a", seq+2))
+		}
+		s := resume(t, behind, Filter{Queue: "q"}, Position{first, 0}.String())
+		if last := sum(t, s, 1); last != 41 {
+			t.Fatalf("read up to event %d", last)
+		}
+
+		m.append("q", event{Kind: seri.EventSucceeded, Task: "a", Type: "t", Seq: 42})
+		publishAll(t, behind, m) // the hub comes along, and finds all of it old
+
+		expect(t, collect(t, s), "a:42")
+	})
+}
+
+// strikingMemory does something just before a certain range of a stream is read.
+type strikingMemory struct {
+	*memory
+	ranges int // until then
+	strike func()
+}
+
+func (m *strikingMemory) Range(ctx context.Context, queue string, from EntryID, limit int) ([]entry, error) {
+	if m.ranges--; m.ranges == 0 {
+		m.strike()
+	}
+	return m.memory.Range(ctx, queue, from, limit)
+}
+
+func TestAReaderThatCatchesUpReadsNothingThatTheBufferStandsFor(t *testing.T) {
+	m := newMemory("q")
+	first := m.append("q", started("a", 1))
+	bubble(t, m, nothing, Config{}, func(t *testing.T, _ *Hub) {
+		striking := &strikingMemory{memory: m}
+		behind, err := newHub(striking, nothing, Config{Buffer: 16_000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		behind.begin(Cursor{}.With("q", Position{first, 0}))
+		m.append("q", progress("a", 2))
+		s := resume(t, behind, Filter{Queue: "q"}, Position{first, 0}.String())
+		if frames := drainFrames(t, s, 1); short(t, frames[0]) != "a:2" {
+			t.Fatalf("got %s", frames[0].JSON)
+		}
+		m.append("q", progress("a", 3))
+		publishAll(t, behind, m)
+		striking.ranges, striking.strike = 1, func() { // it has joined, and is about to read event 3
+			for seq := range uint64(60) {
+				m.append("q", progress("a", seq+4))
+			}
+			publishAll(t, behind, m)
+		}
+
+		if last := sum(t, s, 2); last != 63 {
+			t.Errorf("the last event was %d", last)
+		}
+	})
+}
+
+func TestWhatASnapshotHasShownIsNotCountedAsLeftOut(t *testing.T) {
+	m := newMemory("q")
+	read := snapshots(func(Filter) ([]seri.Info, error) {
+		for seq := range uint64(60) {
+			m.append("q", progress("a", seq+1))
+		}
+		pass(time.Second) // until the hub has handed it all over
+		return []seri.Info{{ID: "a", Queue: "q", Seq: 20}}, nil
+	})
+	bubble(t, m, read, Config{Buffer: 16_000}, func(t *testing.T, h *Hub) {
+		s := subscribe(t, h, Filter{Queue: "q"})
+		frames := drainFrames(t, s, 1)
+		if short(t, frames[0]) != "snapshot(a:20)" {
+			t.Fatalf("got %s", frames[0].JSON)
+		}
+
+		if last := sum(t, s, 20, frames[1:]...); last != 60 {
+			t.Errorf("the last event was %d", last)
+		}
+	})
 }

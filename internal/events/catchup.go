@@ -14,7 +14,8 @@ const catchUpEntries = 32
 //  1. See in each queue whether what follows the cursor is still there.
 //  2. Read each queue to its end. This may take long, and nothing is buffered meanwhile.
 //  3. Join the hub, whose buffer holds from now on what comes after the hub's positions.
-//  4. Read up to those positions, which is little. What of the buffer was read too is recognised by its position.
+//  4. Read up to those positions, which is little, and no further: the buffer may have let go of old progress among what
+//     follows, and says so with what it kept. What of the buffer was read in step 2 is recognised by its position.
 type lag struct {
 	checked bool
 	losses  int // how often the hub had lost events when the queues were checked
@@ -167,6 +168,10 @@ func (s *Subscription) readEntry(queue string, e entry) error {
 		it := item{queue: queue, at: Position{e.id, i}, event: events[i]}
 		if it.at.Compare(at) <= 0 {
 			continue
+		}
+		if goal := s.lagging.goal.At(queue); s.lagging.joined && it.at.Compare(goal) > 0 {
+			at = goal
+			break
 		}
 		at = it.at
 		if !s.wants(queue, at, &it.event) {

@@ -179,6 +179,7 @@ func (h *Hub) join(s *Subscription) (Cursor, int, error) {
 	default:
 	}
 	s.buf = newBuffer(h.cfg.Buffer)
+	s.buf.after = s.cursor
 	for _, i := range s.interests {
 		h.index.add(i)
 	}

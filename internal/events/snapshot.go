@@ -28,6 +28,27 @@ func (k *known) shows(queue string, at Position, e *seri.Event) bool {
 	return k != nil && e.Data.Schedule == nil && at.Compare(k.until.At(queue)) <= 0 && e.Seq <= k.seqs[taskKey{queue, e.Task}]
 }
 
+// unshown returns how many of the n events just before an event of the same task, which were let go of, no snapshot has
+// shown. Their numbers are those before the event's.
+func (s *Subscription) unshown(it *item, n int) (most int) {
+	if !s.fresh {
+		return n
+	}
+	for _, i := range s.interests {
+		if !i.filter.Matches(&it.event) {
+			continue
+		}
+		left := n
+		if k := i.known; k != nil && it.event.Data.Schedule == nil {
+			if shown := k.seqs[taskKey{it.queue, it.event.Task}]; shown < it.event.Seq { // or it is of a new life
+				left = min(n, int(it.event.Seq-shown)-1)
+			}
+		}
+		most = max(most, left)
+	}
+	return most
+}
+
 // unless returns k, or nil if a subscription that has come to the cursor does not need it any more.
 func (k *known) unless(at Cursor) *known {
 	if k == nil || at.covers(k.until) {

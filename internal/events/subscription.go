@@ -279,6 +279,7 @@ func (s *Subscription) receive(ctx context.Context, it *item, conflated int) err
 			s.cursor = s.cursor.latest(it.reached)
 		}
 	}
+	conflated = s.unshown(it, conflated)
 	switch {
 	case !s.wants(it.queue, it.at, &it.event):
 		return nil
