@@ -350,7 +350,7 @@ class Line {
     this.#drop();
     for (const watch of this.#watches.values()) watch.connected(false);
     if (!this.#watches.size) return;
-    wait ||= soon ? 50 : Math.random() * Math.min(30_000, 500 * 2 ** this.#failures++);
+    wait ||= soon ? 50 : Math.random() * Math.min(30_000, 1000 * 2 ** this.#failures++);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#connect(), wait);
   }

@@ -263,7 +263,7 @@ func (v *viewer) run(ctx context.Context) {
 			failures = 0
 		}
 		if wait == 0 {
-			wait = rand.N(min(30*time.Second, 500*time.Millisecond<<failures)) + time.Millisecond
+			wait = rand.N(min(30*time.Second, time.Second<<failures)) + time.Millisecond
 			failures = min(failures+1, 6)
 		}
 		select {

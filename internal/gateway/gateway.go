@@ -30,7 +30,8 @@ type Config struct {
 	Ping time.Duration
 	// WriteTimeout is how long one write may take until the client counts as gone. Default: 10 s.
 	WriteTimeout time.Duration
-	// Retry is how long an EventSource waits before it reconnects. Default: 2 s.
+	// Retry is how long an EventSource waits before it reconnects, on average: each is told another time between half of it
+	// and one and a half of it, because a gateway that dies cannot tell them. Default: 2 s.
 	Retry time.Duration
 	// Spread is the time over which clients are asked to come back when the gateway stops. Default: 5 s.
 	Spread time.Duration
@@ -225,6 +226,11 @@ func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, commands bool) (
 		running, cancel = context.WithDeadlineCause(running, granted.pass.Expires, token.ErrExpired)
 	}
 	return running, granted, func() { cancel(); left(); done() }, true
+}
+
+// spread returns how long one client is to wait before it reconnects, if nobody tells it otherwise.
+func (g *Gateway) spread() time.Duration {
+	return (g.cfg.Retry/2 + rand.N(g.cfg.Retry+1)).Truncate(time.Millisecond)
 }
 
 // comeBack returns a delay after which a client may reconnect: a random one, so that clients that were cut together

@@ -248,7 +248,7 @@ func TestHeaderLastEventIDWinsOverTheQuery(t *testing.T) {
 
 func TestSSEHeadersForbidBuffering(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, gateway.Config{Retry: 1500 * time.Millisecond}, events.Config{})
+	s := newSite(t, gateway.Config{}, events.Config{})
 	stream := s.mustOpen("SSE", "")
 	read(t, stream, 1)
 
@@ -259,8 +259,26 @@ func TestSSEHeadersForbidBuffering(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	if stream.Retry != 1500*time.Millisecond {
-		t.Errorf("retry is %v", stream.Retry)
+}
+
+// A gateway that dies says nothing, so each EventSource must know another time beforehand.
+func TestEachEventSourceIsToldAnotherTimeToComeBack(t *testing.T) {
+	t.Parallel()
+	const retry = 1500 * time.Millisecond
+	s := newSite(t, gateway.Config{Retry: retry}, events.Config{})
+
+	told := make(map[time.Duration]bool)
+	for range 20 {
+		stream := s.mustOpen("SSE", "")
+		read(t, stream, 1)
+		if stream.Retry < retry/2 || stream.Retry > retry*3/2 {
+			t.Errorf("retry is %v", stream.Retry)
+		}
+		told[stream.Retry] = true
+	}
+
+	if len(told) < 10 {
+		t.Errorf("twenty clients were told %v", told)
 	}
 }
 

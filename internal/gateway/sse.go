@@ -40,7 +40,7 @@ func (g *Gateway) serveSSE(w http.ResponseWriter, r *http.Request) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	stream := &sseStream{w: w, control: http.NewResponseController(w), timeout: g.cfg.WriteTimeout}
-	err := stream.retry(g.cfg.Retry) // and the headers: the client knows at once that it is connected
+	err := stream.retry(g.spread()) // and the headers: the client knows at once that it is connected
 	for err == nil {
 		err = stream.next(ctx, s, g.cfg.KeepAlive)
 	}
