@@ -112,10 +112,14 @@ func (s *Store) Withdraw(ctx context.Context, name string) error {
 	return nil
 }
 
-// Types returns what each live worker has published, by worker.
+// Types returns what each live worker has published, by worker. Who lives is judged by Redis' clock, since the others are
+// struck from the list.
 func (s *Store) Types(ctx context.Context) (map[string][]Type, error) {
-	now := strconv.FormatInt(time.Now().Unix(), 10)
-	if err := s.rdb.ZRemRangeByScore(ctx, keys.Types, "-inf", "("+now).Err(); err != nil {
+	now, err := s.rdb.Time(ctx).Result()
+	if err != nil {
+		return nil, fmt.Errorf("list types: %w", redisfault.Mark(err))
+	}
+	if err := s.rdb.ZRemRangeByScore(ctx, keys.Types, "-inf", "("+strconv.FormatInt(now.Unix(), 10)).Err(); err != nil {
 		return nil, fmt.Errorf("list types: %w", redisfault.Mark(err))
 	}
 	workers, err := s.rdb.ZRange(ctx, keys.Types, 0, -1).Result()

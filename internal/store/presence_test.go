@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/store"
 	"github.com/seri-queue/seri/internal/wire"
@@ -67,4 +70,36 @@ func TestAWorkerIsAnnouncedWithHoweverManyTasks(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The reader's own clock may be an hour ahead of Redis'.
+func TestWhoLivesIsJudgedByTheClockOfRedis(t *testing.T) {
+	t.Parallel()
+	server := miniredis.RunT(t)
+	server.SetTime(time.Now().Add(-time.Hour))
+	rdb := redis.NewClient(&redis.Options{Addr: server.Addr(), MaxRetries: -1})
+	t.Cleanup(func() { rdb.Close() })
+	s := store.New(rdb, store.Config{})
+	w := store.Worker{
+		Name: "host:1:w", Server: wire.ServerInfo{Host: "host", PID: 1, ID: "w", Queues: map[string]int{"mail": 1}, Fenced: true},
+		Types: []store.Type{{Name: "mail:send", Queues: []string{"mail"}}},
+	}
+	if err := s.Announce(t.Context(), w, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+
+	if types, err := s.Types(t.Context()); err != nil || len(types[w.Name]) != 1 {
+		t.Errorf("types %v, %v", types, err)
+	}
+	if servers, err := s.Servers(t.Context()); err != nil || len(servers) != 1 {
+		t.Errorf("servers %v, %v", servers, err)
+	}
+
+	server.SetTime(time.Now().Add(time.Hour))
+	if types, err := s.Types(t.Context()); err != nil || len(types) != 0 {
+		t.Errorf("two hours later: types %v, %v", types, err)
+	}
+	if servers, err := s.Servers(t.Context()); err != nil || len(servers) != 0 {
+		t.Errorf("two hours later: servers %v, %v", servers, err)
+	}
 }

@@ -25,12 +25,16 @@ type Server struct {
 	Fenced bool         // it is a worker of Seri's
 }
 
-// clockSlack is by how much the clocks of two machines may differ.
+// clockSlack is by how much the clocks of two machines may differ: a stock server publishes until when it lives by its own.
 const clockSlack = time.Minute
 
 // Servers returns the live servers, by name. Values that do not decode are passed over, as asynq does.
 func (s *Store) Servers(ctx context.Context) ([]Server, error) {
-	since := strconv.FormatInt(time.Now().Add(-clockSlack).Unix(), 10) // those before it have ended long ago
+	now, err := s.rdb.Time(ctx).Result()
+	if err != nil {
+		return nil, fmt.Errorf("list servers: %w", redisfault.Mark(err))
+	}
+	since := strconv.FormatInt(now.Add(-clockSlack).Unix(), 10) // those before it have ended long ago
 	names, err := s.rdb.ZRangeByScore(ctx, keys.Servers, &redis.ZRangeBy{Min: since, Max: "+inf"}).Result()
 	if err != nil {
 		return nil, fmt.Errorf("list servers: %w", redisfault.Mark(err))
