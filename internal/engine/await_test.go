@@ -83,6 +83,9 @@ func TestTheOnlyQueueIsAwaitedOnTheConnectionThatBlocks(t *testing.T) {
 	if started != 1 || !waited || <-ran != "t1" {
 		t.Errorf("started %d tasks, waited %v", started, waited)
 	}
+	if f.engine.meters.Awaited.Load() == 0 {
+		t.Error("the call was not counted")
+	}
 }
 
 func TestOneOfSeveralQueuesIsNotAwaited(t *testing.T) {

@@ -17,11 +17,12 @@ import (
 const (
 	claimFirst   = 200 * time.Millisecond // after a reply was lost; twice as long before each further try
 	claimTimeout = time.Second            // for one call: a part of a cluster that is away must not keep the others waiting
+	claimSlack   = time.Second            // by which Redis' clock may have been put forward since the reply was lost
 )
 
 // claimer is what claims need of the store.
 type claimer interface {
-	Claim(ctx context.Context, q keys.Queue, nonces []string, length time.Duration) (store.Batch, error)
+	Claim(ctx context.Context, q keys.Queue, of store.Unheard, length time.Duration) (store.Batch, error)
 }
 
 // claims asks for the leases that were granted in replies that were lost. Without it such tasks would belong to nobody until
@@ -48,6 +49,8 @@ type doubts struct {
 
 type unheard struct {
 	nonce string
+	tasks int       // that it asked for
+	asked time.Time // when
 	until time.Time // when its leases would be over
 }
 
@@ -56,7 +59,7 @@ func newClaims(s claimer, length time.Duration, take func(store.Batch, time.Time
 }
 
 // doubt remembers a dequeue that may have leased tasks although it returned err.
-func (c *claims) doubt(q keys.Queue, nonce string, err error) {
+func (c *claims) doubt(q keys.Queue, want store.Wanted, asked time.Time, err error) {
 	if !redisfault.MayHaveRun(err) {
 		return
 	}
@@ -67,7 +70,7 @@ func (c *claims) doubt(q keys.Queue, nonce string, err error) {
 		d = &doubts{}
 		c.doubts[q] = d
 	}
-	d.calls = append(d.calls, unheard{nonce, time.Now().Add(c.length)})
+	d.calls = append(d.calls, unheard{want.Nonce, want.Tasks, asked, time.Now().Add(c.length)})
 	d.step = claimFirst
 	d.postpone()
 	select {
@@ -102,10 +105,10 @@ func (c *claims) run(ctx context.Context) error {
 // round asks about what is to be asked about by the time due, passes on what it gets, and returns when the next question is due.
 func (c *claims) round(ctx context.Context, due time.Time, pass func([]*attempt)) (next time.Time) {
 	next = time.Now().Add(time.Hour)
-	for q, nonces := range c.open(due) {
+	for q, of := range c.open(due) {
 		call, cancel := context.WithTimeout(ctx, claimTimeout)
 		asked := time.Now()
-		batch, err := c.store.Claim(call, q, nonces, c.length)
+		batch, err := c.store.Claim(call, q, of, c.length)
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			c.logger.WarnContext(ctx, "leases not claimed", "queue", q, "error", err)
@@ -126,19 +129,22 @@ func (c *claims) round(ctx context.Context, due time.Time, pass func([]*attempt)
 	return next
 }
 
-// open returns the nonces to ask about by the time due, and forgets calls whose leases are over by now.
-func (c *claims) open(due time.Time) map[keys.Queue][]string {
+// open returns the calls to ask about by the time due, and forgets those whose leases are over by now.
+func (c *claims) open(due time.Time) map[keys.Queue]store.Unheard {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now, open := time.Now(), make(map[keys.Queue][]string)
+	now, open := time.Now(), make(map[keys.Queue]store.Unheard)
 	for q, d := range c.doubts {
 		d.calls = slices.DeleteFunc(d.calls, func(u unheard) bool { return u.until.Before(now) })
 		if len(d.calls) == 0 {
 			delete(c.doubts, q)
 		} else if !d.next.After(due) {
+			of := store.Unheard{}
 			for _, u := range d.calls {
-				open[q] = append(open[q], u.nonce)
+				of.Nonces, of.Tasks = append(of.Nonces, u.nonce), of.Tasks+u.tasks
+				of.Ago = max(of.Ago, now.Sub(u.asked)+claimTimeout+claimSlack)
 			}
+			open[q] = of
 		}
 	}
 	return open

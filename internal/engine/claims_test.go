@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,21 +21,25 @@ type ledger struct {
 	grant time.Time // zero: never
 	fail  error
 	asked []time.Time
+	of    store.Unheard // of the last question
 }
 
-func (l *ledger) Claim(_ context.Context, _ keys.Queue, nonces []string, _ time.Duration) (b store.Batch, err error) {
+func (l *ledger) Claim(_ context.Context, _ keys.Queue, of store.Unheard, _ time.Duration) (b store.Batch, err error) {
 	now := time.Now()
-	l.asked = append(l.asked, now)
+	l.asked, l.of = append(l.asked, now), of
 	if l.fail != nil {
 		return b, l.fail
 	}
 	if !l.grant.IsZero() && !now.Before(l.grant) {
 		lease := leaseOf("q", "t1")
-		lease.Nonce = nonces[0]
+		lease.Nonce = of.Nonces[0]
 		b.Leases, l.grant = append(b.Leases, lease), time.Time{}
 	}
 	return b, nil
 }
+
+// lost is a call for one task whose reply is lost.
+func lost() store.Wanted { return store.Wanted{Tasks: 1, Nonce: "lost"} }
 
 // newTestClaims returns claims on l whose attempts are run by slots with a handler that says which task it has.
 func newTestClaims(l *ledger, slots *slots, r *registry) (*claims, chan string) {
@@ -62,7 +67,7 @@ func TestLeasesOfALostReplyAreClaimed(t *testing.T) {
 				slots.acquire(t.Context()) // there is no room, and the task is run all the same
 				c, ran := newTestClaims(l, slots, r)
 				during(t, c.run, func(context.Context) {
-					c.doubt("q", "lost", io.EOF)
+					c.doubt("q", lost(), time.Now(), io.EOF)
 					if id := <-ran; id != "t1" {
 						t.Errorf("task %s was run", id)
 					}
@@ -87,7 +92,7 @@ func TestQuestionsBecomeRarerAndEndWithTheLease(t *testing.T) {
 				c, _ := newTestClaims(l, slots, r)
 				begun := time.Now()
 				during(t, c.run, func(context.Context) {
-					c.doubt("q", "lost", context.DeadlineExceeded)
+					c.doubt("q", lost(), time.Now(), context.DeadlineExceeded)
 					time.Sleep(10 * leaseLength)
 				})
 				if n := len(l.asked); n < 2 || n > 10 {
@@ -112,7 +117,7 @@ func TestACallThatWasNeverSentIsNotInDoubt(t *testing.T) {
 	for _, err := range []error{
 		&net.OpError{Op: "dial", Err: errors.New("connection refused")}, redis.ErrPoolTimeout, redis.Nil,
 	} {
-		if c.doubt("q", "n", err); len(c.doubts) != 0 {
+		if c.doubt("q", lost(), time.Now(), err); len(c.doubts) != 0 {
 			t.Errorf("in doubt after %v", err)
 		}
 	}
@@ -123,13 +128,34 @@ func TestAWorkerThatStopsHandsBackWhatItHasNotHeardOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slots, r, outcomes := newTestSlots(1, time.Second)
 		c, ran := newTestClaims(&ledger{grant: time.Now()}, slots, r)
-		during(t, c.run, func(context.Context) { c.doubt("q", "lost", io.EOF) })
+		during(t, c.run, func(context.Context) { c.doubt("q", lost(), time.Now(), io.EOF) })
 
 		if len(outcomes) != 1 || len(ran) != 0 {
 			t.Fatalf("%d outcomes, %d runs", len(outcomes), len(ran))
 		}
 		if o := <-outcomes; o.kind != handedBack || o.attempt.lease.ID() != "t1" {
 			t.Errorf("outcome %+v", o)
+		}
+	})
+}
+
+// What a claim looks at is bounded by what may have been leased, and since when.
+func TestAClaimSaysHowLittleMayHaveBeenLeased(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		slots, r, _ := newTestSlots(1, time.Second)
+		l := &ledger{}
+		c, _ := newTestClaims(l, slots, r)
+		during(t, c.run, func(context.Context) {
+			asked := time.Now()
+			time.Sleep(time.Second) // it has blocked
+			c.doubt("q", store.Wanted{Tasks: 10, Nonce: "a"}, asked, io.EOF)
+			c.doubt("q", store.Wanted{Tasks: 3, Nonce: "b"}, time.Now(), io.EOF)
+		})
+
+		want := store.Unheard{Nonces: []string{"a", "b"}, Tasks: 13, Ago: time.Second + claimTimeout + claimSlack}
+		if !reflect.DeepEqual(l.of, want) || len(l.asked) != 1 {
+			t.Errorf("asked %d times, the last time about %+v, want %+v", len(l.asked), l.of, want)
 		}
 	})
 }

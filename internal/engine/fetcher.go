@@ -107,7 +107,7 @@ func (f *fetcher) ask(
 	asked := time.Now()
 	batch, err := call(context.WithoutCancel(ctx), q, want) // a call under way may have leased tasks: hear its answer
 	if err != nil {
-		f.claims.doubt(q, want.Nonce, err)
+		f.claims.doubt(q, want, asked, err)
 		f.backOff(ctx, q, err)
 		return nil
 	}
@@ -153,6 +153,7 @@ func (f *fetcher) await(ctx context.Context, room int) (started int, waited bool
 		}
 		f.resting[q] = f.hindered // should the call fail like the last one, the rest grows
 		attempts := f.ask(ctx, q, room, func(ctx context.Context, q keys.Queue, want store.Wanted) (store.Batch, error) {
+			f.engine.meters.Awaited.Add(1)
 			return f.engine.store.Await(ctx, f.blocking, q, want, block)
 		})
 		f.hindered = rest{length: f.resting[q].length}

@@ -67,6 +67,7 @@ var (
 	TasksPoisoned   = family("seri_tasks_poisoned_total", "TasksPoisoned", Total, Number, "worker", "Of them, those that were archived because too many workers had vanished with them.")
 	LogLinesDropped = family("seri_log_lines_dropped_total", "LogLinesDropped", Total, Number, "worker", "Lines of tasks' own logs that were dropped: too many, too long, or Redis did not take them.")
 	FetchesFailed   = family("seri_fetches_failed_total", "FetchesFailed", Total, Number, "worker", "Requests for tasks that Redis refused or did not answer.")
+	RedisAwaited    = family("seri_redis_awaited_total", "RedisAwaited", Total, Number, "worker", "Round trips to Redis of an idle worker that wait for a task and take it; seri_redis_round_trips_total has the others.")
 )
 
 // Figures of live events.

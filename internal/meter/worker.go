@@ -16,6 +16,7 @@ type Worker struct {
 	TasksRecovered Counter
 	TasksPoisoned  Counter
 	FetchesFailed  Counter
+	Awaited        Counter // calls that wait for tasks, on connections of their own, which [Redis] does not see
 	LinesDropped   Counter
 
 	Refused struct{ Outcome, Progress, Log Counter } // writes
@@ -50,7 +51,7 @@ func (w *Worker) Type(name string) *Type {
 func (w *Worker) Measure(_ context.Context, report Report) {
 	for f, c := range map[*Family]*Counter{
 		LeasesLost: &w.LeasesLost, OutcomesLost: &w.OutcomesLost, TasksRecovered: &w.TasksRecovered, TasksPoisoned: &w.TasksPoisoned,
-		FetchesFailed: &w.FetchesFailed, LogLinesDropped: &w.LinesDropped,
+		FetchesFailed: &w.FetchesFailed, RedisAwaited: &w.Awaited, LogLinesDropped: &w.LinesDropped,
 	} {
 		report.Value(f, c.Load())
 	}

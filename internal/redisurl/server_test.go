@@ -1,11 +1,13 @@
 package redisurl_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seri-queue/seri/internal/meter"
 	"github.com/seri-queue/seri/internal/redistest"
 	"github.com/seri-queue/seri/internal/redisurl"
 )
@@ -28,6 +30,47 @@ func TestCheckAcceptsEveryKindOfRedis(t *testing.T) {
 		}
 	})
 }
+
+func TestRoundTripsOfEveryKindOfConnectionAreCounted(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, func(t *testing.T, rdb redis.UniversalClient) {
+		rdb = open(t, redistest.URL(rdb)) // its connections are near ones
+		var trips meter.Redis
+		rdb.AddHook(&trips)
+		one, q := redis.NewScript("return 1"), redistest.Queue(t)
+		counted := func() float64 {
+			c := make(counts)
+			trips.Measure(t.Context(), c)
+			if c[meter.RedisErrors] != 0 {
+				t.Errorf("%v errors were counted", c[meter.RedisErrors])
+			}
+			return c[meter.RedisTrips]
+		}
+		if err := one.Run(t.Context(), rdb, []string{q}).Err(); err != nil { // which connects, and makes the script known
+			t.Fatal(err)
+		}
+		before := counted()
+
+		_, err := rdb.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+			p.Exists(t.Context(), q)
+			p.Exists(t.Context(), q)
+			return nil
+		})
+		if err := errors.Join(err, rdb.Exists(t.Context(), q).Err(), one.Run(t.Context(), rdb, []string{q}).Err()); err != nil {
+			t.Fatal(err)
+		}
+
+		if n := counted() - before; n < 3 { // connecting takes some more
+			t.Errorf("counted %v round trips, want 3", n)
+		}
+	})
+}
+
+// counts are figures that were told.
+type counts map[*meter.Family]float64
+
+func (c counts) Value(f *meter.Family, value float64, _ ...string) { c[f] += value }
+func (counts) Histogram(*meter.Family, meter.Snapshot, ...string)  {}
 
 func TestCheckTellsTheRightScheme(t *testing.T) {
 	t.Parallel()

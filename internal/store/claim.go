@@ -15,19 +15,26 @@ var claimSource string
 
 var claim = draining("claim", claimSource)
 
-// claimDepth is how many active tasks a claim looks at. What other workers took meanwhile stands before the lost ones.
+// claimDepth is how many active tasks a claim looks at, at most. What other workers took meanwhile stands before the lost ones.
 const claimDepth = 10_000
 
 // NewNonce returns what a worker names one dequeue by: 65 random bits.
 func NewNonce() string { return rand.Text()[:13] }
 
-// Claim returns the leases of dequeues of these nonces whose replies were lost, and lets them run for length from now on.
-// None of a nonce: the dequeue found no task, or Redis has not carried it out, which it may do even later, as long as the
-// call is in the buffer of a connection that it has not yet found to be broken.
-func (s *Store) Claim(ctx context.Context, q keys.Queue, nonces []string, length time.Duration) (Batch, error) {
-	args := make([]any, 0, 3+len(nonces))
-	args = append(args, q.TaskPrefix(), length.Seconds(), claimDepth)
-	for _, nonce := range nonces {
+// Unheard are dequeues whose replies were lost.
+type Unheard struct {
+	Nonces []string
+	Tasks  int           // that they asked for, in all
+	Ago    time.Duration // since the first of them was asked for, and until a claim may reach Redis
+}
+
+// Claim returns the leases of such dequeues, and lets them run for length from now on. None of a nonce: the dequeue found no
+// task, or Redis has not carried it out, which it may do even later, as long as the call is in the buffer of a connection
+// that it has not yet found to be broken. A claim may miss one if Redis' clock was put forward since.
+func (s *Store) Claim(ctx context.Context, q keys.Queue, of Unheard, length time.Duration) (Batch, error) {
+	args := make([]any, 0, 5+len(of.Nonces))
+	args = append(args, q.TaskPrefix(), length.Seconds(), claimDepth, of.Ago.Seconds(), of.Tasks)
+	for _, nonce := range of.Nonces {
 		args = append(args, nonce)
 	}
 	reply, err := s.run(ctx, claim, q, []string{q.Active(), q.Lease()}, args...)
