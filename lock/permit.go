@@ -13,8 +13,9 @@ import (
 // their own had better ask before they begin; beats do.
 func (s *Locks) Permitted(ctx context.Context, name string) error {
 	err := permit.Check(ctx, s.rdb, permit.Need{
-		Scripts: []string{prelude, acquireSource, extendSource, releaseSource, leaveSource},
-		Keys:    []string{keys.Lock(name), keys.LockFence(name), keys.LockQueue(name), keys.LockPresence(name), keys.LockBells(name) + "0"},
+		Scripts:  []string{prelude, acquireSource, extendSource, releaseSource, leaveSource},
+		Keys:     []string{keys.Lock(name), keys.LockFence(name), keys.LockQueue(name), keys.LockPresence(name), keys.LockBells(name) + "0"},
+		Commands: [][]string{{"BLPOP", keys.LockBells(name) + "0", "1"}},
 	})
 	if err != nil {
 		return fmt.Errorf("lock %q: %w", name, err)

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +22,7 @@ import (
 	"github.com/seri-queue/seri/internal/api"
 	"github.com/seri-queue/seri/internal/devstore/redisproc"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/permit"
 	"github.com/seri-queue/seri/internal/redistest"
 	"github.com/seri-queue/seri/internal/role"
 )
@@ -55,12 +58,15 @@ func access(t *testing.T, roleName string, queues ...string) []string {
 // users are those that the server knows, with the queues of each.
 var users = map[string][]string{"api": nil, "worker": {"default"}, "beat": {"default"}}
 
+// asDeployed are the rules of a user.
+func asDeployed(t *testing.T, name string) []string { return access(t, name, users[name]...) }
+
 // admit makes the users on a server.
-func admit(t *testing.T, rdb *redis.Client) {
+func admit(t *testing.T, rdb *redis.Client, rules func(t *testing.T, name string) []string) {
 	t.Helper()
-	for name, queues := range users {
+	for name := range users {
 		args := []any{"ACL", "SETUSER", name, "reset", "on", ">secret"}
-		for _, rule := range access(t, name, queues...) {
+		for _, rule := range rules(t, name) {
 			args = append(args, rule)
 		}
 		if err := rdb.Do(t.Context(), args...).Err(); err != nil {
@@ -78,18 +84,18 @@ func TestTheRolesDoTheirWorkUnderTheirRules(t *testing.T) {
 	t.Run("one server", func(t *testing.T) {
 		t.Parallel()
 		server := redistest.Exclusive(t)
-		work(t, server.URL(), "streams", func(do func(*redis.Client)) { do(server.Client()) })
+		work(t, server.URL(), "streams", asDeployed, func(do func(*redis.Client)) { do(server.Client()) })
 	})
 	t.Run("one server, events published", func(t *testing.T) {
 		t.Parallel()
 		server := redistest.Exclusive(t)
-		work(t, server.URL(), "pubsub", func(do func(*redis.Client)) { do(server.Client()) })
+		work(t, server.URL(), "pubsub", asDeployed, func(do func(*redis.Client)) { do(server.Client()) })
 	})
 	// No other test of this package has the cluster, so its users are this one's.
 	t.Run("a cluster, as ElastiCache's", func(t *testing.T) {
 		t.Parallel()
 		cluster := redistest.Cluster(t)
-		work(t, redistest.URL(cluster), "sharded-pubsub", func(do func(*redis.Client)) {
+		work(t, redistest.URL(cluster), "sharded-pubsub", asDeployed, func(do func(*redis.Client)) {
 			nodes := make(chan *redis.Client, 16) // the function below is called by several goroutines
 			err := cluster.ForEachMaster(t.Context(), func(_ context.Context, node *redis.Client) error {
 				nodes <- node
@@ -106,9 +112,10 @@ func TestTheRolesDoTheirWorkUnderTheirRules(t *testing.T) {
 	})
 }
 
-// work has the roles do all that they can, with events that travel in one of the ways. each calls a function for each server.
-func work(t *testing.T, url, events string, each func(func(*redis.Client))) {
-	each(func(rdb *redis.Client) { admit(t, rdb) })
+// work has the roles do all that they can under some rules, with events that travel in one of the ways. each calls a function
+// for each server.
+func work(t *testing.T, url, events string, rules func(*testing.T, string) []string, each func(func(*redis.Client))) {
+	each(func(rdb *redis.Client) { admit(t, rdb, rules) })
 	key, err := api.NewKey("acl")
 	if err != nil {
 		t.Fatal(err)
@@ -165,11 +172,55 @@ func work(t *testing.T, url, events string, each func(func(*redis.Client))) {
 	})
 }
 
+// A role asks at its start whether it may do all that it will do. So one that is given what it says it lacks, until it starts,
+// and no other command but those that connect, can do all of its work.
+func TestARoleAsksAtItsStartAboutAllThatItDoes(t *testing.T) {
+	t.Parallel()
+	server := redistest.Exclusive(t)
+	key, err := api.NewKey("acl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := map[string][]string{
+		"worker": {"--output-dir", t.TempDir()},
+		"beat":   {"--schedules-text", "schedules: [{id: often, every: 1s, task: x}]"},
+		"api":    {"--api-keys", key.Entry, "--http-addr", "127.0.0.1:0"},
+	}
+	granted := make(map[string][]string)
+	rules := func(t *testing.T, name string) []string {
+		all := slices.DeleteFunc(access(t, name, users[name]...), func(rule string) bool { return strings.ContainsAny(rule[:1], "+-") })
+		return append(append(all, "-@all", "+@connection", "+info", "+eval", "+evalsha"), granted[name]...)
+	}
+	for name := range users {
+		for started := false; !started; {
+			admit(t, server.Client(), rules)
+			err := startsAs(t, name, flags[name], server.URL())
+			denied, isDenied := errors.AsType[*permit.DeniedError](err)
+			if started = err == nil; !started && !isDenied {
+				t.Fatalf("%s ended with %v", name, err)
+			}
+			if isDenied {
+				before := len(granted[name])
+				for _, what := range slices.Concat(denied.Commands, denied.Pairs) {
+					command, _, _ := strings.Cut(what, " ")
+					granted[name] = append(granted[name], "+"+strings.ToLower(command))
+				}
+				slices.Sort(granted[name])
+				if granted[name] = slices.Compact(granted[name]); len(granted[name]) == before {
+					t.Fatalf("%s may do all of %v, and ends with %v", name, granted[name], err)
+				}
+			}
+		}
+	}
+
+	work(t, server.URL(), "streams", rules, func(do func(*redis.Client)) { do(server.Client()) })
+}
+
 // What belongs to others, or to whoever runs the server, is out of reach.
 func TestTheRulesKeepTheRolesFromMore(t *testing.T) {
 	t.Parallel()
 	admin := redistest.Exclusive(t).Client()
-	admit(t, admin)
+	admit(t, admin, asDeployed)
 	cases := map[string]struct {
 		user    string
 		command []any
@@ -212,7 +263,7 @@ func TestTheRulesKeepTheRolesFromMore(t *testing.T) {
 func TestEveryKeyIsWithinReachOfItsOwner(t *testing.T) {
 	t.Parallel()
 	admin := redistest.Exclusive(t).Client()
-	admit(t, admin)
+	admit(t, admin, asDeployed)
 	placeholder := regexp.MustCompile(`<[a-z0-9]+>`)
 	owners := map[string]string{"engine": "worker", "worker": "worker", "beat": "beat", "api": "api"}
 	checked := 0
@@ -245,35 +296,51 @@ func TestARoleThatLacksAPermissionDoesNotStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		role    role.Role
 		lacks   string
 		command string
 		flags   []string
 	}{
-		"worker": {new(role.Worker), "-zrem", "ZREM", []string{"--output-dir", t.TempDir()}},
-		"beat":   {new(role.Beat), "-hincrby", "HINCRBY", []string{"--schedules-text", "schedules: [{id: often, every: 1s, task: x}]"}},
-		"api":    {new(role.API), "-xadd", "XADD", []string{"--api-keys", key.Entry, "--http-addr", "127.0.0.1:0"}},
+		"worker": {"-zrem", "ZREM", []string{"--output-dir", t.TempDir()}},
+		"beat":   {"-hincrby", "HINCRBY", []string{"--schedules-text", "schedules: [{id: often, every: 1s, task: x}]"}},
+		"api":    {"-xadd", "XADD", []string{"--api-keys", key.Entry, "--http-addr", "127.0.0.1:0"}},
 	} {
-		admit(t, admin)
+		admit(t, admin, asDeployed)
 		if err := admin.Do(t.Context(), "ACL", "SETUSER", name, c.lacks).Err(); err != nil {
 			t.Fatal(err)
 		}
-		parser, err := kong.New(c.role)
-		if err == nil {
-			_, err = parser.Parse(append(c.flags, "--redis-url", as(name, server.URL())))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		err = c.role.Run(ctx, io.Discard, io.Discard)
-		cancel()
+		err := startsAs(t, name, c.flags, server.URL())
 		if err == nil || !strings.Contains(err.Error(), "denies this user "+c.command) {
 			t.Errorf("%s without %s ended with %v", name, c.command, err)
 		}
 		if n := admin.DBSize(t.Context()).Val(); n != 0 {
 			t.Errorf("%s has written %d keys", name, n)
 		}
+	}
+}
+
+// startsAs runs a role as its user until it has started, and returns nil, or until it ends by itself, and returns why.
+func startsAs(t *testing.T, name string, flags []string, url string) error {
+	t.Helper()
+	r := map[string]role.Role{"worker": new(role.Worker), "beat": new(role.Beat), "api": new(role.API)}[name]
+	parser, err := kong.New(r)
+	if err == nil {
+		_, err = parser.Parse(append(flags[:len(flags):len(flags)], "--redis-url", as(name, url)))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	log := &watched{text: map[string]string{"worker": "worker started", "beat": "beat leads", "api": "api started"}[name], seen: make(chan struct{})}
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx, io.Discard, log) }()
+	select {
+	case <-log.seen:
+		cancel()
+		<-ended
+		return nil
+	case err := <-ended:
+		return err
 	}
 }
 

@@ -1,10 +1,11 @@
-// Package permit asks Redis, before anything is written, whether this user may do all that a role's scripts do.
+// Package permit asks Redis, before anything is written, whether this user may do all that a role does.
 //
-//	err := permit.Check(ctx, rdb, permit.Need{Scripts: sources, Keys: keys})
+//	err := permit.Check(ctx, rdb, permit.Need{Scripts: sources, Keys: keys, Commands: others})
 //
 // Redis checks each command of a script as it comes, under the caller's own rules, and undoes nothing when it refuses one: a
 // user who lacks a single permission would leave half of a transition behind. So who lacks one does not start. The commands
-// are read out of the scripts themselves, and cannot be forgotten. Redis answers for any user (acl_check_cmd, since 7.0):
+// are read out of the scripts themselves, and cannot be forgotten; those that are sent by themselves are listed, and a test runs
+// each role as a user that may do nothing else. Redis answers for any user (acl_check_cmd, since 7.0):
 // the commands ACL and DEBUG are not needed for it.
 //
 // It is not promised that permissions stay as they are: what is taken away later is noticed when it is missing.
@@ -34,6 +35,8 @@ type Need struct {
 	Scripts []string // their sources
 	Keys    []string // that they work on
 	Channel string   // that they publish to; empty: none
+	// Commands are what is sent without a script, each as it is sent: its name and what it is given.
+	Commands [][]string
 }
 
 // DeniedError tells what a user is not allowed to do.
@@ -50,7 +53,7 @@ func (e *DeniedError) Error() string {
 	if len(what) > most {
 		text += fmt.Sprintf(" and %d more", len(what)-most)
 	}
-	return "Redis denies this user " + text + ": its scripts would stop halfway, so nothing is begun; deploy/ecs/acl has the rules that each role needs"
+	return "Redis denies this user " + text + ": what it does would stop halfway, so nothing is begun; deploy/ecs/acl has the rules that each role needs"
 }
 
 // Denied reports whether err tells that this user may not do something: it is a [*DeniedError], or Redis has said so.
@@ -63,9 +66,15 @@ func Denied(err error) bool {
 // tell (the embedded store). Another error means that it is not known.
 func Check(ctx context.Context, rdb redis.UniversalClient, need Need) error {
 	all := commands(need.Scripts)
-	args := []any{need.Channel, len(all)}
+	args := []any{need.Channel, len(all), len(need.Keys)}
 	for _, arg := range slices.Concat(all, need.Keys) {
 		args = append(args, arg)
+	}
+	for _, command := range need.Commands {
+		args = append(args, len(command))
+		for _, word := range command {
+			args = append(args, word)
+		}
 	}
 	refused, err := script.Run(ctx, rdb, nil, args...).StringSlice()
 	switch {
@@ -89,7 +98,7 @@ func denied(pairs []string, keys int) error {
 	}
 	e := new(DeniedError)
 	for command, of := range byCommand {
-		if len(of) == keys || of[0] == "" {
+		if keys > 0 && len(of) >= keys || of[0] == "" {
 			e.Commands = append(e.Commands, command)
 			continue
 		}

@@ -3,8 +3,9 @@
 --
 -- KEYS     none: Redis would refuse the call for a single key out of reach
 -- ARGV[1]  the channel that the caller's scripts publish to; empty: none
--- ARGV[2]  number of commands
--- ARGV[3…] the commands that they consist of, and then the keys that they work on
+-- ARGV[2]  number of commands that they consist of
+-- ARGV[3]  number of keys that they work on
+-- ARGV[4…] those commands, those keys, and then for each command that is sent by itself how many words it has, and the words
 --
 -- Returns  pairs of a command and a key for which it is refused, '' if it takes none; nothing on a server that cannot tell
 --
@@ -20,8 +21,8 @@ local function refuse(command, key)
   refused[#refused + 1], refused[#refused + 2] = command, key
 end
 
-local last = 2 + ARGV[2]
-for i = 3, last do
+local last = 3 + ARGV[2]
+for i = 4, last do
   local command = ARGV[i]
   if command == 'TIME' then
     if not allowed(command) then
@@ -32,11 +33,20 @@ for i = 3, last do
       refuse(command, ARGV[1])
     end
   else
-    for k = last + 1, #ARGV do
+    for k = last + 1, last + ARGV[3] do
       if not allowed(command, ARGV[k]) then
         refuse(command, ARGV[k])
       end
     end
   end
+end
+
+local at = last + ARGV[3] + 1
+while ARGV[at] do
+  local words = tonumber(ARGV[at])
+  if not allowed(unpack(ARGV, at + 1, at + words)) then
+    refuse(ARGV[at + 1], words > 1 and ARGV[at + 2] or '')
+  end
+  at = at + words + 1
 end
 return refused

@@ -69,6 +69,34 @@ func TestWhatIsDeniedIsFoundBeforeAnythingIsWritten(t *testing.T) {
 			}
 		})
 	}
+	more := need
+	more.Commands = [][]string{
+		{"TIME"}, {"BLMOVE", "{a}1", "{a}2", "RIGHT", "RIGHT", "0"}, {"SUBSCRIBE", "news"}, {"XREAD", "BLOCK", "1", "STREAMS", "{a}2", "0"}, {"ZREM", "{b}1", "x"},
+	}
+	for sentence, c := range map[string]struct {
+		rules   []any
+		refused string
+	}{
+		"all else is allowed, too":                  {[]any{"~*", "&*", "+@all"}, ""},
+		"one that blocks is missing":                {[]any{"~*", "&*", "+@all", "-blmove"}, "BLMOVE {a}1"},
+		"one that subscribes is missing":            {[]any{"~*", "&*", "+@all", "-subscribe"}, "SUBSCRIBE news"},
+		"its channel may not be heard":              {[]any{"~*", "resetchannels", "+@all"}, "PUBLISH news, SUBSCRIBE news"},
+		"one that reads a stream is missing":        {[]any{"~*", "&*", "+@all", "-xread"}, "XREAD BLOCK"},
+		"a second key is out of reach":              {[]any{"~{a}1", "%R~{a}2", "~{b}1", "&*", "+@all"}, "BLMOVE {a}1, SET {a}2, ZREM {a}2"},
+		"a key that no script has is out of reach":  {[]any{"~{a}*", "&*", "+@all"}, "ZREM {b}1"},
+		"one that scripts have, too, is missing":    {[]any{"~*", "&*", "+@all", "-zrem"}, "ZREM:"},
+		"one that takes no key is missing, as such": {[]any{"~*", "&*", "+@all", "-time"}, "TIME:"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+
+			err := permit.Check(t.Context(), as(t, server, c.rules...), more)
+
+			if c.refused == "" && err != nil || c.refused != "" && (err == nil || !strings.Contains(err.Error(), "denies this user "+c.refused)) {
+				t.Errorf("found %v, want %q", err, c.refused)
+			}
+		})
+	}
 	t.Cleanup(func() { // when the subtests are over
 		if n := server.Client().DBSize(t.Context()).Val(); n != 0 {
 			t.Errorf("asking has written %d keys", n)
