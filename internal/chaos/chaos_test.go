@@ -72,6 +72,11 @@ func small() []scenario {
 			s.tracks = []track{{[]string{"clients-kill"}, 500 * time.Millisecond}, {[]string{"api-kill"}, 4 * time.Second}}
 			s.floors = floors{tasks: 200, faults: 5, reconnects: 4}
 		}),
+		with("slow-watchers", func(s *scenario) {
+			s.length, s.rate, s.mix, s.slots, s.watchers, s.slow = 15*time.Second, 600, "chatty", 24, 4, 2
+			s.tracks = []track{{[]string{"clients-kill", "api-kill"}, 4 * time.Second}}
+			s.floors = floors{tasks: 1000, faults: 2, reconnects: 4, conflated: 20}
+		}),
 		with("full-memory", func(s *scenario) {
 			s.quiet, s.rate, s.act = true, 20, drainWithFullMemory
 			s.floors = floors{tasks: fullBacklog}
@@ -90,6 +95,12 @@ func small() []scenario {
 			s.clocks, s.beats, s.length = true, 2, 20*time.Second
 			s.tracks = []track{{[]string{"clock-jump"}, 2 * time.Second}, {[]string{"worker-freeze-at-commit", "worker-kill"}, 2 * time.Second}}
 			s.floors = floors{tasks: 200, faults: 5}
+		}),
+		with("clocks-of-roles", func(s *scenario) {
+			s.drifts, s.beats, s.lockers, s.watchers, s.length = true, 2, 2, 2, 20*time.Second
+			jumps := track{[]string{"role-clock-jump"}, 200 * time.Millisecond}
+			s.tracks = []track{jumps, jumps, {[]string{"worker-freeze-at-commit", "worker-kill", "beat-kill"}, 2 * time.Second}}
+			s.floors = floors{tasks: 200, faults: 20, ticks: 10, operations: 20}
 		}),
 		with("failover-replica", func(s *scenario) {
 			s.redis, s.probed, s.length = "replica", false, 12*time.Second
@@ -115,6 +126,10 @@ func small() []scenario {
 			s.quiet, s.rate, s.mix, s.watchers, s.act, s.apiFlags = true, 20, "", 2, attackAPI, []string{"--log-level", "warn"}
 			s.floors = floors{tasks: 20, hostile: hostileRequests + hostileSockets, reconnects: 2}
 		}),
+		with("crowd", func(s *scenario) {
+			s.length, s.rate, s.mix, s.act = time.Second, 20, "", sendTheCrowdHome
+			s.floors = floors{faults: 2, knocks: 4 * crowdOf}
+		}),
 		with("permissions", func(s *scenario) {
 			s.quiet, s.rate, s.mix, s.act = true, 20, "", lackPermissions
 			s.floors = floors{tasks: 20, faults: 8}
@@ -125,7 +140,7 @@ func small() []scenario {
 // smoke is what runs with every make test, in about 90 s.
 func smoke() []scenario {
 	everywhere := scenario{
-		name: "everything", length: 30 * time.Second, workers: 4, slots: 8, producers: 1, rate: 250, beats: 2, lockers: 2, watchers: 4,
+		name: "everything", length: 30 * time.Second, workers: 4, slots: 8, producers: 1, rate: 250, beats: 2, lockers: 2, watchers: 4, slow: 1,
 		poison: 2, tracks: everything(1), probed: true,
 		floors: floors{tasks: 500, faults: 20, fenced: 1, ticks: 5, operations: 50, reconnects: 3},
 	}
@@ -153,8 +168,8 @@ func whole() []scenario {
 	}
 	all := []scenario{
 		with("everything", 210*time.Second, func(s *scenario) {
-			s.tracks, s.poison = everything(1.5), 12
-			s.floors = floors{tasks: 40_000, faults: 500, fenced: 100, ticks: 200, operations: 2000, reconnects: 200}
+			s.tracks, s.poison, s.slow = everything(1.5), 12, 2
+			s.floors = floors{tasks: 40_000, faults: 500, fenced: 100, ticks: 200, operations: 2000, reconnects: 200, conflated: 1}
 		}),
 		with("power-cut", 45*time.Second, func(s *scenario) {
 			s.tracks = []track{
@@ -181,7 +196,7 @@ func whole() []scenario {
 			s.floors = floors{tasks: 3000, faults: 20}
 		}),
 	}
-	return append(all, pick("recovery", "zombies", "late", "beats", "full-memory", "meddling", "beside-asynq", "clocks", "power-cut-synced", "large", "hostile", "permissions")...)
+	return append(all, pick("recovery", "zombies", "late", "beats", "full-memory", "meddling", "beside-asynq", "clocks", "power-cut-synced", "large", "hostile", "permissions", "crowd", "clocks-of-roles")...)
 }
 
 // lap is how long one lap of a soak lasts: all that happened in it is kept in memory until it has been checked.
@@ -220,7 +235,7 @@ const leastZombies = 150
 // leastOf is how often a full run must have struck with each kind of fault, by what the names of the kind begin with.
 var leastOf = map[string]int{
 	"worker-kill": 200, "worker-freeze": 120, "reply-lost": 10, "beat-": 30, "tick-late": 8, "api-kill": 10, "producer-kill": 10, "net-": 100,
-	"redis-": 12, "memory-full": 4, "script-": 8, "clients-": 8, "storm": 2, "fleet-restart": 2, "clock-jump": 4, "power-cut": 18,
+	"redis-": 12, "memory-full": 4, "script-": 8, "clients-": 8, "storm": 2, "fleet-restart": 2, "clock-jump": 4, "role-clock-jump": 20, "api-stop": 1, "power-cut": 18,
 	"power-cut-synced": 5, "failover-": 20, "lose-": 6, "strand-task": 1, "add-ghost": 2, "stock-asynq": 1,
 	"large-": 5, "permission-missing": 8,
 }
@@ -240,6 +255,9 @@ func (f *figures) vacuous() (faults []string) {
 	}
 	if f.Fenced < leastZombies {
 		faults = append(faults, fmt.Sprintf("vacuous: %d zombies were refused in all, want at least %d", f.Fenced, leastZombies))
+	}
+	if f.Conflated == 0 {
+		faults = append(faults, "vacuous: nothing was left out for a slow watcher")
 	}
 	if f.Hostile < hostileRequests+hostileSockets {
 		faults = append(faults, fmt.Sprintf("vacuous: %d hostile inputs, want %d", f.Hostile, hostileRequests+hostileSockets))

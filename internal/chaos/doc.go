@@ -5,7 +5,7 @@
 //	┌──────────────────────────────────────────────────────────────────────────────────────────────────┐
 //	│  producer ──▶ proxy ─┐                                      ┌─ proxy ◀── worker ──▶ register       │
 //	│  beat     ──▶ proxy ─┼──▶ redis-server (alone, replicated, ◀┼─ proxy ◀── worker                    │
-//	│  locker   ──▶ proxy ─┘    under Sentinel, as a Cluster)     └─ proxy ◀── api ◀── watchers (SSE)    │
+//	│  locker   ──▶ proxy ─┘    under Sentinel, as a Cluster)     └─ proxy ◀── api ◀── watchers          │
 //	│     │                        ▲            ▲                               │                       │
 //	│     ▼                        │            │                               ▼                       │
 //	│  ledger (each process        nemesis: a plan of faults       ledger       ledger                  │

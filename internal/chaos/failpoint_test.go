@@ -27,9 +27,9 @@ type failpoints struct {
 	ledger *ledger
 
 	mu    sync.Mutex
-	names map[string]string                                     // of scripts, by their digest
-	armed map[string]string                                     // what is to happen once, by the name of a script
-	seen  func(script string, asked time.Time, cmd redis.Cmder) // is told of every script that has run
+	names map[string]string                                 // of scripts, by their digest
+	armed map[string]string                                 // what is to happen once, by the name of a script
+	seen  func(script string, asked int64, cmd redis.Cmder) // is told of every script that has run, and when it was sent (µs)
 }
 
 // What may be armed.
@@ -86,7 +86,7 @@ func (f *failpoints) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			cmd.SetErr(errReplyLost)
 			return errReplyLost
 		}
-		asked := time.Now()
+		asked := trueNow()
 		err := next(ctx, cmd)
 		switch action {
 		case killAfter:

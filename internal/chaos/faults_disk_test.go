@@ -20,12 +20,22 @@ const syncTime = 3000
 
 // preload returns a program that is the server with a library of testdata under it, and variables of its environment.
 func preload(dir, library, server, variables string) (program string, err error) {
-	object, program := filepath.Join(dir, library+".so"), filepath.Join(dir, "redis-with-"+library)
+	object, err := compile(dir, library)
+	if err != nil {
+		return "", err
+	}
+	program = filepath.Join(dir, "redis-with-"+library)
+	script := fmt.Sprintf("#!/bin/sh\n%s LD_PRELOAD=%s exec %s \"$@\"\n", variables, object, server)
+	return program, os.WriteFile(program, []byte(script), 0o755)
+}
+
+// compile makes a library of testdata.
+func compile(dir, library string) (object string, err error) {
+	object = filepath.Join(dir, library+".so")
 	if out, err := exec.Command("cc", "-shared", "-fPIC", "-O2", "-o", object, "testdata/"+library+".c").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("compile %s.c: %w: %s", library, err, out)
 	}
-	script := fmt.Sprintf("#!/bin/sh\n%s LD_PRELOAD=%s exec %s \"$@\"\n", variables, object, server)
-	return program, os.WriteFile(program, []byte(script), 0o755)
+	return object, nil
 }
 
 // cutUnsynced is kill -9, after which all is gone that was not synced. It returns how many bytes that were.

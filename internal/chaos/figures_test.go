@@ -49,7 +49,9 @@ type figures struct {
 	Recovery   []int64 // µs from a worker's death to the next start of each of its tasks
 	Takeover   []int64 // ms from the death of the beat that led until another one leads
 	Lived      map[string]*lived
-	Hostile    int // hostile inputs that the api was given
+	Hostile    int     // hostile inputs that the api was given
+	Knocks     int     // of viewers whose api had gone away
+	Densest    float64 // the part of a crowd that knocked within a tenth of a second, at most
 	Violations []string
 
 	windows map[*window][2]int64 // when the oldest and the newest task that is lost were acknowledged
@@ -128,7 +130,7 @@ func total(all []*figures) *figures {
 			{&sum.Tasks, &f.Tasks}, {&sum.Events, &f.Events}, {&sum.Keys, &f.Keys}, {&sum.Fenced, &f.Fenced}, {&sum.Crashes, &f.Crashes},
 			{&sum.Poison, &f.Poison}, {&sum.Ticks, &f.Ticks}, {&sum.Missed, &f.Missed}, {&sum.Refused, &f.Refused}, {&sum.Unknown, &f.Unknown},
 			{&sum.Operations, &f.Operations}, {&sum.Unchecked, &f.Unchecked}, {&sum.Reconnects, &f.Reconnects}, {&sum.Gaps, &f.Gaps}, {&sum.Conflated, &f.Conflated},
-			{&sum.Looks, &f.Looks}, {&sum.Hostile, &f.Hostile}, {&sum.CutBytes, &f.CutBytes}, {&sum.Failovers, &f.Failovers}, {&sum.PowerCuts, &f.PowerCuts}, {&sum.Lost, &f.Lost},
+			{&sum.Looks, &f.Looks}, {&sum.Hostile, &f.Hostile}, {&sum.Knocks, &f.Knocks}, {&sum.CutBytes, &f.CutBytes}, {&sum.Failovers, &f.Failovers}, {&sum.PowerCuts, &f.PowerCuts}, {&sum.Lost, &f.Lost},
 		} {
 			*add.to += *add.n
 		}
@@ -145,6 +147,7 @@ func total(all []*figures) *figures {
 		}
 		sum.Drain = max(sum.Drain, f.Drain)
 		sum.SlowestUs, sum.ScriptP99 = max(sum.SlowestUs, f.SlowestUs), max(sum.ScriptP99, f.ScriptP99)
+		sum.Densest = max(sum.Densest, f.Densest)
 		sum.FullDrain = max(sum.FullDrain, f.FullDrain)
 		sum.Violations = append(sum.Violations, f.Violations...)
 	}
@@ -191,6 +194,9 @@ func (f *figures) String() string {
 	}
 	if f.Hostile > 0 {
 		line("  %d hostile inputs", f.Hostile)
+	}
+	if f.Knocks > 0 {
+		line("  %d times a viewer came back to an api that had gone away; at most %.1f %% of a crowd within %v", f.Knocks, 100*f.Densest, crowdBucket)
 	}
 	if len(f.Takeover) > 0 {
 		line("  another beat led after ms: %v", f.Takeover)

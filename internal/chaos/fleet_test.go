@@ -76,7 +76,11 @@ func (m *member) launch() error {
 	if err != nil {
 		return err
 	}
-	process, err := proctest.Start(proctest.Command{Env: []string{partVariable + "=" + string(encoded)}, Dir: m.dir, Keep: 300})
+	env := []string{partVariable + "=" + string(encoded)}
+	if m.part.Clock != "" {
+		env = append(env, "SERI_CLOCK="+m.part.Clock, "LD_PRELOAD="+m.part.Library)
+	}
+	process, err := proctest.Start(proctest.Command{Env: env, Dir: m.dir, Keep: 300})
 	if err != nil {
 		return err
 	}

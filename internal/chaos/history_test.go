@@ -33,6 +33,7 @@ type history struct {
 	watchers []*watcher
 	calls    []note
 	returns  []note
+	knocks   []note   // of viewers that come back
 	leaks    []string // where the secret was found
 	quiet    bool     // nothing was done that could cost a lease
 	clocks   bool     // clocks were moved
@@ -138,6 +139,8 @@ func (h *history) add(_ string, n note) {
 		h.calls = append(h.calls, n)
 	case noteReturn:
 		h.returns = append(h.returns, n)
+	case noteKnock:
+		h.knocks = append(h.knocks, n)
 	}
 }
 
@@ -260,7 +263,7 @@ func (h *history) readPlace(ctx context.Context, rdb redis.UniversalClient, key 
 // checkers are the invariants; each returns what is wrong, in sentences that begin with its number.
 var checkers = []func(*history) []string{
 	checkNothingIsMissing, checkOneEnding, checkTokens, checkHolders, checkLeases, checkTicks, checkEndings, checkSequences,
-	checkWatchers, checkStructure, checkKeys, checkRegister, checkLinearizable, checkCrashes, checkSecrets,
+	checkWatchers, checkStructure, checkKeys, checkRegister, checkLinearizable, checkCrashes, checkSecrets, checkCrowd,
 }
 
 // check returns everything that is wrong, the first few of each kind.

@@ -30,7 +30,7 @@ const (
 // answer an honest request afterwards; what it holds on to is seen by I12.
 func attackAPI(ctx context.Context, r *rig) error {
 	api := r.fleet.role("api")[0]
-	addr := hostOf(r.watchers[0].url)
+	addr := r.watchers[0].addr
 	if err := healthy(ctx, addr); err != nil {
 		return err
 	}
@@ -73,13 +73,6 @@ func attackAPI(ctx context.Context, r *rig) error {
 	}
 	note(healthy(ctx, addr))
 	return errors.Join(wrong...)
-}
-
-// hostOf returns the host and port of a URL of ours.
-func hostOf(url string) string {
-	rest := strings.TrimPrefix(url, "http://")
-	host, _, _ := strings.Cut(rest, "/")
-	return host
 }
 
 // healthy waits until the api answers an honest request.

@@ -98,19 +98,24 @@ func checkWatchers(h *history) (faults []string) {
 
 // compare returns the first thing that is wrong with what a watcher has seen.
 func (h *history) compare(w *watcher) string {
-	n, old := 0, make(map[string]int) // old: events of progress of each task that were not seen
+	n, old := 0, make(map[string]spared) // of each task, what was not seen
 	for _, e := range h.byQueue[w.queue] {
+		left := old[e.Task]
 		switch {
 		case n < len(w.seen) && w.seen[n] == e.position:
-			// After a reconnect, the later event was read from the stream, and does not say what it stands for.
-			if stands := w.standsFor[e.position]; stands > old[e.Task] {
-				return fmt.Sprintf("the event at %s stands for %d of progress, and %d were left out", e.position, stands, old[e.Task])
+			stands := w.standsFor[e.position]
+			if stands > left.count || stands < left.count && !w.resumed(left.from, n) {
+				return fmt.Sprintf("the event at %s stands for %d of progress, and %d were left out", e.position, stands, left.count)
 			}
-			h.figures.Conflated += old[e.Task]
+			h.figures.Conflated += left.count
 			delete(old, e.Task)
 			n++
 		case e.Kind == seri.EventProgress:
-			old[e.Task]++
+			if left.count == 0 {
+				left.from = n
+			}
+			left.count++
+			old[e.Task] = left
 		default:
 			return fmt.Sprintf("%s instead of %s (%s, event %d of task %s)", at(w.seen, n), e.position, e.Kind, e.Seq, e.Task)
 		}
@@ -118,10 +123,22 @@ func (h *history) compare(w *watcher) string {
 	if n < len(w.seen) {
 		return fmt.Sprintf("%s after the last one", w.seen[n])
 	}
-	for task, count := range old {
-		return fmt.Sprintf("%d events of progress of task %s were left out, and no later one was seen", count, task)
+	for task, left := range old {
+		return fmt.Sprintf("%d events of progress of task %s were left out, and no later one was seen", left.count, task)
 	}
 	return ""
+}
+
+// spared are events of progress of one task that a watcher has not seen.
+type spared struct {
+	count int
+	from  int // how many events it had seen before the first of them
+}
+
+// resumed reports whether another connection has begun between two places in what was seen: the later event of the two was
+// then read from the stream, perhaps, and does not say what the former connection has left out.
+func (w *watcher) resumed(from, to int) bool {
+	return slices.ContainsFunc(w.begins, func(begin int) bool { return from < begin && begin <= to })
 }
 
 func (h *history) lossy() bool {

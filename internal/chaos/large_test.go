@@ -61,7 +61,7 @@ func growLarge(ctx context.Context, r *rig) error {
 					return err
 				}
 			}
-			r.addWatcher(r.watchers[0].queue, r.watchers[0].url)
+			r.addWatcher(r.watchers[0].queue, r.watchers[0].addr, false)
 			return nil
 		}},
 	}

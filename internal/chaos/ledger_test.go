@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 )
 
 // What a process notes. Each line is written before what it tells of is acted upon, except for answers, which are noted
@@ -29,6 +28,7 @@ const (
 	noteVitals   = "vitals"   // how many goroutines there are, and bytes of the heap
 	noteCall     = "call"     // an operation of a lock or of uniqueness begins: its key, its number
 	noteReturn   = "return"   // … and ends, with what it answered
+	noteKnock    = "knock"    // a viewer whose connection has ended tries to connect: its name
 )
 
 // ledger is the file in which one process notes what it does and what it is told. Lines are whole and appended: a process
@@ -51,7 +51,7 @@ func openLedger(path string) (*ledger, error) {
 func (l *ledger) note(kind, id string, token uint64, more string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b := strconv.AppendInt(l.line[:0], time.Now().UnixMicro(), 10)
+	b := strconv.AppendInt(l.line[:0], trueNow(), 10)
 	b = append(append(b, ' '), kind...)
 	b = append(append(b, ' '), id...)
 	b = strconv.AppendUint(append(b, ' '), token, 10)

@@ -30,7 +30,7 @@ func (p part) lock(ctx context.Context, on *stage) error {
 		working.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(os.Getpid()), uint64(n)))
 			for ctx.Err() == nil {
-				at := strconv.FormatInt(time.Now().UnixNano()/int64(round), 10)
+				at := strconv.FormatInt(trueNow()/round.Microseconds(), 10)
 				switch {
 				case on.resting.Load():
 				case random.IntN(2) == 0:

@@ -47,6 +47,8 @@ type part struct {
 	Seed     uint64        `json:",omitempty"`
 	Name     string        `json:",omitempty"` // what IDs begin with
 	Args     []string      `json:",omitempty"`
+	Clock    string        `json:",omitempty"` // a file that says how wrong its clocks are; empty: they are right
+	Library  string        `json:",omitempty"` // that makes them wrong
 	Idle     bool          `json:",omitempty"` // it does nothing: what others of its role are compared with
 }
 
@@ -63,6 +65,10 @@ func TestMain(m *testing.M) {
 
 // play is the main function of a child. It does not return.
 func (p part) play() {
+	if p.Role == "clock" {
+		tellClock()
+		os.Exit(0)
+	}
 	on, err := p.enter()
 	if err != nil {
 		die(err)

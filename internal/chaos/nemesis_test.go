@@ -132,6 +132,7 @@ var faults = map[string]func(ctx context.Context, r *rig, random *rand.Rand, w *
 	"beat-late":               delayBeat,
 	"tick-late":               delayFire,
 	"api-kill":                killAPI,
+	"api-stop":                stopAPI,
 	"producer-kill":           killProducer,
 	"fleet-restart":           restartFleet,
 
@@ -156,7 +157,8 @@ var faults = map[string]func(ctx context.Context, r *rig, random *rand.Rand, w *
 	"clients-pause":  pauseClients,
 	"storm":          storm,
 
-	"clock-jump": jumpClock,
+	"clock-jump":      jumpClock,
+	"role-clock-jump": jumpRoleClock,
 
 	"power-cut":         cutPower,
 	"power-cut-synced":  cutPowerUnsynced,

@@ -237,7 +237,7 @@ func TestVitalSigns(t *testing.T) {
 
 func TestAFullRunInWhichAKindOfFaultIsMissingIsVacuous(t *testing.T) {
 	t.Parallel()
-	f := &figures{Faults: make(map[string]int), Fenced: leastZombies, Hostile: hostileRequests + hostileSockets}
+	f := &figures{Faults: make(map[string]int), Fenced: leastZombies, Conflated: 1, Hostile: hostileRequests + hostileSockets}
 	maps.Copy(f.Faults, leastOf)
 	if faults := f.vacuous(); len(faults) > 0 {
 		t.Errorf("a run with enough of everything: %v", faults)
@@ -246,6 +246,36 @@ func TestAFullRunInWhichAKindOfFaultIsMissingIsVacuous(t *testing.T) {
 	f.Hostile--
 	if faults := f.vacuous(); len(faults) != 2 {
 		t.Errorf("without one kind, and one hostile input too few: %v", faults)
+	}
+}
+
+func TestACrowdThatComesBackAtOnceIsSeen(t *testing.T) {
+	t.Parallel()
+	for sentence, c := range map[string]struct {
+		apart time.Duration // how far apart they come
+		right bool
+	}{
+		"one by one":                   {10 * time.Millisecond, true},
+		"a fifth of them at a time":    {2 * time.Millisecond, true},
+		"more than a fifth at a time":  {1900 * time.Microsecond, false},
+		"all of them when it has gone": {0, false},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			h := &history{figures: new(figures), windows: []window{{fault: "api-kill", from: 1_000_000}}}
+			for n := range crowdOf {
+				for _, kind := range []string{"source", "socket"} {
+					h.knocks = append(h.knocks, note{at: 1_000_000 + int64(n)*c.apart.Microseconds(), id: kind + "-1"})
+				}
+			}
+			if found := checkCrowd(h); (len(found) == 0) != c.right {
+				t.Errorf("found %q", found)
+			}
+			h.knocks = h.knocks[1:]
+			if found := checkCrowd(h); len(found) == 0 {
+				t.Error("one who has not come back is not missed")
+			}
+		})
 	}
 }
 
@@ -261,23 +291,29 @@ func TestWhatAWatcherMayBeSpared(t *testing.T) {
 	for sentence, c := range map[string]struct {
 		seen   string
 		stands map[string]int
+		begins []int
 		right  bool
 	}{
-		"everything":                         {"123456", nil, true},
-		"old progress":                       {"1356", map[string]int{"5": 2}, true},
-		"old progress, and a reconnect":      {"1356", nil, true},
-		"the newest progress":                {"12345", nil, false},
-		"a change of state":                  {"12346", nil, false},
-		"the beginning":                      {"23456", nil, false},
-		"an event twice":                     {"1234556", nil, false},
-		"another order":                      {"132456", nil, false},
-		"more than is there":                 {"1234567", nil, false},
-		"more spared than was said, or less": {"12356", map[string]int{"5": 2}, false},
+		"everything":                           {"123456", nil, nil, true},
+		"old progress":                         {"1356", map[string]int{"5": 2}, nil, true},
+		"old progress, and a reconnect":        {"1356", nil, []int{0, 2}, true},
+		"old progress, and nothing is said":    {"1356", nil, []int{0}, false},
+		"old progress after a reconnect":       {"1356", nil, []int{0, 1}, false},
+		"old progress before a reconnect":      {"1356", nil, []int{0, 3}, false},
+		"less is said than was spared":         {"1356", map[string]int{"5": 1}, []int{0}, false},
+		"more is said than was spared":         {"12356", map[string]int{"5": 2}, []int{0}, false},
+		"more is said, also after a reconnect": {"12356", map[string]int{"5": 2}, []int{0, 3}, false},
+		"the newest progress":                  {"12345", nil, nil, false},
+		"a change of state":                    {"12346", nil, nil, false},
+		"the beginning":                        {"23456", nil, nil, false},
+		"an event twice":                       {"1234556", nil, nil, false},
+		"another order":                        {"132456", nil, nil, false},
+		"more than is there":                   {"1234567", nil, nil, false},
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			t.Parallel()
 			h := &history{figures: new(figures), byQueue: map[keys.Queue][]*event{"q": stream}}
-			w := &watcher{queue: "q", seen: strings.Split(c.seen, ""), standsFor: c.stands}
+			w := &watcher{queue: "q", seen: strings.Split(c.seen, ""), standsFor: c.stands, begins: c.begins}
 			if wrong := h.compare(w); (wrong == "") != c.right {
 				t.Errorf("found %q", wrong)
 			}

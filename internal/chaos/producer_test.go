@@ -23,6 +23,7 @@ var mixes = map[string][]struct {
 }{
 	"":       {{short, 60}, {long, 20}, {flaky, 20}, {stubborn, 2}},
 	"steady": {{short, 100}},
+	"chatty": {{short, 400}},
 	"busy":   {{short, 300}, {long, 100}, {flaky, 20}, {stubborn, 10}},
 }
 

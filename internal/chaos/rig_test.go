@@ -145,6 +145,16 @@ func (r *rig) addMember(p part) error {
 	if p.Role == "api" {
 		p.Args = append(p.Args, "--redis-url", p.Redis)
 	}
+	if r.scenario.library != "" && p.Role != "producer" { // whose ETAs are instants by its own clock
+		p.Library, p.Clock = r.scenario.library, filepath.Join(r.dir, fmt.Sprintf("clock.%d", len(r.fleet.members)))
+		fast := int64(drift)
+		if len(r.fleet.members)%2 == 1 {
+			fast = -drift
+		}
+		if err := (&clock{p.Clock, time.Nanosecond}).run(fast); err != nil {
+			return err
+		}
+	}
 	_, err := r.fleet.add(r.dir, p, x)
 	return err
 }

@@ -24,6 +24,7 @@ type scenario struct {
 	beats          int
 	lockers        int
 	watchers       int
+	slow           int // of the watchers
 	poison         int // tasks that end their worker's process
 
 	tracks   []track
@@ -32,14 +33,17 @@ type scenario struct {
 
 	quiet  bool // nothing happens that could cost a lease
 	synced bool // Redis syncs every write before it answers
-	clocks bool // clocks are moved
+	clocks bool // Redis' clock is moved
+	drifts bool // the roles' clocks are wrong
 	probed bool // the structure is looked at while everything runs
 	floors floors
+
+	library string // that makes clocks of roles wrong
 }
 
 // floors are the least that must have happened: a run in which nothing went wrong shows nothing.
 type floors struct {
-	tasks, faults, fenced, ticks, operations, reconnects, hostile, cutBytes int
+	tasks, faults, fenced, ticks, operations, reconnects, conflated, hostile, knocks, cutBytes int
 }
 
 func (f floors) check(got *figures) (faults []string) {
@@ -49,7 +53,8 @@ func (f floors) check(got *figures) (faults []string) {
 	}{
 		{"tasks", got.Tasks, f.tasks}, {"faults", got.faults(), f.faults}, {"zombies refused", got.Fenced, f.fenced},
 		{"ticks", got.Ticks, f.ticks}, {"operations of locks", got.Operations, f.operations}, {"reconnects", got.Reconnects, f.reconnects},
-		{"hostile inputs", got.Hostile, f.hostile}, {"bytes that were not synced", got.CutBytes, f.cutBytes},
+		{"events of progress left out for slow watchers", got.Conflated, f.conflated},
+		{"hostile inputs", got.Hostile, f.hostile}, {"viewers that came back", got.Knocks, f.knocks}, {"bytes that were not synced", got.CutBytes, f.cutBytes},
 	} {
 		if c.got < c.floor {
 			faults = append(faults, fmt.Sprintf("vacuous: %d %s, want at least %d", c.got, c.what, c.floor))
@@ -71,6 +76,9 @@ func (s scenario) run(t *testing.T, seed uint64) *figures {
 	}
 	if s.clocks {
 		patience += clockAhead
+	}
+	if s.drifts {
+		s.library = requireRoleClocks(t)
 	}
 	begun := time.Now()
 	r := newRig(t, s, seed)
@@ -141,6 +149,9 @@ func (r *rig) settleWatchers(ctx context.Context) error {
 	defer r.stopWatchers()
 	rdb := r.client()
 	defer rdb.Close()
+	for _, w := range r.watchers {
+		close(w.hurry)
+	}
 	for _, w := range r.watchers {
 		last, err := lastPosition(ctx, rdb, w.queue.Events())
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -12,19 +13,26 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/seri-queue/seri/internal/devstore/redisproc"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/wire"
 )
 
 // watcher follows one queue over Server-Sent Events as a browser would: it reconnects at its cursor whenever its
-// connection ends, and now and then it ends that itself.
+// connection ends, and now and then it ends that itself. One that is slow follows it over a WebSocket with little room on
+// the way, and stops reading for seconds.
 type watcher struct {
 	queue keys.Queue
-	url   string
+	addr  string // of the api
+	slow  bool
+	hurry chan struct{} // closed when a slow one is to read on
 
 	mu         sync.Mutex
 	cursor     string
 	seen       []string       // positions of events, in the order in which they came
+	begins     []int          // of connections: how many events had been seen by then
 	standsFor  map[string]int // how many events of progress, made old by it, were let go of for an event, by its position
 	gaps       int
 	snapshots  int
@@ -44,17 +52,16 @@ func (r *rig) addWatchers(n int) error {
 		return err
 	}
 	for i := range n {
-		q := r.queues[i%len(r.queues)]
-		r.addWatcher(q, "http://"+addr+"/v1/events?"+url.Values{"queue": {string(q)}}.Encode())
+		r.addWatcher(r.queues[i%len(r.queues)], addr, i < r.scenario.slow)
 	}
 	r.t.Cleanup(r.stopWatchers)
 	return nil
 }
 
 // addWatcher starts one watcher of a queue, from the first event on.
-func (r *rig) addWatcher(q keys.Queue, url string) {
+func (r *rig) addWatcher(q keys.Queue, addr string, slow bool) {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &watcher{queue: q, url: url, cursor: beginning, cancel: cancel, standsFor: make(map[string]int)}
+	w := &watcher{queue: q, addr: addr, slow: slow, hurry: make(chan struct{}), cursor: beginning, cancel: cancel, standsFor: make(map[string]int)}
 	random := rand.New(rand.NewPCG(uint64(len(r.watchers)), 1))
 	w.stopped.Go(func() { w.run(ctx, random) })
 	r.watchers = append(r.watchers, w)
@@ -74,9 +81,18 @@ func (r *rig) stopWatchers() {
 
 func (w *watcher) run(ctx context.Context, random *rand.Rand) {
 	for ctx.Err() == nil {
-		call, cancel := context.WithTimeout(ctx, between(random, 300*time.Millisecond, 5*time.Second))
-		w.connect(call)
-		cancel()
+		w.mu.Lock()
+		w.begins = append(w.begins, len(w.seen))
+		w.mu.Unlock()
+		if w.slow {
+			call, cancel := context.WithTimeout(ctx, between(random, 8*time.Second, 16*time.Second))
+			w.dawdle(call, random)
+			cancel()
+		} else {
+			call, cancel := context.WithTimeout(ctx, between(random, 300*time.Millisecond, 5*time.Second))
+			w.connect(call)
+			cancel()
+		}
 		w.mu.Lock()
 		w.reconnects++
 		w.mu.Unlock()
@@ -86,13 +102,11 @@ func (w *watcher) run(ctx context.Context, random *rand.Rand) {
 
 // connect reads from the cursor on until the connection ends.
 func (w *watcher) connect(ctx context.Context) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.addr+"/v1/events?"+url.Values{"queue": {string(w.queue)}}.Encode(), nil)
 	if err != nil {
 		return
 	}
-	w.mu.Lock()
-	request.Header.Set("Last-Event-ID", w.cursor)
-	w.mu.Unlock()
+	request.Header.Set("Last-Event-ID", w.position())
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return
@@ -114,7 +128,7 @@ func (w *watcher) connect(ctx context.Context) {
 			data = value
 		case "": // the end of a frame, or a comment
 			if lines.Text() == "" && id != "" {
-				w.take(id, kind, data)
+				w.take(id, kind, conflatedIn(data))
 			}
 			if lines.Text() == "" {
 				id, kind, data = "", "", ""
@@ -123,15 +137,66 @@ func (w *watcher) connect(ctx context.Context) {
 	}
 }
 
-func (w *watcher) take(id, kind, data string) {
+// conflatedIn returns how many events an event says that it stands for besides itself.
+func conflatedIn(data string) int {
+	_, text, _ := strings.Cut(data, `"conflated":`)
+	n, _ := strconv.Atoi(text[:max(strings.IndexAny(text, ",}"), 0)])
+	return n
+}
+
+// narrow is the room for what a slow watcher has not read yet, in bytes. With less than one segment of the loopback's it would be
+// slow at all times, and never come as far as the gateway is.
+const narrow = 96 << 10
+
+// dawdle reads from the cursor on until the connection ends, and now and then not for seconds.
+func (w *watcher) dawdle(ctx context.Context, random *rand.Rand) {
+	dialer := websocket.Dialer{Subprotocols: []string{"cloudevents.json"}, NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			err = tcp.SetReadBuffer(narrow)
+		}
+		return conn, err
+	}}
+	query := url.Values{"queue": {string(w.queue)}, "after": {w.position()}}
+	conn, _, err := dialer.DialContext(ctx, "ws://"+w.addr+"/v1/ws?"+query.Encode(), nil)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	for awake := time.Now(); ; {
+		var ce wire.CloudEvent
+		if err := conn.ReadJSON(&ce); err != nil {
+			return
+		}
+		w.take(ce.Cursor, ce.Type, ce.Conflated)
+		if time.Now().Before(awake) {
+			continue
+		}
+		select {
+		case <-time.After(between(random, 2*time.Second, 4*time.Second)):
+		case <-w.hurry:
+		case <-ctx.Done():
+		}
+		awake = time.Now().Add(between(random, 200*time.Millisecond, time.Second))
+	}
+}
+
+func (w *watcher) position() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cursor
+}
+
+func (w *watcher) take(id, kind string, conflated int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cursor = id
 	switch {
 	case strings.HasPrefix(kind, "dev.seri.task."):
 		w.seen = append(w.seen, id)
-		if _, n, found := strings.Cut(data, `"conflated":`); found {
-			w.standsFor[id], _ = strconv.Atoi(n[:max(strings.IndexAny(n, ",}"), 0)])
+		if conflated > 0 {
+			w.standsFor[id] = conflated
 		}
 	case kind == "dev.seri.gap", kind == "dev.seri.reset":
 		w.gaps++

@@ -22,7 +22,7 @@ const maxEvents = 5_000_000
 
 // work plays a worker.
 func (p part) work(ctx context.Context, on *stage) error {
-	on.points.seen = func(script string, asked time.Time, cmd redis.Cmder) {
+	on.points.seen = func(script string, asked int64, cmd redis.Cmder) {
 		if script == "extend" {
 			noteExtensions(on.notes, asked, cmd)
 		}
@@ -48,7 +48,7 @@ func (on *stage) logger() *slog.Logger {
 }
 
 // noteExtensions notes which leases a call of extend has moved forward. Its contract is in the script's header.
-func noteExtensions(notes *ledger, asked time.Time, cmd redis.Cmder) {
+func noteExtensions(notes *ledger, asked int64, cmd redis.Cmder) {
 	reply, ok := cmd.(*redis.Cmd)
 	if !ok {
 		return
@@ -71,7 +71,7 @@ func noteExtensions(notes *ledger, asked time.Time, cmd redis.Cmder) {
 		token, _ := args[2+2*i].(string)
 		number, err := strconv.ParseUint(token, 10, 64)
 		if err == nil && !lost[int64(i+1)] {
-			notes.note(noteExtended, strings.TrimPrefix(name, prefix), number, strconv.FormatInt(asked.UnixMicro(), 10))
+			notes.note(noteExtended, strings.TrimPrefix(name, prefix), number, strconv.FormatInt(asked, 10))
 		}
 	}
 }
