@@ -43,7 +43,9 @@ var exceptions = map[string]string{
 	"internal/role → worker":        "as above",
 	"internal/role → beat":          "as above",
 	"internal/role → metrics":       "as above",
+	"internal/role → tracing":       "as above",
 	"internal/role → tasks":         "the commands run the tasks of this repository; a user's own program runs its own",
+	"worker/ecs → worker":           "it is a part of that, for one platform",
 	"internal/role → tasks/samples": "the page's forms begin with them",
 }
 

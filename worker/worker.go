@@ -81,6 +81,13 @@ type Config struct {
 	// LogStream is the stream of CloudWatch Logs in which the lines of Logger end up, as JSON. Then not the lines are kept
 	// in Redis but where they are. Default: they do not end up there.
 	LogStream *LogStream
+	// Protector is asked to keep the platform from stopping this worker, to scale in or to deploy, while it runs tasks that
+	// Grace may be too short for: package [github.com/seri-queue/seri/worker/ecs] has one. No task waits for it, or fails
+	// by it. Default: nobody is asked.
+	Protector Protector
+	// ProtectFor is for how long at a time it is asked to, at most, so that deployments get their turn: more than the
+	// longest task takes. At least 1 min. Default: it is not asked.
+	ProtectFor time.Duration
 	// Alive is called at least every 5 s while the loop that keeps leases alive turns as it should: also while Redis cannot
 	// be reached, be it before the first task, and until the last outcome is written. A worker that has not called it for a minute hangs and should be
 	// replaced. It must not block. Default: nobody is told.
@@ -88,6 +95,9 @@ type Config struct {
 	// Logger receives the worker's log. Default: [slog.Default].
 	Logger *slog.Logger
 }
+
+// Protector keeps the platform from stopping a worker on purpose.
+type Protector = engine.Protector
 
 // LogStream names a stream of CloudWatch Logs.
 type LogStream struct {
@@ -146,6 +156,7 @@ func New(rdb redis.UniversalClient, handlers []seri.Handler, config Config) (*Wo
 		StuckAfter: config.StuckAfter, Crashes: config.Crashes,
 		ArchiveAge: config.ArchiveAge, ArchiveSize: config.ArchiveSize, Handlers: handlers, Fallback: fallback(config.Asynq, w.partitions), Alive: config.Alive,
 		LogBytes: max(cmp.Or(config.LogBytes, defaultLogBytes), 0), LogPlace: config.LogStream.place(), Logger: config.Logger,
+		Protector: config.Protector, ProtectFor: config.ProtectFor,
 	})
 	if err := errors.Join(wrong, fault); err != nil {
 		return nil, fmt.Errorf("worker: %w", err)

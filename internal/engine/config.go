@@ -56,6 +56,10 @@ type Config struct {
 	// LogPlace is where in CloudWatch the worker's log is; then the place is kept with each task in place of its log. nil: it
 	// is not there.
 	LogPlace *wire.LogPlace
+	// Protector is asked, while tasks run that Grace is too short for, to keep the worker from being stopped. nil: nobody is.
+	Protector Protector
+	// ProtectFor is how long it is asked to at a time, at most; 0: it is not.
+	ProtectFor time.Duration
 	// Logger receives the worker's log. Default: [slog.Default].
 	Logger *slog.Logger
 }
@@ -94,6 +98,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Grace < 0 {
 		fault("option Grace is %v, must not be negative", c.Grace)
+	}
+	if c.ProtectFor < 0 || c.ProtectFor > 0 && c.ProtectFor < time.Minute {
+		fault("option ProtectFor is %v, must be 0 or at least 1m", c.ProtectFor)
 	}
 	if c.StuckAfter < 0 {
 		fault("option StuckAfter is %v, must not be negative", c.StuckAfter)

@@ -48,6 +48,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		{Name: "revocations", Run: (&revocations{e.store.Redis(), leases, pulse.check, pulse.hurry}).run},
 		{Name: "caretaker", Run: (&caretaker{engine: e, logger: logger}).run},
 		{Name: "sweeper", Run: (&sweeper{e.store, e.queues, e.name, e.Lease, logger}).run},
+		{Name: "protection", Run: e.protection(leases, logger)},
 		{Name: "reporter", Run: report.run},
 		{Name: "logs of tasks", Run: leases.logs.run},
 		{Name: "completer", Run: (&completer{e.store, leases, outcomes, e.Lease, logger}).run},
