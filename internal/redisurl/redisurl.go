@@ -55,15 +55,19 @@ func Open(rawURL string) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, err
 	}
+	return open(opts, kind), nil
+}
+
+func open(opts *redis.UniversalOptions, kind kind) redis.UniversalClient {
 	switch kind {
 	case sentinel:
-		return redis.NewFailoverClient(opts.Failover()), nil
+		return redis.NewFailoverClient(opts.Failover())
 	case cluster:
 		rdb := redis.NewClusterClient(opts.Cluster())
 		rdb.AddHook(runOnce{})
-		return rdb, nil
+		return rdb
 	default:
-		return redis.NewClient(opts.Simple()), nil
+		return redis.NewClient(opts.Simple())
 	}
 }
 
