@@ -28,6 +28,7 @@ type wanted struct {
 	Queue    string `json:"queue"`
 	Type     string `json:"type"`
 	Schedule string `json:"schedule"`
+	Log      bool   `json:"log"` // the task's own log, and not its events
 }
 
 func (w wanted) filter() events.Filter {

@@ -38,13 +38,14 @@ type dialogue struct {
 	stream *events.Subscription // nil: nothing was asked for yet
 	wants  map[string]events.Filter
 	grants []grant
+	tails  tails
 	spoken time.Time // when something was last sent
 	pinged time.Time
 }
 
 func newDialogue(g *Gateway, conn *websocket.Conn, granted grant, p page) *dialogue {
 	now := g.now()
-	d := &dialogue{g: g, conn: conn, page: p, opened: now, spoken: now, pinged: now, commands: make(chan command, 1)}
+	d := &dialogue{g: g, conn: conn, page: p, opened: now, spoken: now, pinged: now, commands: make(chan command, 1), tails: newTails()}
 	if granted.all || granted.holder != "" {
 		d.grants = []grant{granted}
 	}
@@ -52,6 +53,7 @@ func newDialogue(g *Gateway, conn *websocket.Conn, granted grant, p page) *dialo
 }
 
 func (d *dialogue) close() {
+	d.tails.close()
 	if d.stream != nil {
 		d.stream.Close()
 	}
@@ -99,6 +101,11 @@ func (d *dialogue) write(ctx context.Context) error {
 				return err
 			}
 			continue
+		case read := <-d.tails.news:
+			if err := d.tell(read); err != nil {
+				return err
+			}
+			continue
 		default:
 		}
 		if err := d.expire(); err != nil {
@@ -124,13 +131,18 @@ func (d *dialogue) write(ctx context.Context) error {
 	}
 }
 
-// await waits for the first command.
+// silent reports whether nothing has been asked for yet.
+func (d *dialogue) silent() bool { return d.stream == nil && len(d.tails.open) == 0 }
+
+// await waits for a command, or for lines of a log, while nothing else was asked for.
 func (d *dialogue) await(ctx context.Context, wait time.Duration) error {
 	timer := time.NewTimer(max(0, wait))
 	defer timer.Stop()
 	select {
 	case c := <-d.commands:
 		return d.obey(ctx, c)
+	case read := <-d.tails.news:
+		return d.tell(read)
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
@@ -146,7 +158,7 @@ func (d *dialogue) due() time.Time {
 			next = granted.pass.Expires
 		}
 	}
-	if patience := d.opened.Add(d.g.cfg.Patience); d.stream == nil && patience.Before(next) {
+	if patience := d.opened.Add(d.g.cfg.Patience); d.silent() && patience.Before(next) {
 		next = patience
 	}
 	return next
@@ -156,7 +168,7 @@ func (d *dialogue) due() time.Time {
 // that is trimmed away some day.
 func (d *dialogue) beat() error {
 	now := d.g.now()
-	if d.stream == nil && now.Sub(d.opened) >= d.g.cfg.Patience {
+	if d.silent() && now.Sub(d.opened) >= d.g.cfg.Patience {
 		return errIdle
 	}
 	if now.Sub(d.pinged) < d.g.cfg.Ping {
@@ -167,7 +179,7 @@ func (d *dialogue) beat() error {
 	if err := d.conn.WriteControl(websocket.PingMessage, nil, now.Add(d.g.cfg.WriteTimeout)); err != nil {
 		return fmt.Errorf("%w: %w", errGone, err)
 	}
-	if silent && d.stream != nil {
+	if silent && !d.silent() {
 		return d.sayAlive()
 	}
 	return nil
@@ -256,6 +268,7 @@ func (d *dialogue) obey(ctx context.Context, c command) error {
 		return d.sayAlive()
 	case "unsubscribe":
 		for _, id := range c.IDs {
+			d.tails.end(id)
 			if _, there := d.wants[id]; !there {
 				continue
 			}
@@ -284,6 +297,13 @@ func (d *dialogue) subscribe(ctx context.Context, c command) error {
 	asked := make(map[string]events.Filter)
 	var order []string
 	for _, w := range c.Subscriptions {
+		if w.Log {
+			_, twice := asked[w.ID]
+			if err := d.follow(ctx, w, twice); err != nil {
+				return err
+			}
+			continue
+		}
 		f, allowed := d.allow(w.filter())
 		_, there := d.wants[w.ID]
 		_, twice := asked[w.ID]
@@ -291,7 +311,7 @@ func (d *dialogue) subscribe(ctx context.Context, c command) error {
 		switch err := w.check(); {
 		case err != nil:
 			status, detail = http.StatusUnprocessableEntity, err.Error()
-		case there || twice:
+		case there || twice || d.tails.open[w.ID] != nil:
 			status, detail = http.StatusConflict, "there is a subscription of this id; unsubscribe it, or choose another"
 		case len(d.grants) == 0:
 			status, detail = http.StatusUnauthorized, errUnauthorized.Error()

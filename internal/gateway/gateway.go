@@ -53,6 +53,8 @@ type Config struct {
 	Messages int
 	// Patience is how long a WebSocket may be open without a subscription at first. Default: 10 s.
 	Patience time.Duration
+	// Logs opens a task's own log, for those who may watch everything; an empty queue is any. nil: there are none to be had.
+	Logs func(ctx context.Context, queue, task string) (LogTail, error)
 	// Problem writes the answer to a request that is refused before its stream begins. The status is 401, 403, 404, 405,
 	// 422, 426, 429, 500 or 503. faults, of a 422 only, say what is wrong by place, such as "query.task": "is empty"; then
 	// detail is empty. Default: a problem of RFC 9457 without a type.

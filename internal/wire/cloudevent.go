@@ -60,7 +60,15 @@ const (
 	TypeUnsubscribed = "dev.seri.unsubscribed" // data: [Subscribed]
 	TypeAuthorized   = "dev.seri.authorized"   // data: [Authorized]
 	TypeError        = "dev.seri.error"        // data: [Refused]; "subscription" says which, if it is about one
+	TypeLog          = "dev.seri.log"          // data: [LogLines]; "subscription" says which
 )
+
+// LogLines is the data of [TypeLog]: lines of a task's own log.
+type LogLines struct {
+	Lines []LogLine `json:"lines"`
+	Whole bool      `json:"whole,omitempty"` // they are all that is kept: earlier ones are to be forgotten
+	Cut   bool      `json:"cut,omitempty"`   // there were others before them
+}
 
 // Subscribed is the data of [TypeSubscribed] and [TypeUnsubscribed].
 type Subscribed struct {
