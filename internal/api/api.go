@@ -75,6 +75,9 @@ type Config struct {
 
 	// Ready says why requests should go elsewhere, or nil; see [ErrDraining]. It is given 2 s. nil: always ready.
 	Ready func(context.Context) error
+	// Trace begins a span for a request and returns what ends it, with the route ("GET /path") and the status. nil: there are
+	// no spans.
+	Trace func(r *http.Request) (ctx context.Context, end func(route string, status int))
 	// Logger receives one line for each request, and what went wrong inside. Default: [slog.Default].
 	Logger *slog.Logger
 	// Version of the program, for the documentation. Default: "dev".

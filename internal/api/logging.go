@@ -46,8 +46,12 @@ func (s *server) observe(next http.Handler) http.Handler {
 			notes.id = rand.Text()
 		}
 		w.Header().Set("X-Request-Id", notes.id)
-		ctx := context.WithValue(r.Context(), requestKey{}, notes)
-		recorder := &recorder{ResponseWriter: w}
+		ctx, recorder := r.Context(), &recorder{ResponseWriter: w}
+		var endSpan func(route string, status int)
+		if s.config.Trace != nil {
+			ctx, endSpan = s.config.Trace(r)
+		}
+		ctx = context.WithValue(ctx, requestKey{}, notes)
 
 		defer func() {
 			v := recover()
@@ -61,6 +65,9 @@ func (s *server) observe(next http.Handler) http.Handler {
 				}
 			}
 			s.logRequest(ctx, r, notes, recorder, time.Since(start))
+			if endSpan != nil {
+				endSpan(notes.pattern, cmp.Or(recorder.status, http.StatusOK))
+			}
 			if v != nil {
 				panic(v)
 			}
