@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -150,12 +151,85 @@ func work(t *testing.T, images map[string]*image) {
 		}
 	})
 
+	t.Run("SIGTERM with fifty running tasks loses none", func(t *testing.T) {
+		drain(t, e, func(env ...string) *container {
+			w := images["worker"].run(t, append(env, url, health(), "SERI_ALLOW_HOSTS=127.0.0.0/8:*")...)
+			w.await("worker started")
+			return w
+		})
+	})
+
 	t.Run("SIGTERM ends the others, too", func(t *testing.T) {
 		for _, c := range []*container{beat, front} {
 			c.terminate()
 			c.wait()
 		}
 	})
+}
+
+// drain stops a worker that runs fifty tasks. Thirty of them end within the grace period; the others are handed back, and
+// another worker runs them, as the same attempt.
+func drain(t *testing.T, e endpoint, start func(env ...string) *container) {
+	const quick, long = 30, 20
+	reached, finish := make(chan struct{}, 2*(quick+long)), make(chan struct{})
+	var again atomic.Bool // for the second worker
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		second := again.Load()
+		reached <- struct{}{}
+		if r.URL.Path == "/quick" {
+			<-finish
+		} else if !second {
+			<-r.Context().Done()
+		}
+		_, _ = io.WriteString(w, "done")
+	}))
+	defer site.Close()
+	const grace = 5 * time.Second
+	worker := start("SERI_SLOTS=50", "SERI_GRACE="+grace.String())
+	var ids []string
+	for i := range quick + long {
+		path := "/quick"
+		if i >= quick {
+			path = "/long"
+		}
+		ids = append(ids, e.post("http.request", map[string]any{"url": site.URL + path}))
+	}
+	for range ids {
+		select {
+		case <-reached:
+		case <-time.After(patience):
+			t.Fatal("the tasks do not run")
+		}
+	}
+
+	asked := time.Now()
+	worker.terminate()
+	worker.await("asked to stop")
+	close(finish)
+	worker.wait()
+	took := time.Since(asked)
+
+	ended := make(map[string]int)
+	for _, id := range ids {
+		ended[e.call(http.MethodGet, "/v1/tasks/"+id, nil, http.StatusOK).State]++
+	}
+	again.Store(true)
+	start("SERI_SLOTS=50")
+	lost := 0
+	for _, id := range ids {
+		if task := e.end(id); task.State != "succeeded" || task.Attempt != 1 {
+			lost++
+			t.Errorf("ended as %+v", task)
+		}
+	}
+	if ended["succeeded"] != quick || ended["pending"] != long || len(reached) != long {
+		t.Errorf("after the end of the worker: %v; %d have begun again", ended, len(reached))
+	}
+	if took < grace || took > grace+5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	t.Logf("50 running tasks at SIGTERM: %d finished, %d handed back, %d lost; the process ended after %v, with a grace of %v",
+		ended["succeeded"], ended["pending"], lost, took.Round(10*time.Millisecond), grace)
 }
 
 // endpoint is where the api answers.
