@@ -1,5 +1,6 @@
 # Two roles for each service. The execution role is the agent's, which pulls the image, reads the secrets and opens the log;
-# the task role is what the program itself may do in AWS: the api may read the logs of workers, a worker what it is given.
+# the task role is what the program itself may do in AWS: the api may read the logs of workers, a worker may protect itself
+# from scale-in, and what it is given.
 
 locals {
   # Tasks of this account and region only.
@@ -26,7 +27,7 @@ locals {
   # A secret is named by its ARN, which may be followed by :key:stage:version.
   secret_arns = {
     for name, s in local.services : name => concat(
-      [aws_secretsmanager_secret.redis_url[name].arn],
+      var.redis.iam ? [] : [aws_secretsmanager_secret.redis_url[name].arn],
       [for value in values(s.secrets) : join(":", slice(split(":", value), 0, 7))],
     )
   }
@@ -63,6 +64,8 @@ resource "aws_iam_role_policy" "execution" {
           Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
           Resource = ["${aws_cloudwatch_log_group.service[each.key].arn}:*"]
         },
+      ],
+      length(local.secret_arns[each.key]) == 0 ? [] : [
         {
           Sid      = "Secrets"
           Effect   = "Allow"
@@ -101,6 +104,41 @@ resource "aws_iam_role_policy" "task" {
   name     = "tasks"
   role     = aws_iam_role.task[each.key].id
   policy   = each.value
+}
+
+# Which task it protects is up to the agent, who names its own. The role could name others of the cluster: ECS knows no
+# resource that is "the task itself".
+resource "aws_iam_role_policy" "protection" {
+  for_each = { for name, w in var.workers : "worker-${name}" => w if w.protect_minutes > 0 }
+  name     = "protection"
+  role     = aws_iam_role.task[each.key].id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid      = "ProtectFromScaleIn"
+      Effect   = "Allow"
+      Action   = ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"]
+      Resource = ["arn:${data.aws_partition.current.partition}:ecs:${local.region}:${local.account}:task/${var.name}/*"]
+    }]
+  })
+}
+
+# Each service as its own user of Redis, and as no other.
+resource "aws_iam_role_policy" "redis" {
+  for_each = var.redis.iam ? local.services : {}
+  name     = "redis"
+  role     = aws_iam_role.task[each.key].id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid      = "LogIn"
+      Effect   = "Allow"
+      Action   = ["elasticache:Connect"]
+      Resource = [aws_elasticache_replication_group.this.arn, aws_elasticache_user.service[each.key].arn]
+    }]
+  })
 }
 
 # Exactly the lines of a task, for GET /v1/tasks/{id}/logs. Workers keep with a task where they are.

@@ -52,9 +52,10 @@ locals {
         queues     = keys(w.queues)
         redis_keys = w.redis_keys
         environment = merge({
-          SERI_QUEUES = join(",", [for queue, weight in w.queues : "${queue}=${weight}"])
-          SERI_SLOTS  = tostring(w.slots)
-          SERI_GRACE  = "${var.stop_timeout - 10}s"
+          SERI_QUEUES      = join(",", [for queue, weight in w.queues : "${queue}=${weight}"])
+          SERI_SLOTS       = tostring(w.slots)
+          SERI_GRACE       = "${var.stop_timeout - 10}s"
+          SERI_PROTECT_FOR = "${w.protect_minutes}m"
         }, w.environment)
         secrets     = w.secrets
         disk        = w.disk

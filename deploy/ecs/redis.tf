@@ -26,7 +26,7 @@ locals {
 
   # Redis takes the passwords of this generation and of the one before, so that tasks of both run while they are replaced.
   generations = toset(flatten([
-    for name in keys(local.services) : [
+    for name in var.redis.iam ? ["nobody"] : keys(local.services) : [
       for generation in distinct([var.redis.password_generation, max(var.redis.password_generation - 1, 1)]) : "${name}/${generation}"
     ]
   ]))
@@ -63,8 +63,8 @@ resource "aws_elasticache_user" "service" {
   tags          = local.tags
 
   authentication_mode {
-    type = "password"
-    passwords = [
+    type = var.redis.iam ? "iam" : "password"
+    passwords = var.redis.iam ? null : [
       for generation in distinct([var.redis.password_generation, max(var.redis.password_generation - 1, 1)]) :
       sensitive(terraform_data.password["${each.key}/${generation}"].output)
     ]
@@ -81,7 +81,7 @@ resource "aws_elasticache_user" "nobody" {
 
   authentication_mode {
     type      = "password"
-    passwords = [sensitive(terraform_data.password["api/${var.redis.password_generation}"].output)]
+    passwords = [sensitive(terraform_data.password["${var.redis.iam ? "nobody" : "api"}/${var.redis.password_generation}"].output)]
   }
 }
 
@@ -154,10 +154,10 @@ resource "aws_elasticache_replication_group" "this" {
   tags                       = local.tags
 }
 
-# The URL with user and password is the one secret of a service.
+# The URL with user and password is the one secret of a service. With IAM there is no password, and so no secret.
 
 resource "aws_secretsmanager_secret" "redis_url" {
-  for_each    = local.services
+  for_each    = var.redis.iam ? {} : local.services
   name_prefix = "${var.name}/${each.key}/redis-url-"
   description = "SERI_REDIS_URL of ${var.name}-${each.key}"
   kms_key_id  = var.kms_key_arn
@@ -165,7 +165,7 @@ resource "aws_secretsmanager_secret" "redis_url" {
 }
 
 resource "aws_secretsmanager_secret_version" "redis_url" {
-  for_each  = local.services
+  for_each  = var.redis.iam ? {} : local.services
   secret_id = aws_secretsmanager_secret.redis_url[each.key].id
   secret_string = format("rediss+cluster://%s:%s@%s:6379",
     aws_elasticache_user.service[each.key].user_name,

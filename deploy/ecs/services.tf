@@ -37,13 +37,16 @@ locals {
           SERI_METRICS_EMF = "true" # metrics as lines of the log: no call, no permission
           # The garbage collector works harder before the task is killed: a tenth is left for what Go does not count.
           GOMEMLIMIT = "${floor((s.memory - var.log_buffer_mb) * 0.9)}MiB"
+          }, !var.redis.iam ? {} : {
+          SERI_REDIS_URL       = "rediss+cluster://${aws_elasticache_user.service[name].user_name}@${aws_elasticache_replication_group.this.configuration_endpoint_address}:6379"
+          SERI_REDIS_IAM_CACHE = aws_elasticache_replication_group.this.replication_group_id
         }, s.environment) : { name = variable, value = value }
       ]
 
       # The version makes the task definition change with the secret, so that a new password reaches tasks by a deployment,
       # and going back to an older task definition brings back the password that it ran with.
       secrets = concat(
-        [{
+        var.redis.iam ? [] : [{
           name      = "SERI_REDIS_URL"
           valueFrom = "${aws_secretsmanager_secret.redis_url[name].arn}:::${aws_secretsmanager_secret_version.redis_url[name].version_id}"
         }],

@@ -192,7 +192,8 @@ variable "workers" {
 
     `min` and `max` bound the number of its tasks; 0 is allowed. They follow `backlog_per_slot`: how many pending tasks
     may wait for each slot. `on_demand_base` tasks are always on Fargate; what is beyond them is shared between Fargate
-    and Fargate Spot by weight. `alarm_age` is after how many seconds a waiting task raises the alarm.
+    and Fargate Spot by weight. `protect_minutes` is for how long at a time a worker may be protected from scale-in and
+    deployments, at most, while it runs tasks that 110 s are too short for; 0: never. `alarm_age` is after how many seconds a waiting task raises the alarm.
     `policy_json` is what its tasks may do in AWS; `redis_keys` are patterns of further keys that they may touch.
   EOT
   type = map(object({
@@ -206,6 +207,7 @@ variable "workers" {
     on_demand_base   = optional(number, 1)
     on_demand_weight = optional(number, 1)
     spot_weight      = optional(number, 0)
+    protect_minutes  = optional(number, 120)
     alarm_age        = optional(number, 300)
     disk             = optional(number, 21)
     environment      = optional(map(string), {})
@@ -242,6 +244,10 @@ variable "workers" {
       ]]
     ]))
     error_message = "Every worker serves 1 to 9 queues, with whole weights from 1 on, whose names have no blanks and none of {},=*?[]\\."
+  }
+  validation {
+    condition     = alltrue([for w in values(var.workers) : w.protect_minutes >= 0 && w.protect_minutes <= 2880 && floor(w.protect_minutes) == w.protect_minutes])
+    error_message = "protect_minutes of every worker must be a whole number between 0 and 2880, the most that ECS grants."
   }
   validation {
     condition     = alltrue([for w in values(var.workers) : w.disk >= 21 && w.disk <= 200])
@@ -311,7 +317,8 @@ variable "container_insights" {
 variable "redis" {
   description = <<-EOT
     The ElastiCache cluster: engine (valkey or redis) and version, type of node, how many shards, and replicas of each.
-    `password_generation` rotates the passwords when it is raised by one: see the README.
+    `iam` has the services log in with their task roles: there are no passwords then. Without it each has a password in a
+    secret, and `password_generation` rotates them when it is raised by one: see the README.
   EOT
   type = object({
     engine              = optional(string, "valkey")
@@ -322,6 +329,7 @@ variable "redis" {
     snapshot_days       = optional(number, 7)
     snapshot_window     = optional(string, "03:00-04:00")
     maintenance_window  = optional(string, "sun:04:30-sun:05:30")
+    iam                 = optional(bool, false)
     password_generation = optional(number, 1)
   })
   default = {}

@@ -18,6 +18,7 @@ import (
 	"github.com/seri-queue/seri/internal/cli/term"
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/redisurl"
+	"github.com/seri-queue/seri/internal/role"
 )
 
 type keysCommand struct {
@@ -31,6 +32,8 @@ type redisConnection struct {
 	RedisURL string `name:"redis-url" env:"SERI_REDIS_URL" placeholder:"URL" help:"Where Redis is. Default: that of a running \"seri dev\"."`
 	Dir      string `env:"SERI_DEV_DIR" default:"./.seri" placeholder:"DIR" help:"Where \"seri dev\" keeps its data."`
 	Events   string `env:"SERI_EVENTS" placeholder:"HOW" help:"How events travel, as all roles are told."`
+
+	role.RedisIAM `embed:""`
 }
 
 func (c *keysCommand) Run(ctx context.Context, std Streams) error {
@@ -118,7 +121,7 @@ func (c *redisConnection) connect(ctx context.Context) (redis.UniversalClient, e
 		hint = fmt.Sprintf(", which is where `seri dev` in %s was last; is it running?", c.Dir)
 	}
 	redisurl.RouteLog(slog.New(slog.DiscardHandler)) // what it would say comes back as an error
-	rdb, err := redisurl.Open(url)
+	rdb, err := c.Open(ctx, url)
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/seri-queue/seri/internal/redisurl"
 	"github.com/seri-queue/seri/internal/run"
 	"github.com/seri-queue/seri/internal/store"
+	"github.com/seri-queue/seri/internal/telemetry"
 	"github.com/seri-queue/seri/internal/timetable"
 	"github.com/seri-queue/seri/internal/token"
 	"github.com/seri-queue/seri/internal/web"
@@ -67,6 +68,7 @@ func (a *API) Check() error {
 	a.Common.check(&f)
 	a.Serve.check(&f)
 	a.Admin.check(&f)
+	checkTracing(&f)
 	f.add("partitions", a.Partitions.wrong)
 	f.add("insecure-dev", a.InsecureDev.wrong)
 	f.limit("http-drain", a.HTTPDrain, 0, 0)
@@ -157,6 +159,11 @@ func (a *API) Run(ctx context.Context, out, log io.Writer) error {
 		return err
 	}
 	defer end()
+	spans, endSpans, err := telemetry.Open(ctx, "api", Version(), logger)
+	if err != nil {
+		return err
+	}
+	defer endSpans()
 	rdb, err := a.connect(ctx, logger)
 	if err != nil {
 		return err
@@ -188,6 +195,7 @@ func (a *API) Run(ctx context.Context, out, log io.Writer) error {
 		config.Web = nil
 	}
 	queues := client.New(rdb, client.Config{Partitions: a.Partitions.ByQueue, MaxEvents: a.MaxEvents.N, Events: string(a.carrier())})
+	traced(&config, queues, spans)
 	config.Partitions = a.Partitions.table()
 	config.Schedules = timetable.New(rdb, store.Config{MaxEvents: a.MaxEvents.N, Events: a.carrier()})
 	parts, hub, err := a.Serve.parts(ctx, listener, rdb, &a.Carrying, queues, config, a.HTTPDrain.Duration, logger)
@@ -278,13 +286,16 @@ func (s *Serve) parts(ctx context.Context, listener net.Listener, rdb redis.Univ
 	live, err := gateway.New(hub, gateway.Config{
 		Origins: s.AllowedOrigins, Tokens: tokens, Problem: api.LiveProblem, Logger: logger,
 		Connections: min(s.MaxConnections.N, gateway.Descriptors()), PerHolder: s.MaxPerKey.N, PerAddress: s.MaxPerAddress.N,
+		Logs: logsOf(queues),
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	memory := api.NewMemoryGuard(func(ctx context.Context) ([]redisurl.Memory, error) { return redisurl.Memories(ctx, rdb) }, s.MemoryLimit.N, logger)
 	var draining atomic.Bool
-	config.Tasks, config.Idempotency = queues, api.NewRedisIdempotency(rdb)
+	if config.Idempotency = api.NewRedisIdempotency(rdb); config.Tasks == nil {
+		config.Tasks = queues
+	}
 	config.AllowUnknownTypes, config.Version, config.Logger = s.AllowUnknownTypes.On, Version(), logger
 	config.Events, config.WebSocket = live.SSE(), live.WebSocket()
 	config.Tokens, config.Origins = tokens, s.AllowedOrigins

@@ -24,6 +24,7 @@ type Common struct {
 	RedisURL  string `name:"redis-url" env:"SERI_REDIS_URL" default:"redis://127.0.0.1:6379/0" placeholder:"URL" help:"Redis: redis[s]://[user:password@]host:port/db, redis+sentinel://host:26379?master=NAME or redis+cluster://host:port."`
 	MaxEvents Count  `env:"SERI_MAX_EVENTS" default:"10000" placeholder:"ENTRIES" help:"About how many entries each queue's event stream keeps."`
 	Carrying  `embed:""`
+	RedisIAM  `embed:""`
 	Evicting  `embed:""`
 	Log       `embed:""`
 }
@@ -54,11 +55,7 @@ func (c *Common) check(f *faults) {
 	f.add("allow-eviction", c.AllowEviction.wrong)
 	c.Carrying.check(f)
 	c.Log.check(f)
-	if rdb, err := redisurl.Open(c.RedisURL); err != nil {
-		f.check("redis-url", err)
-	} else {
-		rdb.Close()
-	}
+	c.RedisIAM.check(f, c.RedisURL)
 }
 
 func (l *Log) check(f *faults) {
@@ -161,7 +158,7 @@ const checkTimeout = 10 * time.Second
 // open is [Common.connect] for a store of our own, which deletes nothing.
 func (c *Common) open(ctx context.Context, logger *slog.Logger) (redis.UniversalClient, error) {
 	redisurl.RouteLog(logger)
-	rdb, err := redisurl.Open(c.RedisURL)
+	rdb, err := c.RedisIAM.Open(ctx, c.RedisURL)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,9 @@ import (
 	"github.com/seri-queue/seri/internal/redisurl"
 	"github.com/seri-queue/seri/internal/run"
 	"github.com/seri-queue/seri/internal/store"
+	"github.com/seri-queue/seri/internal/telemetry"
 	"github.com/seri-queue/seri/internal/timetable"
+	"github.com/seri-queue/seri/tracing"
 	"github.com/seri-queue/seri/worker"
 )
 
@@ -58,6 +60,7 @@ func (d *Dev) Check() error {
 	d.Beating.check(&f)
 	d.Tasks.check(&f)
 	d.Admin.check(&f)
+	checkTracing(&f)
 	if _, _, err := net.SplitHostPort(d.HTTPAddr); err == nil && !isLoopback(d.HTTPAddr) {
 		f.add("http-addr", fmt.Sprintf("is %q, but dev answers everybody without a key and so on loopback only: use 127.0.0.1:8080", d.HTTPAddr))
 	}
@@ -77,6 +80,11 @@ func (d *Dev) Run(ctx context.Context, out, log io.Writer) error {
 		return err
 	}
 	defer listener.Close()
+	spans, endSpans, err := telemetry.Open(ctx, "dev", Version(), logger)
+	if err != nil {
+		return err
+	}
+	defer endSpans()
 	if err := d.Tasks.writable(); err != nil {
 		return err
 	}
@@ -131,11 +139,12 @@ func (d *Dev) Run(ctx context.Context, out, log io.Writer) error {
 	queues := client.New(rdb, client.Config{Partitions: d.Partitions.ByQueue, MaxEvents: d.MaxEvents.N, Events: string(d.carrier())})
 	config := api.Config{Partitions: d.Partitions.table(), Insecure: true, Types: types, Web: page(files)}
 	config.Schedules = timetable.New(rdb, store.Config{MaxEvents: d.MaxEvents.N, Events: d.carrier()})
+	traced(&config, queues, spans)
 	serving, hub, err := d.Serve.parts(ctx, listener, rdb, &d.Carrying, queues, config, 0, logger)
 	if err != nil {
 		return err
 	}
-	worked, err := d.Work.worker(rdb, handlers, worker.Config{
+	worked, err := d.Work.worker(rdb, tracing.Consumer(handlers, spans), worker.Config{
 		Partitions: d.Partitions.ByQueue, MaxEvents: d.MaxEvents.N, Events: string(d.carrier()), Logger: logger, Alive: sync.OnceFunc(func() { close(working) }),
 	})
 	if err != nil {

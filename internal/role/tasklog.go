@@ -16,6 +16,7 @@ import (
 	"github.com/seri-queue/seri/internal/api"
 	"github.com/seri-queue/seri/internal/cloudwatch"
 	"github.com/seri-queue/seri/internal/ecs"
+	"github.com/seri-queue/seri/internal/gateway"
 	"github.com/seri-queue/seri/worker"
 )
 
@@ -64,6 +65,24 @@ func (o *OwnLogs) keep(ctx context.Context, log *Log, config *worker.Config, log
 	}
 	logger.WarnContext(ctx, "tasks' own logs are kept in redis: the stream of this container's log is not known", "error", err)
 	return nil
+}
+
+// logsOf opens tasks' own logs in the store, to follow them live.
+func logsOf(queues *client.Client) func(ctx context.Context, queue, task string) (gateway.LogTail, error) {
+	return func(ctx context.Context, queue, task string) (gateway.LogTail, error) {
+		if queue == "" {
+			info, err := queues.Find(ctx, task)
+			if err != nil {
+				return nil, err
+			}
+			queue = info.Queue
+		}
+		tail, err := queues.TailLog(ctx, queue, task)
+		if err != nil {
+			return nil, err // and not a tail that is none
+		}
+		return tail, nil
+	}
 }
 
 // reader reads tasks' logs from CloudWatch, with a client for each region that is made when it is asked for first.

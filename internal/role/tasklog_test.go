@@ -1,14 +1,24 @@
 package role
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/gorilla/websocket"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/client"
 	"github.com/seri-queue/seri/internal/ecs"
+	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/redistest"
 	"github.com/seri-queue/seri/worker"
 )
 
@@ -62,5 +72,65 @@ func TestWhereTasksOwnLogsAreKept(t *testing.T) {
 	(&OwnLogs{TaskLog: "there"}).check(&f)
 	if err := f.err(); err == nil || !strings.Contains(err.Error(), "--task-log (SERI_TASK_LOG) is \"there\", must be") {
 		t.Errorf("says %v", err)
+	}
+}
+
+// An api, as it is: who talks to it over a WebSocket follows what a task logs.
+func TestALogIsFollowedAtTheAPI(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.New(t)
+	var api API
+	configured(t, &api, "--redis-url", redistest.URL(rdb), "--insecure-dev", "--http-addr", "127.0.0.1:0", "--http-drain", "0s")
+	ctx, stop := context.WithCancel(t.Context())
+	log, ended := &addressIn{message: "api started", found: make(chan string, 1)}, make(chan error, 1)
+	go func() { ended <- api.Run(ctx, io.Discard, log) }()
+	addr := <-log.found
+	m, err := seri.NewMessage("http.request", []byte(`{}`), seri.ID("t1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.New(rdb, client.Config{}).Enqueue(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	q := keys.Queue("default")
+	write := func(message string) { // as a worker does
+		line := fmt.Sprintf("{\"time\":%q,\"level\":\"INFO\",\"msg\":%q,\"attempt\":1,\"token\":%d}\n", time.Now().Format(time.RFC3339Nano), message, time.Now().Add(time.Minute).UnixMicro())
+		if err := rdb.Append(t.Context(), q.Log("t1"), line).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("one")
+
+	dialer := websocket.Dialer{Subprotocols: []string{"seri.v1"}}
+	conn, _, err := dialer.DialContext(t.Context(), "ws://"+addr+"/v1/ws", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.WriteMessage(websocket.TextMessage, []byte(`{"op":"subscribe","subscriptions":[{"id":"L","task":"t1","log":true}]}`)); err != nil {
+		t.Fatal(err)
+	}
+	var heard []string
+	for !slices.Contains(heard, "two") {
+		var frame struct {
+			Type string
+			Data struct{ Lines []client.LogLine }
+		}
+		if err := conn.ReadJSON(&frame); err != nil {
+			t.Fatalf("%v, after %q", err, heard)
+		}
+		for _, l := range frame.Data.Lines {
+			heard = append(heard, l.Message)
+		}
+		if len(heard) == 1 {
+			write("two")
+		}
+	}
+	if !slices.Equal(heard, []string{"one", "two"}) {
+		t.Errorf("heard %q", heard)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

@@ -13,7 +13,9 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/run"
+	"github.com/seri-queue/seri/internal/telemetry"
 	"github.com/seri-queue/seri/tasks"
+	"github.com/seri-queue/seri/tracing"
 	"github.com/seri-queue/seri/worker"
 )
 
@@ -26,6 +28,7 @@ type Worker struct {
 	Alive   `embed:""`
 	Admin   `embed:""`
 	OwnLogs `embed:""`
+	Protect `embed:""`
 }
 
 // Work are the settings of how a worker works.
@@ -59,6 +62,8 @@ func (w *Worker) Check() error {
 	w.Alive.check(&f)
 	w.Admin.check(&f)
 	w.OwnLogs.check(&f)
+	w.Protect.check(&f)
+	checkTracing(&f)
 	return f.err()
 }
 
@@ -87,6 +92,11 @@ func (w *Worker) Run(ctx context.Context, out, log io.Writer) error {
 		return err
 	}
 	defer end()
+	spans, endSpans, err := telemetry.Open(ctx, "worker", Version(), logger)
+	if err != nil {
+		return err
+	}
+	defer endSpans()
 	if err := w.Tasks.writable(); err != nil {
 		return err
 	}
@@ -100,6 +110,7 @@ func (w *Worker) Run(ctx context.Context, out, log io.Writer) error {
 	if err != nil {
 		return err
 	}
+	handlers = tracing.Consumer(handlers, spans)
 	pulse := newPulse()
 	health, err := w.Alive.watch(ctx, pulse)
 	if err != nil {
@@ -109,6 +120,7 @@ func (w *Worker) Run(ctx context.Context, out, log io.Writer) error {
 	if err := w.OwnLogs.keep(ctx, &w.Log, &config, logger); err != nil {
 		return err
 	}
+	w.Protect.ask(&config)
 	working, err := w.Work.worker(rdb, handlers, config)
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ run "redis" {
     redis = { shards = 2, replicas = 1, password_generation = 3 }
     workers = {
       default = {}
+      short   = { protect_minutes = 0 }
       mail    = { queues = { mail = 3, bulk = 1 }, redis_keys = ["seri:v1:lock:{mailbox}*"], policy_json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}" }
     }
     beat = { schedules = "schedules: [{id: a, every: 1h, task: x}, {id: b, every: 1h, task: x, queue: reports}]" }
@@ -51,7 +52,7 @@ run "redis" {
     error_message = "Whoever names no user should be refused."
   }
   assert {
-    condition     = length(aws_elasticache_user_group.this.user_ids) == 5
+    condition     = length(aws_elasticache_user_group.this.user_ids) == 6
     error_message = "The group should hold a user for each service, and nobody."
   }
   assert {
@@ -82,7 +83,7 @@ run "redis" {
     error_message = "Users have a password, and that of the generation before."
   }
   assert {
-    condition     = sort(keys(terraform_data.password)) == sort(flatten([for s in ["api", "beat", "worker-default", "worker-mail"] : ["${s}/2", "${s}/3"]]))
+    condition     = sort(keys(terraform_data.password)) == sort(flatten([for s in ["api", "beat", "worker-default", "worker-mail", "worker-short"] : ["${s}/2", "${s}/3"]]))
     error_message = "The passwords of this generation and of the one before should be there."
   }
   assert {
@@ -114,10 +115,28 @@ run "redis" {
     error_message = "Tasks may do nothing in AWS unless they are given a policy."
   }
   assert {
+    condition = keys(aws_iam_role_policy.protection) == ["worker-default", "worker-mail"] && alltrue([
+      for p in aws_iam_role_policy.protection : jsondecode(p.policy).Statement[0].Resource == ["arn:aws:ecs:eu-central-1:123456789012:task/seri/*"] &&
+      jsondecode(p.policy).Statement[0].Action == ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"]
+    ])
+    error_message = "Workers may protect tasks of this cluster, if they are to, and nobody else may."
+  }
+  assert {
+    condition = (
+      contains(jsondecode(aws_ecs_task_definition.service["worker-mail"].container_definitions)[0].environment, { name = "SERI_PROTECT_FOR", value = "120m" }) &&
+      contains(jsondecode(aws_ecs_task_definition.service["worker-short"].container_definitions)[0].environment, { name = "SERI_PROTECT_FOR", value = "0m" })
+    )
+    error_message = "Workers should be told for how long they may be protected."
+  }
+  assert {
     condition = one(jsondecode(aws_iam_role_policy.task_logs.policy).Statement).Action == ["logs:FilterLogEvents"] && alltrue([
       for arn in one(jsondecode(aws_iam_role_policy.task_logs.policy).Statement).Resource : endswith(arn, ":*") && arn != "*"
     ])
     error_message = "The api may search the logs of workers, and no others."
+  }
+  assert {
+    condition     = length(aws_iam_role_policy.redis) == 0
+    error_message = "With passwords, no role needs to log in."
   }
   assert {
     condition     = jsondecode(aws_iam_role.task["api"].assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012"
@@ -138,5 +157,44 @@ run "a_key_of_ones_own" {
       strcontains(aws_iam_role_policy.execution["api"].policy, "kms:Decrypt")
     )
     error_message = "Logs, secrets and Redis should be encrypted with the key, and tasks be able to start."
+  }
+}
+
+run "iam_in_place_of_passwords" {
+  variables {
+    redis = { iam = true }
+    beat  = { schedules = "schedules: [{id: a, every: 1h, task: x}]" }
+  }
+
+  assert {
+    condition     = alltrue([for u in aws_elasticache_user.service : one(u.authentication_mode).type == "iam" && u.user_id == u.user_name])
+    error_message = "Users should log in with IAM, for which their IDs and names have to be the same."
+  }
+  assert {
+    condition     = length(aws_secretsmanager_secret.redis_url) == 0 && length(aws_secretsmanager_secret_version.redis_url) == 0
+    error_message = "Without a password there should be no secret."
+  }
+  assert {
+    condition = alltrue([for name, d in aws_ecs_task_definition.service : alltrue([
+      !contains([for s in jsondecode(d.container_definitions)[0].secrets : s.name], "SERI_REDIS_URL"),
+      one([for e in jsondecode(d.container_definitions)[0].environment : e.value if e.name == "SERI_REDIS_IAM_CACHE"]) == "seri",
+      can(regex("^rediss\\+cluster://seri-${name}@clustercfg\\.[a-z0-9.]+:6379$", one([for e in jsondecode(d.container_definitions)[0].environment : e.value if e.name == "SERI_REDIS_URL"]))),
+    ])])
+    error_message = "The URL should name the service's own user, and no password."
+  }
+  assert {
+    condition = keys(aws_iam_role_policy.redis) == ["api", "beat", "worker-default"] && alltrue([
+      for name, p in aws_iam_role_policy.redis : jsondecode(p.policy).Statement[0].Action == ["elasticache:Connect"] &&
+      jsondecode(p.policy).Statement[0].Resource == [aws_elasticache_replication_group.this.arn, aws_elasticache_user.service[name].arn]
+    ])
+    error_message = "Each service may log in as its own user only."
+  }
+  assert {
+    condition     = !strcontains(aws_iam_role_policy.execution["beat"].policy, "secretsmanager") && strcontains(aws_iam_role_policy.execution["api"].policy, "secretsmanager")
+    error_message = "Who has no secret should read none."
+  }
+  assert {
+    condition     = keys(terraform_data.password) == ["nobody/1"]
+    error_message = "Only the user that may do nothing has a password."
   }
 }
