@@ -75,6 +75,9 @@ func (l *leader) load(ctx context.Context) error {
 			l.drop(r)
 		}
 	}
+	if len(l.entries) == 0 {
+		l.entries = make(map[ref]*entry, len(records))
+	}
 	for r, record := range records {
 		l.take(ctx, r, record)
 	}
@@ -136,9 +139,10 @@ func (l *leader) apply(ctx context.Context, records, foreign map[ref]*store.Sche
 	}
 	// By ID, what a schedule may have been in another queue, to which its tasks went before.
 	elsewhere := make(map[string]store.ScheduleRecord)
+	var strays []ref // what is no longer on the list
 	for r, record := range records {
-		if l.beat.declared[r] == nil && record.Origin == store.OriginFile {
-			elsewhere[r.id] = *record
+		if record.Origin == store.OriginFile && l.beat.declared[r] == nil {
+			elsewhere[r.id], strays = *record, append(strays, r)
 		}
 	}
 	now := l.clock.now()
@@ -179,8 +183,8 @@ func (l *leader) apply(ctx context.Context, records, foreign map[ref]*store.Sche
 		return err
 	}
 	clear(plans) // what has moved is removed only once it is in its new place
-	for r, record := range records {
-		if l.beat.declared[r] == nil && record.Origin == store.OriginFile {
+	for _, r := range strays {
+		if record := records[r]; record != nil { // its queue may have been denied by now
 			removed++
 			plans[r.queue] = append(plans[r.queue], store.Plan{Schedule: r.id, Was: *record})
 		}
