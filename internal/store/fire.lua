@@ -59,8 +59,13 @@ local function list(text)
   return ticks
 end
 
--- waiters returns the ticks of a buffer, and which of them somebody has asked for. Most are empty.
-local function waiters(buffer)
+-- waiters returns the ticks of a buffer, and which of them somebody has asked for. Most are empty; unless others are to be
+-- added, one table is enough for those.
+local none = {}
+local function waiters(buffer, grows)
+  if buffer == '' and not grows then
+    return none, none
+  end
   local waiting, wanted = {}, {}
   if buffer ~= '' then
     for mark, tick in string.gmatch(buffer, '(a?)(%d+)') do
@@ -232,8 +237,8 @@ local function serve(i, schedule, history, a)
     record = call('HMGET', schedule, 'rev', 'next', 'paused', 'runs', 'buffer')
   end
   local paused, runs, buffer = record[3], number(record[4]), record[5] or ''
-  local waiting, wanted = waiters(buffer)
   local waited, fresh = expected == '', expected == '-'
+  local waiting, wanted = waiters(buffer, watched or fresh)
   local place = waited and turn(waiting, wanted, paused)
   local asked = fresh or waited and wanted[tick]
   if record[1] ~= ARGV[a + 1] or not (waited or fresh) and record[2] ~= expected or waited and waiting[place or 1] ~= tick then
@@ -273,6 +278,14 @@ local function serve(i, schedule, history, a)
     call('HSET', schedule, 'next', following)
     scores[#scores + 1], scores[#scores + 2] = following == '' and '+inf' or following, id
     return 3
+  end
+
+  if not (watched or waited or asked) and limit == 0 then -- as most are: nothing but this one matters
+    local task_id = 'sched:' .. id .. ':' .. tick
+    local status = start(id, task_id, history, 'fired ', a) and 1 or 2
+    call('HSET', schedule, 'last', tick, 'task', task_id, 'runs', digits(runs + 1), 'next', following)
+    scores[#scores + 1], scores[#scores + 2] = following == '' and '+inf' or following, id
+    return status
   end
 
   local open, fails = {}, 0
