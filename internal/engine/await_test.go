@@ -33,7 +33,7 @@ func awaiting(t *testing.T, rdb redis.UniversalClient, log *journal, handler ser
 	return &fetcher{
 		engine: e, registry: r, heartbeat: newHeartbeat(s, r, e.Lease, log.logger()), slots: slots, idle: newIdle(rdb, e.queues),
 		claims: newClaims(s, e.Lease, nil, slots, log.logger()), logger: log.logger(),
-		resting: make(map[keys.Queue]rest), parked: make(map[keys.Queue]*parked),
+		resting: make(map[keys.Queue]rest), drained: make(map[keys.Queue]time.Time), parked: make(map[keys.Queue]*parked),
 	}
 }
 
@@ -44,10 +44,10 @@ func TestALeaseCountsFromTheRequest(t *testing.T) {
 		f := awaiting(t, nil, new(journal), handlerOf("test"), "q")
 		asked := time.Now()
 
-		attempts := f.ask(t.Context(), "q", 1, func(context.Context, keys.Queue, store.Wanted) (store.Batch, error) {
+		attempts := f.take(t.Context(), f.ask(t.Context(), "q", 1, func(context.Context, keys.Queue, store.Wanted) (store.Batch, error) {
 			time.Sleep(4 * time.Second)
 			return store.Batch{Leases: []store.Lease{leaseOf("q", "a")}, Popped: 1}, nil
-		})
+		}))
 
 		time.Sleep(time.Until(asked.Add(f.engine.Lease - time.Millisecond)))
 		if !f.registry.provable(attempts[0]) {

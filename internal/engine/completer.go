@@ -78,8 +78,7 @@ func (c *completer) gather(first outcome) []outcome {
 	return batch
 }
 
-// write writes a batch, one call for each queue and kind of outcome, and logs how those attempts ended whose outcomes are
-// written; what became of the others is logged where it is found out.
+// write writes a batch, one call for each queue and kind of outcome, side by side: the queues may lie on different nodes.
 func (c *completer) write(ctx context.Context, batch []outcome) {
 	type group struct {
 		queue keys.Queue
@@ -90,18 +89,35 @@ func (c *completer) write(ctx context.Context, batch []outcome) {
 		g := group{o.attempt.lease.Queue, o.kind}
 		groups[g] = append(groups[g], o)
 	}
+	if len(groups) == 1 {
+		for g, outcomes := range groups {
+			c.settle(ctx, g.queue, g.kind, outcomes)
+		}
+		return
+	}
+	calls := newCalls()
 	for g, outcomes := range groups {
-		settled := outcomes
-		if g.kind != abandoned { // of which nothing is to be written
-			settled = c.writeGroup(ctx, g.queue, g.kind, outcomes)
-		}
-		for _, o := range settled {
-			o.count()
-			c.log(ctx, o)
-		}
-		for _, o := range outcomes {
-			c.registry.remove(o.attempt)
-		}
+		calls.Go(func() error {
+			c.settle(ctx, g.queue, g.kind, outcomes)
+			return nil
+		})
+	}
+	_ = calls.Wait()
+}
+
+// settle writes outcomes of one kind and queue and logs how those attempts ended whose outcomes are written; what became of
+// the others is logged where it is found out.
+func (c *completer) settle(ctx context.Context, q keys.Queue, kind outcomeKind, outcomes []outcome) {
+	settled := outcomes
+	if kind != abandoned { // of which nothing is to be written
+		settled = c.writeGroup(ctx, q, kind, outcomes)
+	}
+	for _, o := range settled {
+		o.count()
+		c.log(ctx, o)
+	}
+	for _, o := range outcomes {
+		c.registry.remove(o.attempt)
 	}
 }
 

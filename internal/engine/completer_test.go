@@ -328,3 +328,32 @@ func TestLongErrorsAreCut(t *testing.T) {
 var _ ender = (*store.Store)(nil)
 var _ extender = (*store.Store)(nil)
 var _ recorder = (*store.Store)(nil)
+
+func TestAQueueThatIsAwayDoesNotHoldUpTheOutcomesOfAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		back := make(chan struct{})
+		s := &endings{do: func(_ string, ids []string) ([]error, error) {
+			if slices.Contains(ids, "away") {
+				<-back
+			}
+			return nil, nil
+		}}
+		c, r, outcomes, _ := newTestCompleter(s, 2)
+		outcomes <- done(heldIn(r, "a", "away", nil))
+		outcomes <- done(heldIn(r, "b", "near", nil))
+
+		during(t, c.run, func(context.Context) {
+			synctest.Wait()
+			if s.mu.Lock(); !slices.Equal(s.written, []string{"complete near"}) {
+				t.Errorf("while one queue does not answer, written is %q, want the other's outcome", s.written)
+			}
+			s.mu.Unlock()
+			close(back)
+		})
+
+		if len(s.written) != 2 {
+			t.Errorf("calls: %q, want both", s.written)
+		}
+	})
+}

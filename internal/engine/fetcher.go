@@ -33,9 +33,10 @@ type fetcher struct {
 	claims    *claims
 	logger    *slog.Logger
 
-	resting  map[keys.Queue]rest    // queues that are not to be asked for a while
-	hindered rest                   // of the last call that awaited tasks, if it failed
-	parked   map[keys.Queue]*parked // what was set aside
+	resting  map[keys.Queue]rest      // queues that are not to be asked for a while
+	drained  map[keys.Queue]time.Time // when a queue last had less than it was asked for
+	hindered rest                     // of the last call that awaited tasks, if it failed
+	parked   map[keys.Queue]*parked   // what was set aside
 }
 
 // parkedEvery is how often a queue's tasks of unknown types are told of. They are looked at every two seconds.
@@ -54,7 +55,7 @@ type rest struct {
 }
 
 func (f *fetcher) run(ctx context.Context) error {
-	f.resting, f.parked = make(map[keys.Queue]rest), make(map[keys.Queue]*parked)
+	f.resting, f.drained, f.parked = make(map[keys.Queue]rest), make(map[keys.Queue]time.Time), make(map[keys.Queue]*parked)
 	for {
 		room := f.slots.acquire(ctx)
 		if room == 0 {
@@ -74,20 +75,15 @@ func (f *fetcher) run(ctx context.Context) error {
 	}
 }
 
-// fetch asks the queues in turn for as many tasks as there is room for, starts what it gets, and returns how many that are.
+// fetch asks the queues for as many tasks as there is room for, starts what it gets, and returns how many that are.
 func (f *fetcher) fetch(ctx context.Context, room int) (started int) {
-	order := f.order()
-	taken := make([][]*attempt, 0, len(order))
-	for i, q := range order {
-		if time.Now().Before(f.resting[q].until) {
-			continue
-		}
-		tasks := f.share(room-started, order[i:])
-		if tasks == 0 || ctx.Err() != nil {
-			break
-		}
-		attempts := f.ask(ctx, q, tasks, f.engine.store.Dequeue)
-		taken = append(taken, attempts)
+	var taken [][]*attempt
+	if order := f.promising(f.order()); f.engine.Strict || len(order) == 1 {
+		taken = f.inTurn(ctx, order, room)
+	} else {
+		taken = f.together(ctx, order, room)
+	}
+	for _, attempts := range taken {
 		started += len(attempts)
 	}
 	if f.engine.Strict {
@@ -98,33 +94,105 @@ func (f *fetcher) fetch(ctx context.Context, room int) (started int) {
 	return started
 }
 
-// ask leases up to so many tasks of one queue by a call, and leaves the queue alone for a while if it is paused or out of
-// reach.
+// drainedFor is how long a queue that had less than it was asked for is not asked again, as long as others may have more: a
+// worker of many queues, most of them empty, would spend its calls on those.
+const drainedFor = aheadTime
+
+// promising leaves out the queues that rest, and those that were drained just now unless all were. Where the order is
+// strict, a queue that was drained may have the most urgent task by now.
+func (f *fetcher) promising(order []keys.Queue) []keys.Queue {
+	now := time.Now()
+	awake := slices.DeleteFunc(slices.Clone(order), func(q keys.Queue) bool { return now.Before(f.resting[q].until) })
+	if f.engine.Strict {
+		return awake
+	}
+	full := slices.DeleteFunc(slices.Clone(awake), func(q keys.Queue) bool { return now.Sub(f.drained[q]) < drainedFor })
+	if len(full) == 0 {
+		return awake
+	}
+	return full
+}
+
+// inTurn asks one queue after the other, each for all that those before it have left.
+func (f *fetcher) inTurn(ctx context.Context, order []keys.Queue, room int) (taken [][]*attempt) {
+	for _, q := range order {
+		if room == 0 || ctx.Err() != nil {
+			break
+		}
+		attempts := f.take(ctx, f.ask(ctx, q, room, f.engine.store.Dequeue))
+		taken = append(taken, attempts)
+		room -= len(attempts)
+	}
+	return taken
+}
+
+// together asks queues side by side, each for its share: they may lie on different nodes, and none waits for another's
+// answer. Those for which there was no room are asked for what the first ones leave.
+func (f *fetcher) together(ctx context.Context, order []keys.Queue, room int) (taken [][]*attempt) {
+	for room > 0 && len(order) > 0 && ctx.Err() == nil {
+		shares := f.shares(room, order)
+		answers := make([]answer, len(shares))
+		calls := newCalls()
+		for i, tasks := range shares {
+			calls.Go(func() error {
+				answers[i] = f.ask(ctx, order[i], tasks, f.engine.store.Dequeue)
+				return nil
+			})
+		}
+		_ = calls.Wait() // errors are in the answers
+		for _, a := range answers {
+			attempts := f.take(ctx, a)
+			taken = append(taken, attempts)
+			room -= len(attempts)
+		}
+		order = order[len(shares):]
+	}
+	return taken
+}
+
+// answer is what a queue said to a call that asked it for tasks.
+type answer struct {
+	queue keys.Queue
+	want  store.Wanted
+	asked time.Time
+	batch store.Batch
+	err   error
+}
+
+// ask leases up to so many tasks of one queue by a call.
 func (f *fetcher) ask(
 	ctx context.Context, q keys.Queue, tasks int, call func(context.Context, keys.Queue, store.Wanted) (store.Batch, error),
-) []*attempt {
-	want := store.Wanted{Tasks: tasks, Lease: f.engine.Lease, Worker: f.engine.name, Types: f.engine.types, Nonce: store.NewNonce()}
-	asked := time.Now()
-	batch, err := call(context.WithoutCancel(ctx), q, want) // a call under way may have leased tasks: hear its answer
-	if err != nil {
-		f.claims.doubt(q, want, asked, err)
-		f.backOff(ctx, q, err)
+) answer {
+	a := answer{queue: q, asked: time.Now()}
+	a.want = store.Wanted{Tasks: tasks, Lease: f.engine.Lease, Worker: f.engine.name, Types: f.engine.types, Nonce: store.NewNonce()}
+	a.batch, a.err = call(context.WithoutCancel(ctx), q, a.want) // a call under way may have leased tasks: hear its answer
+	return a
+}
+
+// take makes attempts of an answer, and leaves the queue alone for a while if it is paused, drained or out of reach.
+func (f *fetcher) take(ctx context.Context, a answer) []*attempt {
+	if a.err != nil {
+		f.claims.doubt(a.queue, a.want, a.asked, a.err)
+		f.backOff(ctx, a.queue, a.err)
 		return nil
 	}
-	delete(f.resting, q)
-	if batch.Paused {
-		f.resting[q] = rest{until: time.Now().Add(pausedRecheck)}
+	delete(f.resting, a.queue)
+	if a.batch.Paused {
+		f.resting[a.queue] = rest{until: time.Now().Add(pausedRecheck)}
 		return nil
 	}
-	f.tell(ctx, q, batch)
-	if batch.Popped > len(batch.Leases) { // there may be more behind what was set aside
+	f.tell(ctx, a.queue, a.batch)
+	if a.batch.Popped < a.want.Tasks {
+		f.drained[a.queue] = time.Now()
+	}
+	if a.batch.Popped > len(a.batch.Leases) { // there may be more behind what was set aside
 		f.idle.ring()
 	}
-	if len(batch.Leases) == 0 {
+	if len(a.batch.Leases) == 0 {
 		return nil
 	}
-	f.heartbeat.received(asked)
-	return f.registry.add(batch.Leases, f.engine.handler, asked, f.engine.Lease)
+	f.heartbeat.received(a.asked)
+	return f.registry.add(a.batch.Leases, f.engine.handler, a.asked, f.engine.Lease)
 }
 
 const (
@@ -152,10 +220,10 @@ func (f *fetcher) await(ctx context.Context, room int) (started int, waited bool
 			return 0, false
 		}
 		f.resting[q] = f.hindered // should the call fail like the last one, the rest grows
-		attempts := f.ask(ctx, q, room, func(ctx context.Context, q keys.Queue, want store.Wanted) (store.Batch, error) {
+		attempts := f.take(ctx, f.ask(ctx, q, room, func(ctx context.Context, q keys.Queue, want store.Wanted) (store.Batch, error) {
 			f.engine.meters.Awaited.Add(1)
 			return f.engine.store.Await(ctx, f.blocking, q, want, block)
-		})
+		}))
 		f.hindered = rest{length: f.resting[q].length}
 		if started = len(attempts); started > 0 {
 			f.slots.start(attempts)
@@ -262,15 +330,21 @@ func (f *fetcher) order() []keys.Queue {
 	return queues
 }
 
-// share returns how much of the room the first of the queues that are still to be asked may fill: all of it where the order
-// is strict, its part by weight otherwise, at least one task. What it leaves is shared by those behind it.
-func (f *fetcher) share(room int, queues []keys.Queue) int {
-	if f.engine.Strict || len(queues) == 1 {
-		return room
-	}
+// shares divides the room between the first queues of an order by their weights, at least one task for each as far as it
+// goes.
+func (f *fetcher) shares(room int, order []keys.Queue) (shares []int) {
 	weights := 0
-	for _, q := range queues {
+	for _, q := range order {
 		weights += f.engine.Queues[string(q)]
 	}
-	return (room*f.engine.Queues[string(queues[0])] + weights - 1) / weights
+	for _, q := range order {
+		if room == 0 {
+			break
+		}
+		weight := f.engine.Queues[string(q)]
+		share := (room*weight + weights - 1) / weights // of what is left
+		shares = append(shares, share)
+		room, weights = room-share, weights-weight
+	}
+	return shares
 }

@@ -3,6 +3,8 @@ package engine
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/seri-queue/seri/internal/keys"
 )
@@ -73,4 +75,49 @@ func TestOrderLeavesTheConfigurationAlone(t *testing.T) {
 	if !slices.Equal(f.engine.queues, before) {
 		t.Errorf("queues are %q now, were %q", f.engine.queues, before)
 	}
+}
+
+func TestRoomIsSharedByWeight(t *testing.T) {
+	t.Parallel()
+	f := fetcherOf(false, map[string]int{"a": 6, "b": 3, "c": 1})
+	for _, c := range []struct {
+		room  int
+		order []keys.Queue
+		want  []int
+	}{
+		{100, []keys.Queue{"a", "b", "c"}, []int{60, 30, 10}},
+		{100, []keys.Queue{"c", "b", "a"}, []int{10, 30, 60}},
+		{100, []keys.Queue{"b", "c"}, []int{75, 25}},
+		{10, []keys.Queue{"c"}, []int{10}},
+		{2, []keys.Queue{"c", "b", "a"}, []int{1, 1}}, // none left for the last one
+		{1, []keys.Queue{"a", "b", "c"}, []int{1}},
+	} {
+		if got := f.shares(c.room, c.order); !slices.Equal(got, c.want) {
+			t.Errorf("room for %d is shared by %q as %v, want %v", c.room, c.order, got, c.want)
+		}
+	}
+}
+
+func TestQueuesThatWereDrainedAreNotAskedWhileOthersMayHaveMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		order := []keys.Queue{"a", "b", "c"}
+		f := fetcherOf(false, map[string]int{"a": 1, "b": 1, "c": 1})
+		f.drained = map[keys.Queue]time.Time{"a": time.Now(), "c": time.Now()}
+		expect := func(when string, want ...keys.Queue) {
+			t.Helper()
+			if got := f.promising(order); !slices.Equal(got, want) {
+				t.Errorf("%s: %q are asked, want %q", when, got, want)
+			}
+		}
+		expect("two were drained", "b")
+		f.resting = map[keys.Queue]rest{"b": {until: time.Now().Add(time.Hour)}}
+		expect("the third is paused", "a", "c")
+		f.engine.Strict = true
+		delete(f.resting, "b")
+		expect("the order is strict", "a", "b", "c")
+		f.engine.Strict = false
+		time.Sleep(drainedFor)
+		expect("a while later", "a", "b", "c")
+	})
 }
