@@ -259,14 +259,15 @@ func (s *slots) run(ctx context.Context) error {
 
 // handBack gives up on handlers that ignore the end of their context. Their late outcomes are refused by the fence.
 func (s *slots) handBack(ctx context.Context) {
-	s.sending.Lock() // an outcome that is decided has been sent: when this returns, the completer may end
+	stacks := stacks() // of all at once, and before anybody waits for the lock
+	s.sending.Lock()   // an outcome that is decided has been sent: when this returns, the completer may end
 	defer s.sending.Unlock()
 	for _, attempts := range s.registry.byQueue() {
 		for _, a := range attempts {
 			if a.settled.Swap(true) {
 				continue // its outcome is sent
 			}
-			s.logger.ErrorContext(ctx, "handler ignored the end of its context, handing its task back", append(a.about(), "running_for", time.Since(a.started), "stack", stackOf(a.slot))...)
+			s.logger.ErrorContext(ctx, "handler ignored the end of its context, handing its task back", append(a.about(), "running_for", time.Since(a.started), "stack", stacks.slot(a.slot))...)
 			s.outcomes <- outcome{attempt: a, kind: handedBack, err: seri.ErrStopping}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seri-queue/seri"
@@ -44,6 +45,7 @@ func (w *warden) run(ctx context.Context) error {
 func (w *warden) look(ctx context.Context) {
 	now := time.Now()
 	seen := make(map[*attempt]time.Time)
+	stacks := sync.OnceValue(stacks)
 	for _, a := range w.registry.overdue() {
 		since, known := w.seen[a]
 		if !known {
@@ -52,7 +54,7 @@ func (w *warden) look(ctx context.Context) {
 		seen[a] = since
 		if now.Sub(since) >= w.after && w.slots.writeOff(a) {
 			w.logger.ErrorContext(ctx, "slot lost: the handler ignores the end of its context", append(a.about(),
-				"running_for", time.Since(a.started), "cause", context.Cause(a.ctx), "slots_left", w.slots.size-w.slots.stuck(), "stack", stackOf(a.slot))...)
+				"running_for", time.Since(a.started), "cause", context.Cause(a.ctx), "slots_left", w.slots.size-w.slots.stuck(), "stack", stacks().slot(a.slot))...)
 		}
 	}
 	w.seen = seen
@@ -66,28 +68,48 @@ func (a *attempt) about() []any {
 // maxStack is how much of the stacks of a slot is shown: those of goroutines that the handler has started belong to them.
 const maxStack = 16 << 10
 
-// stackOf returns the stacks of the goroutines of a slot, as the profiler writes them but for the addresses.
-func stackOf(slot string) string {
-	var profile, found strings.Builder
+// stacks returns what the goroutines of each slot are at, as the profiler writes it but for the addresses. It stops the world
+// once, however many slots are asked about.
+func stacks() stacksBySlot {
+	var profile strings.Builder
 	if err := goroutines().WriteTo(&profile, 1); err != nil {
-		return err.Error()
+		return stacksBySlot{err: err}
 	}
+	found := stacksBySlot{of: make(map[string]string)}
 	for stack := range strings.SplitSeq(profile.String(), "\n\n") {
-		if !strings.Contains(stack, `"`+slotLabel+`":"`+slot+`"`) {
+		_, label, labelled := strings.Cut(stack, `"`+slotLabel+`":"`)
+		slot, _, _ := strings.Cut(label, `"`)
+		if !labelled || len(found.of[slot]) > maxStack {
 			continue
 		}
-		if found.Len() > 0 {
-			found.WriteByte('\n')
+		var frames strings.Builder
+		if found.of[slot] != "" {
+			frames.WriteByte('\n')
 		}
 		for line := range strings.Lines(stack) {
 			if frame, ok := strings.CutPrefix(line, "#\t"); ok {
 				_, frame, _ = strings.Cut(frame, "\t")
-				found.WriteString(strings.TrimSuffix(frame, "\n") + "\n")
+				frames.WriteString(strings.TrimSuffix(frame, "\n") + "\n")
 			}
 		}
+		found.of[slot] += frames.String()
 	}
-	if found.Len() == 0 {
+	return found
+}
+
+// stacksBySlot is what the goroutines of slots were at, at one moment.
+type stacksBySlot struct {
+	of  map[string]string
+	err error
+}
+
+func (s stacksBySlot) slot(slot string) string {
+	stack := s.of[slot]
+	switch {
+	case s.err != nil:
+		return s.err.Error()
+	case stack == "":
 		return "not found: the handler has given its goroutine labels of its own"
 	}
-	return found.String()[:min(found.Len(), maxStack)]
+	return stack[:min(len(stack), maxStack)]
 }

@@ -169,7 +169,7 @@ func TestAStackIsThatOfItsSlot(t *testing.T) {
 		synctest.Wait()
 
 		for slot, want := range map[string]int{a.slot: 1, b.slot: 2} {
-			if stack := stackOf(slot); strings.Count(stack, "\n\n")+1 != want || strings.Count(stack, "handleWithoutListening") != 1 {
+			if stack := stacks().slot(slot); strings.Count(stack, "\n\n")+1 != want || strings.Count(stack, "handleWithoutListening") != 1 {
 				t.Errorf("the stack of slot %s, with %d goroutines:\n%s", slot, want, stack)
 			}
 		}
