@@ -73,20 +73,22 @@ func (r *reporter) run(ctx context.Context) error {
 	}
 }
 
+// gather returns the reports of first and of the attempts that are noted behind it, each attempt once: one that reports again
+// meanwhile replaces what was not taken yet.
 func (r *reporter) gather(first *attempt) map[keys.Queue][]store.Report {
-	reports := make(map[keys.Queue][]store.Report)
-	add := func(a *attempt) {
-		if p := a.take(); p != nil {
-			reports[a.lease.Queue] = append(reports[a.lease.Queue], store.Report{Lease: &a.lease, Progress: *p})
-		}
-	}
-	add(first)
-	for range store.MaxBatch - 1 {
+	attempts := []*attempt{first}
+	for waiting := true; waiting && len(attempts) < store.MaxBatch; {
 		select {
 		case a := <-r.noted:
-			add(a)
+			attempts = append(attempts, a)
 		default:
-			return reports
+			waiting = false
+		}
+	}
+	reports := make(map[keys.Queue][]store.Report)
+	for _, a := range attempts {
+		if p := a.take(); p != nil {
+			reports[a.lease.Queue] = append(reports[a.lease.Queue], store.Report{Lease: &a.lease, Progress: *p})
 		}
 	}
 	return reports
