@@ -309,6 +309,12 @@ func TestFindAndRevoke(t *testing.T) {
 		if _, err := c.Find(ctx, "nobody"); !errors.Is(err, seri.ErrNotFound) {
 			t.Errorf("an unknown task: %v", err)
 		}
+		for _, queue := range []string{q, ""} {
+			infos, err := c.TasksByID(ctx, queue, "nobody", m.ID)
+			if err != nil || len(infos) != 1 || infos[0].ID != m.ID || infos[0].Queue != q {
+				t.Errorf("of queue %q: %+v, %v", queue, infos, err)
+			}
+		}
 		if info, err := c.Revoke(ctx, q, m.ID); err != nil || info.State != seri.Revoked {
 			t.Errorf("revoked: %+v, %v", info, err)
 		}

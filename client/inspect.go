@@ -44,6 +44,37 @@ func (c *Client) Find(ctx context.Context, id string) (seri.Info, error) {
 	return c.shown(info), err
 }
 
+// TasksByID returns what is on record about tasks of a queue or, if queue is "", of the first queue, by name, that has each.
+// IDs that are not there, or no longer, are left out; the order is that of ids. Of a queue that is not divided, all are read at once.
+func (c *Client) TasksByID(ctx context.Context, queue string, ids ...string) ([]seri.Info, error) {
+	queues := c.partitions.Of(queue)
+	if queue == "" {
+		var err error
+		if queues, err = c.store.Queues(ctx); err != nil {
+			return nil, err
+		}
+	}
+	found := make(map[string]seri.Info, len(ids))
+	for left := ids; len(queues) > 0 && len(left) > 0; queues = queues[1:] {
+		infos, err := c.store.Infos(ctx, queues[0], left...)
+		if err != nil {
+			return nil, err
+		}
+		for _, info := range infos {
+			found[info.ID] = c.shown(info)
+		}
+		left = slices.DeleteFunc(slices.Clone(left), func(id string) bool { _, ok := found[id]; return ok })
+	}
+	tasks := make([]seri.Info, 0, len(found))
+	for _, id := range ids {
+		if info, ok := found[id]; ok {
+			tasks = append(tasks, info)
+			delete(found, id) // given twice, it is returned once
+		}
+	}
+	return tasks, nil
+}
+
 // Queues returns every queue, by name. As for [Client.Queue], Foreign and Unserved may be some seconds old.
 func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
 	names, err := c.store.Queues(ctx)

@@ -78,6 +78,14 @@ func TestTasksOfADividedQueueAreSpreadAndFound(t *testing.T) {
 				}
 			}
 		}
+		several, err := c.TasksByID(ctx, queue, "task-7", "other", "task-95", "task-7", "task-3")
+		var got []string
+		for _, info := range several {
+			got = append(got, info.Queue+"/"+info.ID)
+		}
+		if want := []string{queue + "/task-7", queue + "/task-95", queue + "/task-3"}; err != nil || !slices.Equal(got, want) {
+			t.Errorf("several tasks by ID: %v, %v, want %v", got, err, want)
+		}
 		if errs := c.EnqueueBatch(ctx, batch); slices.ContainsFunc(errs, func(err error) bool { return !errors.Is(err, seri.ErrConflict) }) {
 			t.Errorf("the same tasks again: %v", errs)
 		}
@@ -310,6 +318,7 @@ func TestAFaultOfRedisIsToldWhetherOrNotTheQueueIsDivided(t *testing.T) {
 			"Declare":       cmp.Or(fresh.Declare(ctx), seri.ErrUnavailable), // which asks nothing if nothing is divided
 			"Task":          second(agreed.Task(ctx, queue, m.ID)),
 			"Find":          second(agreed.Find(ctx, m.ID)),
+			"TasksByID":     second(agreed.TasksByID(ctx, queue, m.ID)),
 			"Revoke":        second(agreed.Revoke(ctx, queue, m.ID)),
 			"Queue":         second(agreed.Queue(ctx, queue)),
 			"Queues":        second(agreed.Queues(ctx)),
