@@ -9,8 +9,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +22,8 @@ import (
 
 	"github.com/seri-queue/seri"
 )
+
+var update = flag.Bool("update", false, "renew the table of bad tokens in the documentation")
 
 var now = time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 
@@ -201,6 +206,35 @@ func TestBadTokensAreRefused(t *testing.T) {
 	}
 	if _, err := r.Check(good, now); err != nil {
 		t.Errorf("the token that they were made from is refused itself: %v", err)
+	}
+
+	var table strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(tokens)) {
+		fmt.Fprintf(&table, "| %s | %v |\n", name, tokens[name].want)
+	}
+	compareTable(t, table.String())
+}
+
+const tableFile = "../../docs/bad-tokens.md"
+
+// compareTable compares the documented table of bad tokens with what was tried, or renews it.
+func compareTable(t *testing.T, rows string) {
+	t.Helper()
+	page, err := os.ReadFile(tableFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, _, found := strings.Cut(string(page), "|---|---|\n")
+	want := head + "|---|---|\n" + rows
+	switch {
+	case !found:
+		t.Errorf("%s has no table", tableFile)
+	case *update:
+		if err := os.WriteFile(tableFile, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	case string(page) != want:
+		t.Errorf("%s is not what was tried; renew it by go test ./internal/token -update", tableFile)
 	}
 }
 
