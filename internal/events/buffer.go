@@ -21,9 +21,8 @@ const spareItems = 128
 // old. What it still holds keeps its order, and the later event says how many it stands for. Changes of state are never
 // let go of.
 type buffer struct {
-	ready chan struct{} // holds a value when there is something to take
-
 	mu    sync.Mutex
+	waker Waker // is woken when there is something to take
 	items []waiting
 	after Cursor // what its reader has read from the streams, which may be more than the hub has
 	bytes int
@@ -38,8 +37,32 @@ type waiting struct {
 	conflated int // progress events of its task, just before it, that were let go of
 }
 
-func newBuffer(limit int) *buffer {
-	return &buffer{ready: make(chan struct{}, 1), limit: limit, tight: limit / 2}
+func newBuffer(limit int, waker Waker) *buffer {
+	return &buffer{waker: waker, limit: limit, tight: limit / 2}
+}
+
+// Waker is somebody who is to look at what has come. Wake is called with locks held: it must return at once.
+type Waker interface{ Wake() }
+
+// bell wakes who waits for a value in it.
+type bell chan struct{}
+
+func (b bell) Wake() {
+	select {
+	case b <- struct{}{}:
+	default:
+	}
+}
+
+// notify makes w be woken, also of what is there already.
+func (b *buffer) notify(w Waker) {
+	b.mu.Lock()
+	b.waker = w
+	there := len(b.items) > 0 || b.ended != nil
+	b.mu.Unlock()
+	if there {
+		w.Wake()
+	}
 }
 
 // push adds an item; false if the buffer has ended, with this item or before. A buffer that overflows lets go of all it
@@ -57,9 +80,11 @@ func (b *buffer) push(it *item) bool {
 	if b.bytes > b.limit {
 		b.items, b.bytes, b.ended = nil, 0, errFull
 	}
-	open := b.ended == nil
+	open, waker := b.ended == nil, b.waker
 	b.mu.Unlock()
-	b.signal()
+	if waker != nil {
+		waker.Wake()
+	}
 	return open
 }
 
@@ -97,14 +122,10 @@ func (b *buffer) end(err error) {
 	if b.ended == nil {
 		b.ended = err
 	}
+	waker := b.waker
 	b.mu.Unlock()
-	b.signal()
-}
-
-func (b *buffer) signal() {
-	select {
-	case b.ready <- struct{}{}:
-	default:
+	if waker != nil {
+		waker.Wake()
 	}
 }
 

@@ -2,17 +2,33 @@ package events
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"iter"
+	"math"
 	"slices"
+	"time"
+
+	"github.com/seri-queue/seri"
 )
 
-// catchUpEntries bounds the entries that a subscription reads at once by itself. Each may hold 1,000 events.
-const catchUpEntries = 32
+const (
+	// catchUpEntries bounds the entries that are read from a stream at once. Each may hold 1,000 events.
+	catchUpEntries = 64
+	// stride bounds the reads until a subscription shows that it is alive, and where it is: if it is cut, it goes on there.
+	stride = 16
+	// inLine bounds the wait for a turn to read, for the same reason.
+	inLine = time.Second
+)
 
-// lag is the state of a subscription that is behind the hub and reads the streams by itself:
+// errStride is why catchUp returns without frames, though there may be some soon.
+var errStride = errors.New("time for a sign of life")
+
+// lag is the state of a subscription that is behind the hub:
 //
 //  1. See in each queue whether what follows the cursor is still there.
-//  2. Read each queue to its end. This may take long, and nothing is buffered meanwhile.
+//  2. Read each queue to its end: from what the hub keeps in memory, as far as that reaches back, otherwise from the
+//     stream. This may take long, and nothing is buffered meanwhile.
 //  3. Join the hub, whose buffer holds from now on what comes after the hub's positions.
 //  4. Read up to those positions, which is little, and no further: the buffer may have let go of old progress among what
 //     follows, and says so with what it kept. What of the buffer was read in step 2 is recognised by its position.
@@ -24,16 +40,8 @@ type lag struct {
 	todo    []string // queues still to be read
 }
 
-// catchUp takes the next steps, until there are frames or the subscription lives off the hub.
+// catchUp takes the next steps, until there are frames, or the subscription lives off the hub, or, with errStride, for a while.
 func (s *Subscription) catchUp(ctx context.Context) error {
-	select {
-	case s.hub.catching <- struct{}{}:
-		defer func() { <-s.hub.catching }()
-	case <-s.hub.stopped:
-		return ErrStopped
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 	l := s.lagging
 	if !l.checked {
 		at, losses := s.hub.position()
@@ -45,8 +53,11 @@ func (s *Subscription) catchUp(ctx context.Context) error {
 		}
 		l.checked, l.losses = true, losses
 	}
-	for len(s.frames) == 0 {
+	for reads := 0; len(s.frames) == 0; {
 		if len(l.todo) > 0 {
+			if reads++; reads > stride {
+				return errStride
+			}
 			queue := l.todo[0]
 			more, err := s.read(ctx, queue)
 			if err != nil {
@@ -111,6 +122,19 @@ func (s *Subscription) check(ctx context.Context, queues []string) error {
 }
 
 func (s *Subscription) checkQueue(ctx context.Context, queue string) (gap bool, err error) {
+	if _, kept := s.hub.recent.after(queue, s.cursor.At(queue)); kept != none {
+		return false, nil
+	}
+	done, err := s.hub.enter(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	return s.look(ctx, queue)
+}
+
+// look asks Redis whether anything is missing after the cursor.
+func (s *Subscription) look(ctx context.Context, queue string) (gap bool, err error) {
 	at := s.cursor.At(queue)
 	v, err := s.hub.streams.Look(ctx, queue, at.ID)
 	if err != nil {
@@ -131,16 +155,56 @@ func (s *Subscription) checkQueue(ctx context.Context, queue string) (gap bool, 
 	}
 }
 
-// read makes frames of a queue's next entries; more is false if there were no further ones.
+// enter waits until the subscription may read streams by itself; done lets the next one.
+func (h *Hub) enter(ctx context.Context) (done func(), err error) {
+	select {
+	case h.catching <- struct{}{}:
+		return func() { <-h.catching }, nil
+	case <-h.stopped:
+		return nil, ErrStopped
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// read makes frames of what comes next in a queue; more is false if there was nothing further.
 func (s *Subscription) read(ctx context.Context, queue string) (more bool, err error) {
-	from := s.cursor.At(queue).ID
-	entries, err := s.hub.streams.Range(ctx, queue, from, catchUpEntries)
+	runs, kept := s.hub.recent.after(queue, s.cursor.At(queue))
+	if kept == none {
+		return s.fetch(ctx, queue)
+	}
+	read, err := s.readRuns(queue, runs)
+	return kept == some || !read, err
+}
+
+// fetch is read for what is not kept in memory. One reads a stream at a time: the others find then what he has read.
+func (s *Subscription) fetch(ctx context.Context, queue string) (more bool, err error) {
+	waiting, cancel := context.WithTimeoutCause(ctx, inLine, errStride)
+	defer cancel()
+	passOn, err := s.hub.turns.take(waiting, queue)
+	if err != nil {
+		return false, err
+	}
+	defer passOn()
+	at := s.cursor.At(queue)
+	if runs, kept := s.hub.recent.after(queue, at); kept != none {
+		read, err := s.readRuns(queue, runs)
+		return kept == some || !read, err
+	}
+	done, err := s.hub.enter(waiting)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+
+	shelf := s.hub.recent.shelf(queue)
+	entries, err := s.hub.streams.Range(ctx, queue, at.ID, catchUpEntries)
 	if err != nil {
 		return false, err
 	}
 	// The entry at the cursor is read again: its being there proves that nothing after it was trimmed meanwhile.
-	if from != (EntryID{}) && (len(entries) == 0 || entries[0].id != from) {
-		gap, err := s.checkQueue(ctx, queue)
+	if at.ID != (EntryID{}) && (len(entries) == 0 || entries[0].id != at.ID) {
+		gap, err := s.look(ctx, queue)
 		if err != nil {
 			return false, err
 		}
@@ -149,40 +213,98 @@ func (s *Subscription) read(ctx context.Context, queue string) (more bool, err e
 		}
 		return len(entries) > 0, nil
 	}
-	for _, e := range entries {
-		if err := s.readEntry(queue, e); err != nil {
-			return false, err
-		}
-	}
-	return len(entries) == catchUpEntries, nil
+	read, err := s.readRuns(queue, []run{s.hub.recent.keep(queue, shelf, entries)})
+	return len(entries) == catchUpEntries || !read, err
 }
 
-// readEntry makes frames of one entry's events, but for those that the cursor is past.
-func (s *Subscription) readEntry(queue string, e entry) error {
+// readRuns makes frames of kept entries' events, but for those that the cursor is past, and those that the buffer stands for.
+// It is false if it has not come to their end, because there are enough frames for now.
+func (s *Subscription) readRuns(queue string, runs []run) (read bool, err error) {
 	at := s.cursor.At(queue)
-	events := s.hub.decode(queue, e)
-	if len(events) == 0 && at.Compare(endOf(e.id)) < 0 {
-		at = endOf(e.id)
+	defer func() { s.cursor = s.cursor.With(queue, at) }()
+	goal := Position{EntryID{math.MaxUint64, math.MaxUint64}, MaxIndex}
+	if s.lagging.joined {
+		goal = s.lagging.goal.At(queue)
 	}
-	for i := range events {
-		it := item{queue: queue, at: Position{e.id, i}, event: events[i]}
-		if it.at.Compare(at) <= 0 {
+	tasks := s.tasks()
+	for _, r := range runs {
+		for next, e := range s.hub.events(queue, r, tasks) {
+			switch {
+			case next.Compare(at) <= 0:
+				continue
+			case next.Compare(goal) > 0:
+				if at.Compare(goal) < 0 {
+					at = goal
+				}
+				return true, nil
+			case len(s.frames) >= framesAtOnce:
+				return false, nil
+			}
+			at = next
+			if err := s.frame(queue, at, e); err != nil {
+				return false, err
+			}
+		}
+		if len(r.records) == 0 {
 			continue
 		}
-		if goal := s.lagging.goal.At(queue); s.lagging.joined && it.at.Compare(goal) > 0 {
-			at = goal
-			break
+		end := r.records[len(r.records)-1].end(s.hub, queue)
+		if end.Compare(goal) > 0 {
+			end = goal
 		}
-		at = it.at
-		if !s.wants(queue, at, &it.event) {
-			continue
+		if at.Compare(end) < 0 {
+			at = end
 		}
-		if err := it.encode(); err != nil {
-			return fmt.Errorf("encode event %s of queue %q: %w", at, queue, err)
+		at = s.hub.recent.join(queue, at)
+	}
+	return true, nil
+}
+
+// events returns the events of a run in order; of a page that does not change any more only those of tasks, if there are any.
+func (h *Hub) events(queue string, r run, tasks []string) iter.Seq2[Position, *seri.Event] {
+	return func(yield func(Position, *seri.Event) bool) {
+		if r.closed && tasks != nil {
+			for _, spot := range r.page.spots(h, queue, tasks) {
+				rec := r.page.records[spot.record]
+				if !yield(Position{rec.id, int(spot.event)}, &rec.events[spot.event]) {
+					return
+				}
+			}
+			return
 		}
-		s.cursor = s.cursor.With(queue, at)
-		s.frames = append(s.frames, sealFrame(it.typ, it.json, s.Cursor()))
+		for _, rec := range r.records {
+			events := rec.read(h, queue)
+			for i := range events {
+				if !yield(Position{rec.id, i}, &events[i]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// tasks returns the tasks that the subscription is about, if it is about tasks and nothing else.
+func (s *Subscription) tasks() []string {
+	tasks := make([]string, 0, len(s.interests))
+	for _, i := range s.interests {
+		if i.filter.Task == "" {
+			return nil
+		}
+		tasks = append(tasks, i.filter.Task)
+	}
+	return tasks
+}
+
+// frame makes the frame of an event that was read, if it is one that the subscriber wants.
+func (s *Subscription) frame(queue string, at Position, e *seri.Event) error {
+	if !s.wants(queue, at, e) {
+		return nil
+	}
+	it := item{queue: queue, at: at, event: *e}
+	if err := it.encode(); err != nil {
+		return fmt.Errorf("encode event %s of queue %q: %w", at, queue, err)
 	}
 	s.cursor = s.cursor.With(queue, at)
+	s.frames = append(s.frames, sealFrame(it.typ, it.json, s.Cursor()))
 	return nil
 }

@@ -70,12 +70,23 @@ func (w *world) write(ctx context.Context, random *rand.Rand, queue string) erro
 	return err
 }
 
-func (w *world) Snapshot(ctx context.Context, f Filter) ([]seri.Info, bool, error) {
+func (w *world) Snapshots(ctx context.Context, filters []Filter) ([]Snapshot, error) {
+	shown := make([]Snapshot, len(filters))
+	for i, f := range filters {
+		var err error
+		if shown[i].Tasks, err = w.tasks(ctx, f); err != nil {
+			return nil, err
+		}
+	}
+	return shown, nil
+}
+
+func (w *world) tasks(ctx context.Context, f Filter) ([]seri.Info, error) {
 	var tasks []seri.Info
 	for _, queue := range w.queues {
 		last, err := w.rdb.HGetAll(ctx, seqs(queue)).Result()
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		for _, id := range slices.Sorted(maps.Keys(last)) {
 			seq, _ := strconv.ParseUint(last[id], 10, 64)
@@ -85,7 +96,7 @@ func (w *world) Snapshot(ctx context.Context, f Filter) ([]seri.Info, bool, erro
 			}
 		}
 	}
-	return tasks, false, nil
+	return tasks, nil
 }
 
 // worldStreams are those of one world, on a Redis Cluster that other tests use too.
@@ -248,10 +259,16 @@ func (w *watcher) connect(ctx context.Context) (*Subscription, error) {
 	gathers := len(w.filters) > 1
 	if w.known == nil && gathers {
 		s, err := hub.Gather(ctx)
+		var wanted []Wanted
 		for i, f := range w.filters {
-			if err == nil {
-				err = s.Add(ctx, fmt.Sprint(i), f)
-			}
+			wanted = append(wanted, Wanted{fmt.Sprint(i), f})
+		}
+		for len(wanted) > 0 && err == nil {
+			n := 1 + w.random.IntN(len(wanted))
+			var refused []error
+			refused, err = s.Add(ctx, wanted[:n]...)
+			err = errors.Join(append(refused, err)...)
+			wanted = wanted[n:]
 		}
 		if err != nil && s != nil {
 			s.Close()

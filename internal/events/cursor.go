@@ -68,6 +68,15 @@ func (c Cursor) latest(other Cursor) Cursor {
 	return c
 }
 
+// whole returns the cursor after all events of the entries that c is in.
+func (c Cursor) whole() Cursor {
+	places := slices.Clone(c.places)
+	for i := range places {
+		places[i].at = endOf(places[i].at.ID)
+	}
+	return Cursor{places}
+}
+
 // only returns the part of c about queues for which keep is true.
 func (c Cursor) only(keep func(queue string) bool) Cursor {
 	var kept Cursor

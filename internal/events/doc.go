@@ -16,9 +16,12 @@
 // then what came after those positions. What the snapshot already shows (an event of a task whose number is not above
 // the snapshot's) is left out.
 //
-// A resumed subscription has no snapshot. It reads the streams from its cursor on by itself until it has reached their
-// ends, joins the hub, reads what lies between its own positions and the hub's, and goes on with the hub. Where a stream
-// no longer has what the cursor asks for, the subscriber gets a gap frame and a fresh snapshot.
+// A resumed subscription has no snapshot. It reads from its cursor on until it has reached the ends of the streams, joins
+// the hub, reads what lies between its own positions and the hub's, and goes on with the hub. The hub keeps its newest
+// events in memory, bounded in bytes, so that those who come back together after a restart are served without Redis; what
+// came before is read from the streams, once for all who need the same. Who is far behind tells his reader now and then
+// where he is, and if he is cut, goes on there. Where a stream no longer has what the cursor asks for, the subscriber gets
+// a gap frame and a fresh snapshot.
 //
 // A gathering ([Hub.Gather]) is a subscription about many things, which are added and removed as it goes on. It has one
 // cursor, and each event comes once, though it may meet several of them.
@@ -43,5 +46,5 @@
 //     and Redis is too old (before 7.0) to say how many followed it. The contrary does not happen.
 //   - A task that is deleted, and enqueued anew under the same id, in the milliseconds in which a snapshot is read may
 //     show its old life's last events after the snapshot.
-//   - Nothing is kept in the hub: how far a cursor reaches back is how long Redis keeps the stream.
+//   - How far a cursor reaches back is how long Redis keeps the stream; what the hub keeps in memory is no promise.
 package events

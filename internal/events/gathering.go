@@ -52,17 +52,63 @@ func (h *Hub) gathering(ctx context.Context) (*Subscription, error) {
 		return nil, err
 	}
 	h.hurry()
-	return &Subscription{hub: h, form: spanning, called: make(chan struct{}, 1)}, nil
+	return &Subscription{hub: h, form: spanning}, nil
 }
 
-// Add makes a gathering be about one more thing, under a name that none of the others has. The next frames that
-// [Subscription.Next] returns are a snapshot of it. It returns [seri.ErrNotFound] if the filter's task does not exist;
-// after an error, nothing has been added.
-func (s *Subscription) Add(ctx context.Context, name string, f Filter) error {
-	if s.hub.cfg.Partitions.Find(keys.Queue(f.Queue)).Partition > 0 {
-		return ErrPartition
+// Wanted is one thing that a gathering is to be about, under a name that none of the others has.
+type Wanted struct {
+	Name   string
+	Filter Filter
+}
+
+// Add makes a gathering be about more things. The next frames that [Subscription.Next] returns are a snapshot of each.
+// refused says, for each of them, why it was not added: [seri.ErrNotFound], if its task does not exist, or [ErrPartition].
+// After an err, none was.
+func (s *Subscription) Add(ctx context.Context, wanted ...Wanted) (refused []error, err error) {
+	refused = make([]error, len(wanted))
+	added := make([]*interest, 0, len(wanted))
+	places := make([]int, 0, len(wanted))
+	for n, w := range wanted {
+		if s.hub.cfg.Partitions.Find(keys.Queue(w.Filter.Queue)).Partition > 0 {
+			refused[n] = ErrPartition
+			continue
+		}
+		i := &interest{s: s, name: w.Name, filter: w.Filter}
+		if err := s.include(i); err != nil {
+			s.exclude(added...)
+			return nil, err
+		}
+		added, places = append(added, i), append(places, n)
 	}
-	i := &interest{s: s, name: name, filter: f}
+	if len(added) == 0 {
+		return refused, nil
+	}
+	shown, err := s.readSnapshots(ctx, added)
+	if err != nil {
+		s.exclude(added...)
+		return nil, err
+	}
+	var found []*interest
+	var tasks []Snapshot
+	for n, i := range added {
+		if i.filter.Task != "" && len(shown[n].Tasks) == 0 {
+			refused[places[n]] = fmt.Errorf("watch task %q: %w", i.filter.Task, seri.ErrNotFound)
+			s.exclude(i)
+			continue
+		}
+		found, tasks = append(found, i), append(tasks, shown[n])
+	}
+	s.renew()
+	s.starting = true
+	if err := s.show(ctx, found, tasks); err != nil {
+		s.exclude(found...)
+		return nil, err
+	}
+	return refused, nil
+}
+
+// include adds an interest, whose events come from now on.
+func (s *Subscription) include(i *interest) error {
 	covered := s.covers
 	if len(s.interests) == 0 {
 		covered = func(string) bool { return false }
@@ -74,21 +120,15 @@ func (s *Subscription) Add(ctx context.Context, name string, f Filter) error {
 	// Of streams that it did not cover before, what came before is of no concern.
 	s.cursor = s.cursor.latest(at.only(func(queue string) bool { return !covered(queue) }))
 	s.hub.confine(s, s.reach())
+	return nil
+}
 
-	tasks, truncated, err := s.readSnapshot(ctx, f)
-	if err == nil && f.Task != "" && len(tasks) == 0 {
-		err = fmt.Errorf("watch task %q: %w", f.Task, seri.ErrNotFound)
-	}
-	if err == nil {
-		s.renew()
-		s.starting = true
-		err = s.show(ctx, i, tasks, truncated)
-	}
-	if err != nil {
+// exclude takes interests away.
+func (s *Subscription) exclude(interests ...*interest) {
+	for _, i := range interests {
 		s.hub.exclude(i)
-		s.hub.confine(s, s.reach())
 	}
-	return err
+	s.hub.confine(s, s.reach())
 }
 
 // Remove makes a gathering be no longer about a thing; nothing that is only about it comes any more. It reports whether
@@ -98,18 +138,31 @@ func (s *Subscription) Remove(name string) bool {
 	if n < 0 {
 		return false
 	}
-	s.hub.exclude(s.interests[n])
-	s.hub.confine(s, s.reach())
+	s.exclude(s.interests[n])
 	return true
 }
 
-// Call makes [Subscription.Next], if it waits or when it next would, return without frames. It may be called at any time.
-func (s *Subscription) Call() {
-	select {
-	case s.called <- struct{}{}:
-	default:
+// Filter returns what the interest of that name is about; false if there is none.
+func (s *Subscription) Filter(name string) (Filter, bool) {
+	for _, i := range s.interests {
+		if i.name == name {
+			return i.filter, true
+		}
 	}
+	return Filter{}, false
 }
+
+// Filters returns what a gathering is about, by name.
+func (s *Subscription) Filters() map[string]Filter {
+	filters := make(map[string]Filter, len(s.interests))
+	for _, i := range s.interests {
+		filters[i.name] = i.filter
+	}
+	return filters
+}
+
+// Len is how many things the subscription is about.
+func (s *Subscription) Len() int { return len(s.interests) }
 
 // Alive returns a frame that says nothing but how far the gathering has come.
 func (s *Subscription) Alive() (Frame, error) {

@@ -3,7 +3,9 @@ package events
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seri-queue/seri"
@@ -32,8 +34,8 @@ func gather(t *testing.T, h *Hub) *Subscription {
 
 func add(t *testing.T, s *Subscription, name string, f Filter) {
 	t.Helper()
-	if err := s.Add(t.Context(), name, f); err != nil {
-		t.Fatal(err)
+	if refused, err := s.Add(t.Context(), Wanted{name, f}); err != nil || refused[0] != nil {
+		t.Fatal(refused, err)
 	}
 }
 
@@ -136,6 +138,7 @@ func TestGatheringResumesAtItsOneCursor(t *testing.T) {
 		s.Close()
 		m.append("q", progress("a", 3), progress("b", 3))
 		m.append("r", progress("z", 1))
+		synctest.Wait() // for the hub: what it has not read comes in any order
 
 		again, err := h.GatherAfter(t.Context(), cursor, map[string]Filter{"A": {Task: "a"}, "R": {Queue: "r"}})
 		if err != nil {
@@ -194,27 +197,77 @@ func TestAddRefusesATaskThatIsNotThere(t *testing.T) {
 	bubble(t, m, shows, Config{}, func(t *testing.T, h *Hub) {
 		s := gather(t, h)
 
-		err := s.Add(t.Context(), "N", Filter{Task: "nobody"})
+		refused, err := s.Add(t.Context(), Wanted{"A", Filter{Task: "a"}}, Wanted{"N", Filter{Task: "nobody"}}, Wanted{"B", Filter{Task: "b"}})
 
-		if !errors.Is(err, seri.ErrNotFound) {
-			t.Errorf("got %v", err)
+		if err != nil || refused[0] != nil || !errors.Is(refused[1], seri.ErrNotFound) || refused[2] != nil {
+			t.Errorf("got %v, %v", refused, err)
 		}
-		if s.Remove("N") || len(h.index.byTask) != 0 {
+		if s.Remove("N") || len(h.index.byTask) != 2 {
 			t.Error("it was added all the same")
+		}
+		expect(t, collect(t, s), "Asnapshot(a:1)", "Bsnapshot(b:1)")
+	})
+}
+
+// alarm notes whether it was woken.
+type alarm struct{ woken atomic.Int64 }
+
+func (a *alarm) Wake() { a.woken.Add(1) }
+
+func TestWhoPollsIsWokenAndKeepsNothing(t *testing.T) {
+	m := newMemory("q")
+	bubble(t, m, shows, Config{}, func(t *testing.T, h *Hub) {
+		s, a := gather(t, h), new(alarm)
+		s.Notify(a)
+		add(t, s, "A", Filter{Task: "a"})
+		poll := func() (got []string) {
+			for {
+				frames, err := s.Poll(t.Context(), func() { t.Error("it reads from Redis") })
+				if err != nil {
+					t.Fatal(err)
+				}
+				if frames == nil {
+					return got
+				}
+				for _, f := range frames {
+					got = append(got, short(t, f))
+				}
+			}
+		}
+		expect(t, poll(), "Asnapshot(a:1)")
+		if n := a.woken.Load(); n != 0 {
+			t.Errorf("it was woken %d times of nothing", n)
+		}
+
+		m.append("q", progress("a", 2))
+		pass(time.Second)
+
+		if n := a.woken.Load(); n != 1 {
+			t.Errorf("it was woken %d times", n)
+		}
+		expect(t, poll(), "a:2")
+		expect(t, poll())
+		if cap(s.frames)+cap(s.batch)+cap(s.buf.items) > 0 {
+			t.Error("it keeps room for events")
+		}
+		s.Rest()
+		if s.interests[0].known != nil {
+			t.Error("it keeps what the snapshot has shown")
 		}
 	})
 }
 
-func TestCallMakesNextReturn(t *testing.T) {
-	bubble(t, newMemory("q"), shows, Config{}, func(t *testing.T, h *Hub) {
-		s := gather(t, h)
-		begin := time.Now()
-		time.AfterFunc(time.Second, s.Call)
+func TestWhoResumesByPollingSaysThatItIsSlow(t *testing.T) {
+	m := newMemory("q")
+	write(m, 10)
+	bubble(t, m, shows, Config{}, func(t *testing.T, h *Hub) {
+		s := resumeGathering(t, h, Position{}, "a")
+		slow := 0
 
-		frames, err := s.Next(t.Context(), time.Hour)
+		frames, err := s.Poll(t.Context(), func() { slow++ })
 
-		if frames != nil || err != nil || time.Since(begin) != time.Second {
-			t.Errorf("got %v, %v after %v", frames, err, time.Since(begin))
+		if err != nil || len(frames) != 10 || slow == 0 {
+			t.Errorf("got %d frames and %v, and was slow %d times", len(frames), err, slow)
 		}
 	})
 }

@@ -20,9 +20,14 @@ import (
 
 // Snapshotter reads the present state of what a subscription is about.
 type Snapshotter interface {
-	// Snapshot returns the tasks that match the filter; truncated says that there are more than it returns.
-	// [seri.ErrNotFound] means that the filter's task does not exist.
-	Snapshot(ctx context.Context, f Filter) (tasks []seri.Info, truncated bool, err error)
+	// Snapshots returns what matches each of the filters, in their order; nothing for a filter's task that does not exist.
+	Snapshots(ctx context.Context, filters []Filter) ([]Snapshot, error)
+}
+
+// Snapshot is the tasks that match a filter.
+type Snapshot struct {
+	Tasks     []seri.Info
+	Truncated bool // there are more
 }
 
 // ErrStopped is why subscriptions end, or are refused, when the hub stops.
@@ -42,10 +47,13 @@ type Config struct {
 	// Snapshots is how many snapshots are read at once; further ones wait. Default: 16, so that the subscribers who
 	// come back together after an outage do not fall upon Redis.
 	Snapshots int
-	// CatchUps is how many subscriptions read the streams by themselves at once, to come from their cursors up to the hub;
-	// further ones wait their turn. Default: 8: a few that are soon done, and then others, get all there sooner than
-	// thousands that share Redis between them until their reads time out.
+	// CatchUps is how many subscriptions read the streams by themselves at once, to come from their cursors up to the hub,
+	// where its memory does not reach back to them; further ones wait their turn. Default: 8: a few that are soon done, and
+	// then others, get all there sooner than thousands that share Redis between them until their reads time out.
 	CatchUps int
+	// Recent bounds the bytes of the newest events that the hub keeps for subscriptions that are resumed; what was read from
+	// the streams for them may take half as much again. Default: 32 MiB, some 50,000 events.
+	Recent int
 	// Partitions says which queues are divided: their events are those of their partitions. nil: none is.
 	Partitions *partition.Table
 	// Logger receives the hub's log. Default: [slog.Default].
@@ -56,6 +64,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.Buffer = cmp.Or(c.Buffer, 1<<20)
 	c.Snapshots = cmp.Or(c.Snapshots, 16)
 	c.CatchUps = cmp.Or(c.CatchUps, 8)
+	c.Recent = cmp.Or(c.Recent, 32<<20)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	var errs []error
 	if c.Buffer < 0 {
@@ -66,6 +75,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.CatchUps < 0 {
 		errs = append(errs, fmt.Errorf("option CatchUps is %d, must be positive", c.CatchUps))
+	}
+	if c.Recent < 0 {
+		errs = append(errs, fmt.Errorf("option Recent is %d, must be positive", c.Recent))
 	}
 	return c, errors.Join(errs...)
 }
@@ -81,7 +93,9 @@ type Hub struct {
 	nudge     chan struct{}
 	ready     chan struct{} // closed when the hub knows where it stands
 	stopped   chan struct{} // closed when Run has ended
-	meters    meter.Hub     // whose number of subscribers may be asked without the lock
+	recent    *recent
+	turns     turns
+	meters    meter.Hub // whose number of subscribers may be asked without the lock
 
 	// mu puts the events of all queues into one order, so that the positions reached after an event are true for every
 	// subscription that has been handed it.
@@ -116,6 +130,7 @@ func newHub(streams streams, snapshots Snapshotter, cfg Config) (*Hub, error) {
 		nudge:     make(chan struct{}, 1),
 		ready:     make(chan struct{}),
 		stopped:   make(chan struct{}),
+		recent:    newRecent(cfg.Recent),
 		index:     newIndex(),
 	}, nil
 }
@@ -178,7 +193,7 @@ func (h *Hub) join(s *Subscription) (Cursor, int, error) {
 		return Cursor{}, 0, ErrStopped
 	default:
 	}
-	s.buf = newBuffer(h.cfg.Buffer)
+	s.buf = newBuffer(h.cfg.Buffer, s.waker)
 	s.buf.after = s.cursor
 	for _, i := range s.interests {
 		h.index.add(i)
@@ -275,6 +290,9 @@ func (h *Hub) begin(at Cursor) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.at = slices.Clone(at.places)
+	for _, p := range h.at {
+		h.recent.begin(p.queue, p.at)
+	}
 	close(h.ready)
 }
 
@@ -291,9 +309,11 @@ func (h *Hub) publish(queue string, entries []entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i, e := range entries {
-		if !watched && len(h.index.subscriptions) > 0 { // somebody came in between
-			decoded[i] = h.decode(queue, e)
+		known := watched
+		if !known && len(h.index.subscriptions) > 0 { // somebody came in between
+			decoded[i], known = h.decode(queue, e), true
 		}
+		h.recent.add(queue, e, decoded[i], known)
 		if len(decoded[i]) == 0 {
 			h.reach(queue, endOf(e.id))
 		}
@@ -382,6 +402,7 @@ func (h *Hub) lose(queue string, next Position, before *Position, reset bool) {
 	}
 	h.cfg.Logger.Warn("events are missing from a stream", "queue", queue, "after", after.String(), "next", next.String())
 	h.reach(queue, next)
+	h.recent.begin(queue, next)
 	h.losses++
 	h.meters.Lost.Add(1)
 	it := &item{queue: queue, at: next, loss: &loss{after, before, reset}}

@@ -17,6 +17,8 @@ type memory struct {
 	names   []string
 	streams map[string]*memoryStream
 	down    bool          // every call fails
+	ranges  int           // calls of Range
+	looks   int           // calls of Look
 	changed chan struct{} // closed and replaced at each append
 }
 
@@ -91,6 +93,15 @@ func (m *memory) setDown(down bool) {
 	m.changed = make(chan struct{})
 }
 
+// count returns how often streams were read and looked at since the last count.
+func (m *memory) count() (ranges, looks int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ranges, looks = m.ranges, m.looks
+	m.ranges, m.looks = 0, 0
+	return ranges, looks
+}
+
 func (m *memory) Close() error { return nil }
 
 var errDown = errors.New("the connection was refused")
@@ -131,6 +142,7 @@ func (m *memory) Follow(ctx context.Context, queue string, after EntryID, limit 
 func (m *memory) Range(_ context.Context, queue string, from EntryID, limit int) ([]entry, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.ranges++
 	if m.down {
 		return nil, errDown
 	}
@@ -149,6 +161,7 @@ func (m *memory) from(queue string, id EntryID, limit int) []entry {
 func (m *memory) Look(_ context.Context, queue string, id EntryID) (view, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.looks++
 	s := m.streams[queue]
 	switch {
 	case m.down:

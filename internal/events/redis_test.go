@@ -194,7 +194,9 @@ func TestTrimmedStreamIsAnnouncedToThoseWhoMissEventsOnly(t *testing.T) {
 			expect(t, await(t, live, 1), fmt.Sprintf("a:%d", 2+seq)) // and no gap, though what was read last is gone
 		}
 
-		late := resume(t, h, Filter{Queue: q}, early)
+		expect(t, await(t, resume(t, h, Filter{Queue: q}, early), 20), numbers("a", 1, 21)...) // the hub has them in memory
+		other := runHub(t, rdb, nothing, Config{})
+		late := resume(t, other, Filter{Queue: q}, early)
 		expect(t, await(t, late, 3), "gap("+q+",more)", "snapshot()", "a:21")
 	})
 }

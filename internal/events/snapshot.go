@@ -1,8 +1,8 @@
 package events
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -14,18 +14,39 @@ import (
 // long as they come from before the snapshot. (Later, an id may begin a new life, whose numbers begin anew.) Snapshots do not show
 // schedules, so events about them are always handed out.
 type known struct {
-	seqs  map[taskKey]uint64
-	until Cursor // the ends of the tasks' streams just after the snapshot was read
+	seqs  []shownTask // ordered; mostly one
+	until Cursor      // the ends of the tasks' streams just after the snapshot was read
+}
+
+type shownTask struct {
+	taskKey
+	seq uint64
 }
 
 type taskKey struct{ queue, id string }
+
+func (k taskKey) compare(other taskKey) int {
+	return cmp.Or(cmp.Compare(k.id, other.id), cmp.Compare(k.queue, other.queue))
+}
 
 // streamOf names the stream that has a task's events: that of its queue, or of the partition that has it.
 func streamOf(t *seri.Info) string { return string(keys.Queue(t.Queue).Partition(t.Partition)) }
 
 // shows reports whether the snapshot has shown an event already.
 func (k *known) shows(queue string, at Position, e *seri.Event) bool {
-	return k != nil && e.Data.Schedule == nil && at.Compare(k.until.At(queue)) <= 0 && e.Seq <= k.seqs[taskKey{queue, e.Task}]
+	if k == nil || e.Data.Schedule != nil || at.Compare(k.until.At(queue)) > 0 {
+		return false
+	}
+	return e.Seq <= k.shown(queue, e.Task)
+}
+
+// shown returns the number that the snapshot has shown of a task; 0: none.
+func (k *known) shown(queue, task string) uint64 {
+	n, ok := slices.BinarySearchFunc(k.seqs, taskKey{queue, task}, func(t shownTask, key taskKey) int { return t.compare(key) })
+	if !ok {
+		return 0
+	}
+	return k.seqs[n].seq
 }
 
 // unshown returns how many of the n events just before an event of the same task, which were let go of, no snapshot has
@@ -40,7 +61,7 @@ func (s *Subscription) unshown(it *item, n int) (most int) {
 		}
 		left := n
 		if k := i.known; k != nil && it.event.Data.Schedule == nil {
-			if shown := k.seqs[taskKey{it.queue, it.event.Task}]; shown < it.event.Seq { // or it is of a new life
+			if shown := k.shown(it.queue, it.event.Task); shown < it.event.Seq { // or it is of a new life
 				left = min(n, int(it.event.Seq-shown)-1)
 			}
 		}
@@ -79,37 +100,43 @@ func (s *Subscription) outgrow() {
 	}
 }
 
-// readSnapshot asks for the present state; there may be others who ask.
-func (s *Subscription) readSnapshot(ctx context.Context, f Filter) (tasks []seri.Info, truncated bool, err error) {
+// readSnapshots asks for the present state of interests, all at once; there may be others who ask.
+func (s *Subscription) readSnapshots(ctx context.Context, interests []*interest) ([]Snapshot, error) {
 	select {
 	case s.hub.reading <- struct{}{}:
 		defer func() { <-s.hub.reading }()
 	case <-ctx.Done():
-		return nil, false, fmt.Errorf("wait to read a snapshot: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("wait to read a snapshot: %w", context.Cause(ctx))
 	}
-	tasks, truncated, err = s.hub.snapshots.Snapshot(ctx, f)
+	filters := make([]Filter, len(interests))
+	for n, i := range interests {
+		filters[n] = i.filter
+	}
+	shown, err := s.hub.snapshots.Snapshots(ctx, filters)
 	if err != nil {
-		return nil, false, fmt.Errorf("read a snapshot: %w", err)
+		return nil, fmt.Errorf("read a snapshot: %w", err)
 	}
-	return tasks, truncated, nil
+	return shown, nil
 }
 
-// snapshot reads one of every interest in the course of a subscription, after a gap in one of the streams.
+// snapshot reads one of every interest in the course of a subscription, after a gap in one of the streams. Of a task that
+// is gone it is one of nothing.
 func (s *Subscription) snapshot(ctx context.Context, streams ...string) error {
 	s.starting = true // to read it takes time, which is not the reader's fault
+	var met []*interest
 	for _, i := range s.interests {
-		if !s.hub.meets(i.filter, streams) {
-			continue
-		}
-		tasks, truncated, err := s.readSnapshot(ctx, i.filter)
-		if err != nil && !errors.Is(err, seri.ErrNotFound) {
-			return err
-		}
-		if err := s.show(ctx, i, tasks, truncated); err != nil { // the task being gone, one of nothing
-			return err
+		if s.hub.meets(i.filter, streams) {
+			met = append(met, i)
 		}
 	}
-	return nil
+	if len(met) == 0 {
+		return nil
+	}
+	shown, err := s.readSnapshots(ctx, met)
+	if err != nil {
+		return err
+	}
+	return s.show(ctx, met, shown)
 }
 
 // meets reports whether events in any of the streams can be those that a filter asks for.
@@ -117,32 +144,37 @@ func (h *Hub) meets(f Filter, streams []string) bool {
 	return f.Queue == "" || slices.ContainsFunc(h.cfg.Partitions.Of(f.Queue), func(q keys.Queue) bool { return slices.Contains(streams, string(q)) })
 }
 
-// show makes a snapshot's frame and takes note of what it shows. The ends of the streams are read after the snapshot,
-// so whatever it shows is before them.
-func (s *Subscription) show(ctx context.Context, i *interest, tasks []seri.Info, truncated bool) error {
-	k := &known{seqs: make(map[taskKey]uint64, len(tasks))}
-	seen := make(map[string]bool)
-	for _, t := range tasks {
-		stream := streamOf(&t)
-		if t.Seq == 0 || !s.covers(stream) {
-			continue
-		}
-		k.seqs[taskKey{stream, t.ID}] = t.Seq
-		if !seen[stream] {
-			seen[stream] = true
-			end, err := s.hub.end(ctx, stream)
-			if err != nil {
-				return err
+// show makes the frames of interests' snapshots and takes note of what they show. The ends of the streams are read after
+// the snapshots, so whatever these show is before them.
+func (s *Subscription) show(ctx context.Context, interests []*interest, shown []Snapshot) error {
+	var ends Cursor
+	looked := make(map[string]bool)
+	for n, i := range interests {
+		k := new(known)
+		for _, t := range shown[n].Tasks {
+			stream := streamOf(&t)
+			if t.Seq == 0 || !s.covers(stream) {
+				continue
 			}
-			k.until = k.until.With(stream, endOf(end))
+			k.seqs = append(k.seqs, shownTask{taskKey{stream, t.ID}, t.Seq})
+			if !looked[stream] {
+				looked[stream] = true
+				end, err := s.hub.end(ctx, stream)
+				if err != nil {
+					return err
+				}
+				ends = ends.With(stream, endOf(end))
+			}
+			k.until = k.until.With(stream, ends.At(stream))
 		}
+		slices.SortFunc(k.seqs, func(a, b shownTask) int { return a.compare(b.taskKey) })
+		i.known, s.fresh = k.unless(s.cursor), true
+		frame, err := snapshotFrame(i, shown[n].Tasks, shown[n].Truncated, s.Cursor())
+		if err != nil {
+			return err
+		}
+		s.frames = append(s.frames, frame)
 	}
-	i.known, s.fresh = k.unless(s.cursor), true
-	frame, err := snapshotFrame(i, tasks, truncated, s.Cursor())
-	if err != nil {
-		return err
-	}
-	s.frames = append(s.frames, frame)
 	return nil
 }
 

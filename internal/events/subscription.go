@@ -36,7 +36,7 @@ const (
 // Subscription is one reader's view of the events. Its methods must be called by one goroutine at a time.
 type Subscription struct {
 	hub    *Hub
-	filter Filter
+	queue  string // to which the filter confines it; empty: none, or a gathering
 	form   form
 	within []string // the streams to which the filter's queue confines it: of the queue, or its partitions; none: no queue does
 
@@ -51,7 +51,8 @@ type Subscription struct {
 	frames []Frame
 	unread bool // frames have not been returned yet
 	timer  *time.Timer
-	called chan struct{} // holds a value when Next is to return
+	waker  Waker // of buf
+	bell   bell  // the waker of a reader who waits in Next
 
 	cursor   Cursor   // after the last frame, or later: what followed and did not match is behind it
 	queues   []string // form single: where the task was found; nil: not known, any
@@ -106,7 +107,7 @@ func (h *Hub) subscription(ctx context.Context, f Filter) (*Subscription, error)
 		return nil, ErrPartition
 	}
 	h.hurry()
-	s := &Subscription{hub: h, filter: f, form: spanning}
+	s := &Subscription{hub: h, queue: f.Queue, form: spanning}
 	s.interests = []*interest{{s: s, filter: f}}
 	for _, q := range h.cfg.Partitions.Of(f.Queue) {
 		if f.Queue != "" {
@@ -128,7 +129,7 @@ func (h *Hub) subscription(ctx context.Context, f Filter) (*Subscription, error)
 func (s *Subscription) begin(ctx context.Context, at Cursor) error {
 	switch s.form {
 	case confined:
-		s.cursor = Cursor{}.With(s.filter.Queue, at.At(s.filter.Queue))
+		s.cursor = Cursor{}.With(s.queue, at.At(s.queue))
 	case spanning:
 		if len(at.places) > MaxCursorQueues {
 			return ErrTooManyQueues
@@ -138,64 +139,106 @@ func (s *Subscription) begin(ctx context.Context, at Cursor) error {
 		s.cursor = at.only(s.covers)
 	case single: // as soon as its queue is known
 	}
-	tasks, truncated, err := s.readSnapshot(ctx, s.filter)
+	shown, err := s.readSnapshots(ctx, s.interests)
 	if err != nil {
 		return err
 	}
-	if s.filter.Task != "" && len(tasks) == 0 {
-		return fmt.Errorf("watch task %q: %w", s.filter.Task, seri.ErrNotFound)
+	if task := s.interests[0].filter.Task; task != "" && len(shown[0].Tasks) == 0 {
+		return fmt.Errorf("watch task %q: %w", task, seri.ErrNotFound)
 	}
 	if s.form == single {
-		for _, t := range tasks {
+		for _, t := range shown[0].Tasks {
 			s.cursor = s.cursor.With(streamOf(&t), at.At(streamOf(&t)))
 		}
 		s.queues = s.cursor.queues()
 	}
 	s.unread, s.starting = true, true
-	return s.show(ctx, s.interests[0], tasks, truncated)
+	return s.show(ctx, s.interests, shown)
 }
 
 // Next returns the next frames, as soon as there are any. After waiting for so long it returns none, and no error: time
-// for a sign of life. The frames are valid until the next call.
+// for a sign of life; so it does, now and then, while it is [Subscription.Behind]. The frames are valid until the next call.
 //
 // It returns a [*SlowError] if the reader was too slow, [ErrStopped] if the hub has stopped, and the cause of ctx. After
 // an error the subscription can only be closed; it can be resumed at the cursor of the last frame.
 func (s *Subscription) Next(ctx context.Context, wait time.Duration) ([]Frame, error) {
-	if !s.unread {
-		clear(s.frames)
-		s.frames = s.frames[:0]
+	if s.bell == nil {
+		s.bell = make(bell, 1)
+		s.Notify(s.bell)
 	}
+	s.renew()
 	s.unread = false
 	var alarm <-chan time.Time
 	for {
-		var err error
-		if s.lagging != nil {
-			err = s.catchUp(ctx)
-		} else {
-			err = s.drain(ctx)
-		}
+		err := s.advance(ctx, func() {})
 		switch {
+		case errors.Is(err, errStride):
+			return nil, nil
 		case err != nil:
 			return nil, err
 		case len(s.frames) > 0:
 			return s.frames, nil
-		case s.lagging != nil || s.next < len(s.batch):
-			continue
 		}
 		if alarm == nil {
 			alarm = s.setAlarm(wait)
 		}
 		select {
-		case <-s.buf.ready:
-		case <-s.called:
-			return nil, nil
+		case <-s.bell:
 		case <-alarm:
-			s.rest()
+			s.Rest()
 			return nil, nil
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// Notify makes w be woken whenever there may be something for [Subscription.Poll], and soon if there is now. A subscription
+// is read by Poll or by Next, not by both.
+func (s *Subscription) Notify(w Waker) {
+	s.waker = w
+	if s.buf != nil {
+		s.buf.notify(w)
+	}
+}
+
+// Poll is [Subscription.Next] for who does not wait: it returns none if there are none. It calls slow before it does what
+// may take long, which is to read from Redis. Who is [Subscription.Behind] then has to poll again without being woken.
+// Between calls that return none, nothing is kept in memory for later ones.
+func (s *Subscription) Poll(ctx context.Context, slow func()) ([]Frame, error) {
+	s.renew()
+	s.unread = false
+	err := s.advance(ctx, slow)
+	switch {
+	case errors.Is(err, errStride):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case len(s.frames) == 0:
+		s.frames, s.batch, s.next = nil, nil, 0
+		return nil, nil
+	}
+	return s.frames, nil
+}
+
+// advance makes frames of what there is, until there are some or there is no more.
+func (s *Subscription) advance(ctx context.Context, slow func()) error {
+	for len(s.frames) == 0 {
+		if s.lagging != nil {
+			slow()
+			if err := s.catchUp(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.drain(ctx, slow); err != nil {
+			return err
+		}
+		if s.lagging == nil && len(s.batch) == 0 {
+			return nil
+		}
+	}
+	return nil
 }
 
 func (s *Subscription) setAlarm(wait time.Duration) <-chan time.Time {
@@ -207,20 +250,23 @@ func (s *Subscription) setAlarm(wait time.Duration) <-chan time.Time {
 	return s.timer.C
 }
 
+// Behind reports whether the subscription still reads what was before its time. Its cursor moves on meanwhile.
+func (s *Subscription) Behind() bool { return s.lagging != nil }
+
 // Cursor returns the text of the position at which the subscription can be resumed: that of the last frame, or a later
 // one if all that followed was about something else.
 func (s *Subscription) Cursor() string {
 	if s.form == divided {
 		return s.cursor.String()
 	}
-	return s.cursor.Text(s.filter.Queue)
+	return s.cursor.Text(s.queue)
 }
 
 // Close ends the subscription. It may be closed twice.
 func (s *Subscription) Close() { s.hub.leave(s) }
 
 // drain turns what the hub has handed over into frames.
-func (s *Subscription) drain(ctx context.Context) error {
+func (s *Subscription) drain(ctx context.Context, slow func()) error {
 	if s.next == len(s.batch) {
 		clear(s.batch)
 		batch, err := s.buf.take(s.batch)
@@ -240,6 +286,9 @@ func (s *Subscription) drain(ctx context.Context) error {
 	for s.next < len(s.batch) && len(s.frames) < framesAtOnce {
 		w := s.batch[s.next]
 		s.next++
+		if w.loss != nil {
+			slow()
+		}
 		if err := s.receive(ctx, w.item, w.conflated); err != nil {
 			return err
 		}
@@ -293,12 +342,17 @@ func (s *Subscription) receive(ctx context.Context, it *item, conflated int) err
 	return nil
 }
 
-// rest moves the cursor up to the hub's, when nothing came: what there was did not match. An old cursor would be one
+// Rest moves the cursor up to the hub's, if nothing has come: what there was did not match. An old cursor would be one
 // whose entry is trimmed away some day.
-func (s *Subscription) rest() {
-	if at, ok := s.hub.idle(s); ok {
-		s.cursor = s.cursor.latest(at.only(s.covers))
-		s.outgrow()
+func (s *Subscription) Rest() {
+	at, ok := s.hub.idle(s)
+	if !ok || s.next < len(s.batch) || s.lagging != nil {
+		return
+	}
+	s.cursor = s.cursor.latest(at.only(s.covers))
+	s.outgrow()
+	for _, i := range s.interests { // the hub hands out entries as a whole
+		i.known = i.known.unless(at.whole())
 	}
 }
 

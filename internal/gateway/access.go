@@ -44,7 +44,11 @@ func within(name *string, allowed []string) bool {
 	if *name == "" && len(allowed) == 1 {
 		*name = allowed[0]
 	}
-	return len(allowed) == 0 || slices.Contains(allowed, *name)
+	n := slices.Index(allowed, *name)
+	if n >= 0 {
+		*name = allowed[n] // one text for both, for as long as the connection lives
+	}
+	return len(allowed) == 0 || n >= 0
 }
 
 type trustedKey struct{}
@@ -142,7 +146,8 @@ type page struct {
 }
 
 func pageOf(r *http.Request) page {
-	return page{r.Header["Origin"], r.Host, r.Header.Get("Sec-Fetch-Site") == "same-origin"}
+	origins := slices.Clone(r.Header["Origin"]) // of which the original is a part of all the request's headers
+	return page{origins, r.Host, r.Header.Get("Sec-Fetch-Site") == "same-origin"}
 }
 
 // isOf reports whether the page is one of an origin. A browser names the origin, but for a GET of a page of the host's own,

@@ -43,27 +43,29 @@ const (
 )
 
 // admit counts a connection; leave must be called once if it was admitted.
-func (a *admission) admit(holder, address string) (leave func(), why refusal) {
+func (a *admission) admit(holder, address string) refusal {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
 	case a.open >= a.all || a.outOfMemory():
-		return nil, houseFull
+		return houseFull
 	case holder != "" && a.holders[holder] >= a.perHolder:
-		return nil, holderFull
+		return holderFull
 	case address != "" && a.addresses[address] >= a.perAddress:
-		return nil, addressFull
+		return addressFull
 	}
 	a.open++
 	count(a.holders, holder, 1)
 	count(a.addresses, address, 1)
-	return sync.OnceFunc(func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.open--
-		count(a.holders, holder, -1)
-		count(a.addresses, address, -1)
-	}), admitted
+	return admitted
+}
+
+func (a *admission) leave(holder, address string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.open--
+	count(a.holders, holder, -1)
+	count(a.addresses, address, -1)
 }
 
 func count(m map[string]int, name string, by int) {

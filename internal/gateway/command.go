@@ -17,7 +17,6 @@ type command struct {
 	After         string   `json:"after"` // subscribe: resume there
 	Subscriptions []wanted `json:"subscriptions"`
 	IDs           []string `json:"ids"` // unsubscribe
-	wrong         error    // what is wrong with it, in place of all else
 }
 
 // wanted is one subscription that a client asks for, under an ID of its own choice.

@@ -173,6 +173,53 @@ func TestWhatAClientGetsWrongIsSaidToIt(t *testing.T) {
 	k.hear("task.progress a2")
 }
 
+func TestClientMaySpeakInFragmentsAndPing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, gateway.Config{}, events.Config{})
+	dialer := websocket.Dialer{Subprotocols: []string{"seri.v1"}, WriteBufferSize: 16} // what is longer goes in fragments
+	conn, _, err := dialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(s.url, "http")+"/v1/ws", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetReadDeadline(time.Now().Add(patience))
+	ponged := ""
+	conn.SetPongHandler(func(data string) error { ponged = data; return nil })
+	k := &talker{t, conn}
+
+	if err := conn.WriteControl(websocket.PingMessage, []byte("are you there?"), time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	k.say(`{"op":"subscribe","subscriptions":[{"id":"A","task":"a","queue":"q"},{"id":"everything of the queue","queue":"q"}]}`)
+	k.hear("subscribed A,everything of the queue", "snapshot A", "snapshot everything of the queue")
+	if err := conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4321, "enough"), time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+
+	if code, _ := k.hearEnd(); code != 4321 {
+		t.Errorf("the close frame was answered with %d", code)
+	}
+	if ponged != "are you there?" {
+		t.Errorf("the ping was answered with %q", ponged)
+	}
+}
+
+func TestFloodOfPingsIsTurnedAway(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, gateway.Config{Messages: 20}, events.Config{})
+	k := s.talk(nil)
+	k.say(`{"op":"subscribe","subscriptions":[{"id":"A","task":"a"}]}`)
+	for range 30 {
+		if err := k.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(patience)); err != nil {
+			break // it has been closed already
+		}
+	}
+
+	if code, reason := k.hearEnd(); code != websocket.ClosePolicyViolation || !strings.Contains(reason, "rate") {
+		t.Errorf("got %d %s", code, reason)
+	}
+}
+
 func TestMalformedCursorIsRefusedAndTheConnectionLives(t *testing.T) {
 	t.Parallel()
 	k := newSite(t, gateway.Config{}, events.Config{}).talk(nil)

@@ -120,10 +120,14 @@ type Gateway struct {
 	upgrader websocket.Upgrader
 	opened   chan struct{} // closed when Run has begun to take streams
 	door     *admission
+	crew     *crew
 	now      func() time.Time
+	born     time.Time
+	life     context.Context // of all streams; set by Run
 
 	mu      sync.Mutex
-	running context.Context // of Run, for as long as it takes new streams; nil: it does not
+	running bool // whether new streams are taken
+	peers   map[*peer]struct{}
 	streams sync.WaitGroup
 }
 
@@ -133,11 +137,10 @@ func New(hub *events.Hub, cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	g := &Gateway{hub: hub, cfg: cfg, door: newAdmission(cfg), now: time.Now, opened: make(chan struct{})}
+	g := &Gateway{hub: hub, cfg: cfg, door: newAdmission(cfg), crew: newCrew(), now: time.Now, born: time.Now(), opened: make(chan struct{}), peers: make(map[*peer]struct{})}
 	g.upgrader = websocket.Upgrader{
-		ReadBufferSize:  512, // clients have little to say; this is held by each connection
-		WriteBufferSize: 4096,
-		WriteBufferPool: new(sync.Pool), // held only while something is written
+		ReadBufferSize:  128,            // used for the handshake only: see peer
+		WriteBufferPool: new(sync.Pool), // or a buffer would be made for each
 		Subprotocols:    []string{commandProtocol, eventProtocol},
 		CheckOrigin:     g.allowsOrigin,
 		Error: func(w http.ResponseWriter, r *http.Request, status int, reason error) {
@@ -153,41 +156,68 @@ func New(hub *events.Hub, cfg Config) (*Gateway, error) {
 // Run lets streams be opened until ctx ends; then it ends them, and returns when they have ended. Stop it before the
 // HTTP server: a server that shuts down waits for streams, and nothing else ends them. A gateway runs once.
 func (g *Gateway) Run(ctx context.Context) error {
-	streams, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
+	g.crew.open()
+	defer g.crew.close()
 	g.mu.Lock()
-	g.running = streams
+	g.life, g.running = life, true
 	g.mu.Unlock()
 	close(g.opened)
 
 	<-ctx.Done()
-	g.mu.Lock()
-	g.running = nil
-	g.mu.Unlock()
 	end(errStopping)
+	g.mu.Lock()
+	g.running = false
+	for p := range g.peers {
+		p.Wake()
+	}
+	g.mu.Unlock()
 	g.streams.Wait()
 	return ctx.Err()
+}
+
+// register makes a peer be told when the gateway stops.
+func (g *Gateway) register(p *peer) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.peers[p] = struct{}{}
+}
+
+func (g *Gateway) unregister(p *peer) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.peers, p)
 }
 
 // Opened is closed as soon as [Gateway.Run] takes streams.
 func (g *Gateway) Opened() <-chan struct{} { return g.opened }
 
-// open counts a new stream and returns a context that ends with the gateway. done must be called when the stream has
-// ended. It is false if the gateway does not run.
-func (g *Gateway) open() (ctx context.Context, done func(), ok bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.running == nil {
-		return nil, nil, false
-	}
-	g.streams.Add(1)
-	return g.running, g.streams.Done, true
+// visit is a connection that was let in: by whom it is counted, and by which address.
+type visit struct {
+	g               *Gateway
+	holder, address string
 }
 
-// enter is what every connection passes: it returns what the client may watch, and a context that ends with the gateway or
-// with the client's grant, but for a WebSocket of commands, whose client may have other grants, now or later. leave must be
-// called when the connection has ended. It is false if the request has been answered.
-func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, commands bool) (ctx context.Context, granted grant, leave func(), ok bool) {
+// leave must be called once, when the connection has ended.
+func (v visit) leave() {
+	v.g.door.leave(v.holder, v.address)
+	v.g.streams.Done()
+}
+
+// open counts a new stream. It is false if the gateway does not run.
+func (g *Gateway) open() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.running {
+		g.streams.Add(1)
+	}
+	return g.running
+}
+
+// enter is what every connection passes: it returns what the client may watch. The visit must be left when the connection
+// has ended. It is false if the request has been answered. By commands, the client may say later what it may watch.
+func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, commands bool) (granted grant, v visit, ok bool) {
 	granted, err := g.access(r)
 	if errors.Is(err, errUnauthorized) && commands {
 		err = nil // it may say by a message what it may watch
@@ -195,39 +225,34 @@ func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, commands bool) (
 	switch {
 	case errors.Is(err, errOrigin):
 		g.cfg.Problem(w, r, http.StatusForbidden, "Pages of this origin may not use the token.", nil)
-		return nil, granted, nil, false
+		return granted, v, false
 	case err != nil:
 		g.cfg.Problem(w, r, http.StatusUnauthorized, "To watch, "+err.Error()+".", nil)
-		return nil, granted, nil, false
+		return granted, v, false
 	case granted.ambient && !g.allowsOrigin(r):
 		g.cfg.Problem(w, r, http.StatusForbidden, "Pages of this origin may not use the cookie.", nil)
-		return nil, granted, nil, false
+		return granted, v, false
 	}
 	holder := granted.holder
 	if holder == "key " {
 		holder = ""
 	}
-	left, why := g.door.admit(holder, addressOf(r))
-	switch why {
+	v = visit{g, holder, addressOf(r)}
+	switch why := g.door.admit(v.holder, v.address); why {
 	case houseFull:
 		g.unavailable(w, r, "There is no room for more connections here; come back later.")
-		return nil, granted, nil, false
+		return granted, v, false
 	case holderFull, addressFull:
 		what := map[refusal]string{holderFull: "This key or token", addressFull: "This address"}[why]
 		g.refuse(w, r, http.StatusTooManyRequests, what+" has as many connections as it may have.")
-		return nil, granted, nil, false
+		return granted, v, false
 	}
-	running, done, ok := g.open()
-	if !ok {
-		left()
+	if !g.open() {
+		g.door.leave(v.holder, v.address)
 		g.unavailable(w, r, "The gateway is starting or stopping.")
-		return nil, granted, nil, false
+		return granted, v, false
 	}
-	cancel := func() {}
-	if !granted.all && !commands {
-		running, cancel = context.WithDeadlineCause(running, granted.pass.Expires, token.ErrExpired)
-	}
-	return running, granted, func() { cancel(); left(); done() }, true
+	return granted, v, true
 }
 
 // spread returns how long one client is to wait before it reconnects, if nobody tells it otherwise.

@@ -20,11 +20,11 @@ func (g *Gateway) serveSSE(w http.ResponseWriter, r *http.Request) {
 		g.cfg.Problem(w, r, http.StatusMethodNotAllowed, "Events are read by GET.", nil)
 		return
 	}
-	running, granted, leave, ok := g.enter(w, r, false)
+	granted, visit, ok := g.enter(w, r, false)
 	if !ok {
 		return
 	}
-	defer leave()
+	defer visit.leave()
 	s, ok := g.subscribe(w, r, granted, r.Header.Get("Last-Event-ID"))
 	if !ok {
 		return
@@ -33,7 +33,12 @@ func (g *Gateway) serveSSE(w http.ResponseWriter, r *http.Request) {
 
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	defer context.AfterFunc(running, func() { cancel(context.Cause(running)) })()
+	defer context.AfterFunc(g.life, func() { cancel(context.Cause(g.life)) })()
+	if !granted.all {
+		expiring, stop := context.WithDeadlineCause(ctx, granted.pass.Expires, token.ErrExpired)
+		defer stop()
+		ctx = expiring
+	}
 
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")

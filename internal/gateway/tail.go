@@ -29,11 +29,11 @@ const (
 )
 
 // tails are the logs that a connection follows. Each is read by a goroutine of its own, which does not look again before
-// the client has taken what it has read. All but news is the writer's.
+// the client has taken what it has read. All but news is the turn's. nil: none are followed.
 type tails struct {
 	open    map[string]*tail
 	news    chan logRead
-	reading *sync.WaitGroup
+	reading sync.WaitGroup
 }
 
 // tail is one of them. It is told apart from a later one with the same ID by where it is.
@@ -49,66 +49,78 @@ type logRead struct {
 	whole bool
 }
 
-func newTails() tails {
-	return tails{open: make(map[string]*tail), news: make(chan logRead, 1), reading: new(sync.WaitGroup)}
+func (t *tails) len() int {
+	if t == nil {
+		return 0
+	}
+	return len(t.open)
 }
 
+func (t *tails) has(id string) bool { return t != nil && t.open[id] != nil }
+
+func (t *tails) end(id string) {
+	if t.has(id) {
+		t.open[id].stop()
+		delete(t.open, id)
+	}
+}
+
+// close ends all of them, and waits until they are not read any more.
 func (t *tails) close() {
+	if t == nil {
+		return
+	}
 	for id := range t.open {
 		t.end(id)
 	}
 	t.reading.Wait()
 }
 
-func (t *tails) end(id string) {
-	if one := t.open[id]; one != nil {
-		one.stop()
-		delete(t.open, id)
-	}
-}
-
 // follow begins to follow a log. taken: the ID is in use already, by what is asked for in the same message.
-func (d *dialogue) follow(ctx context.Context, w wanted, taken bool) error {
-	_, there := d.wants[w.ID]
+func (p *peer) follow(ctx context.Context, w wanted, taken bool) error {
 	status, detail := 0, ""
 	switch err := w.check(); {
 	case err != nil:
 		status, detail = http.StatusUnprocessableEntity, err.Error()
-	case there || taken || d.tails.open[w.ID] != nil:
+	case p.watches(w.ID) || taken || p.tails.has(w.ID):
 		status, detail = http.StatusConflict, "there is a subscription of this id; unsubscribe it, or choose another"
-	case len(d.grants) == 0:
+	case len(p.grants) == 0:
 		status, detail = http.StatusUnauthorized, errUnauthorized.Error()
-	case !d.seesAll():
+	case !p.seesAll():
 		status, detail = http.StatusForbidden, "a token shows no logs: follow them with an API key"
 	case w.Task == "":
 		status, detail = http.StatusUnprocessableEntity, "task is missing: a log is one task's"
 	case w.Owner != "" || w.Type != "" || w.Schedule != "":
 		status, detail = http.StatusUnprocessableEntity, "a log is asked for by task and queue only"
-	case len(d.tails.open) >= maxTails:
+	case p.tails.len() >= maxTails:
 		status, detail = http.StatusTooManyRequests, fmt.Sprintf("the connection follows %d logs, and may not follow more", maxTails)
-	case d.g.cfg.Logs == nil:
+	case p.g.cfg.Logs == nil:
 		status, detail = http.StatusUnprocessableEntity, "there are no logs to be had here"
 	}
 	if status != 0 {
-		return d.refuse("subscribe", clip(w.ID), status, detail)
+		return p.refuse("subscribe", clip(w.ID), status, detail)
 	}
-	log, err := d.g.cfg.Logs(ctx, w.Queue, w.Task)
+	log, err := p.g.cfg.Logs(ctx, w.Queue, w.Task)
 	if errors.Is(err, seri.ErrNotFound) || errors.Is(err, events.ErrPartition) {
-		return d.failed(w.ID, err)
+		return p.failed(w.ID, err)
 	}
 	if err != nil {
-		d.g.cfg.Logger.WarnContext(ctx, "could not follow a log", "task_id", w.Task, "error", err)
-		return d.refuse("subscribe", w.ID, http.StatusServiceUnavailable, "the log cannot be read at the moment")
+		p.g.cfg.Logger.WarnContext(ctx, "could not follow a log", "task_id", w.Task, "error", err)
+		return p.refuse("subscribe", w.ID, http.StatusServiceUnavailable, "the log cannot be read at the moment")
 	}
 	reading, stop := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the command; close and unsubscribe end it
 	t := &tail{w.ID, stop}
-	d.tails.open[w.ID] = t
-	d.tails.reading.Go(func() { d.readLog(reading, t, log) })
-	return d.say(wire.TypeSubscribed, "", wire.Subscribed{Subscriptions: []string{w.ID}})
+	if p.tails == nil {
+		p.tails = &tails{open: make(map[string]*tail), news: make(chan logRead, 1)}
+	}
+	p.tails.open[w.ID] = t
+	news := p.tails.news
+	p.tails.reading.Go(func() { p.readLog(reading, news, t, log) })
+	return p.say(wire.TypeSubscribed, "", wire.Subscribed{Subscriptions: []string{w.ID}})
 }
 
-func (d *dialogue) seesAll() bool {
-	for _, granted := range d.grants {
+func (p *peer) seesAll() bool {
+	for _, granted := range p.grants {
 		if granted.all {
 			return true
 		}
@@ -116,8 +128,8 @@ func (d *dialogue) seesAll() bool {
 	return false
 }
 
-// readLog hands what comes to a log to the writer, until it is stopped, or the lines turn out to be elsewhere.
-func (d *dialogue) readLog(ctx context.Context, t *tail, log LogTail) {
+// readLog hands what comes to a log to the turn, until it is stopped, or the lines turn out to be elsewhere.
+func (p *peer) readLog(ctx context.Context, news chan<- logRead, t *tail, log LogTail) {
 	heard := time.Now()
 	for {
 		wait := tailEvery
@@ -129,13 +141,11 @@ func (d *dialogue) readLog(ctx context.Context, t *tail, log LogTail) {
 			wait = tailSeldom
 		case whole || len(lines.Lines) > 0 || len(lines.Places) > 0:
 			select {
-			case d.tails.news <- logRead{t, lines, whole}:
+			case news <- logRead{t, lines, whole}:
 			case <-ctx.Done():
 				return
 			}
-			if s := d.called.Load(); s != nil {
-				s.Call()
-			}
+			p.Wake()
 			if heard = time.Now(); len(lines.Places) > 0 {
 				return
 			}
@@ -148,24 +158,39 @@ func (d *dialogue) readLog(ctx context.Context, t *tail, log LogTail) {
 	}
 }
 
-// tell writes what has come to a log. Lines that CloudWatch has are not followed there: it bounds searches to a few a
+// tellNews sends what has come to logs.
+func (p *peer) tellNews() error {
+	for p.tails != nil {
+		select {
+		case read := <-p.tails.news:
+			if err := p.tell(read); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// tell sends what has come to a log. Lines that CloudWatch has are not followed there: it bounds searches to a few a
 // second for a whole account, so that a handful of viewers would leave none for anybody else.
-func (d *dialogue) tell(read logRead) error {
+func (p *peer) tell(read logRead) error {
 	id := read.by.id
-	if d.tails.open[id] != read.by {
+	if !p.tails.has(id) || p.tails.open[id] != read.by {
 		return nil // no longer wanted
 	}
 	if len(read.log.Lines) > 0 || read.whole && len(read.log.Places) == 0 {
 		lines := wire.LogLines{Lines: append([]wire.LogLine{}, read.log.Lines...), Whole: read.whole, Cut: read.log.Cut}
-		if err := d.say(wire.TypeLog, id, lines); err != nil {
+		if err := p.say(wire.TypeLog, id, lines); err != nil {
 			return err
 		}
 	}
 	if len(read.log.Places) == 0 {
 		return nil
 	}
-	d.tails.end(id)
+	p.tails.end(id)
 	place := read.log.Places[len(read.log.Places)-1]
-	return d.refuse("subscribe", id, http.StatusUnprocessableEntity, fmt.Sprintf(
+	return p.refuse("subscribe", id, http.StatusUnprocessableEntity, fmt.Sprintf(
 		"the log of this task is in CloudWatch (group %s, stream %s), and not followed there: read it by GET /v1/tasks/{id}/logs", place.Group, place.Stream))
 }

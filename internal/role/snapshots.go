@@ -20,25 +20,49 @@ type snapshots struct {
 	client *client.Client
 }
 
-// Snapshot implements [events.Snapshotter].
-func (s snapshots) Snapshot(ctx context.Context, f events.Filter) (tasks []seri.Info, truncated bool, err error) {
-	switch {
-	case f.Task != "":
-		info, err := s.task(ctx, f)
+// Snapshots implements [events.Snapshotter]. Tasks by ID, of which a page may watch many, are read together.
+func (s snapshots) Snapshots(ctx context.Context, filters []events.Filter) ([]events.Snapshot, error) {
+	shown := make([]events.Snapshot, len(filters))
+	ids := make(map[string][]string) // by queue
+	for i, f := range filters {
+		if f.Task != "" {
+			ids[f.Queue] = append(ids[f.Queue], f.Task)
+			continue
+		}
+		var err error
+		if shown[i].Tasks, shown[i].Truncated, err = s.several(ctx, f); err != nil {
+			return nil, err
+		}
+	}
+	for queue, ids := range ids {
+		tasks, err := s.client.TasksByID(ctx, queue, ids...)
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
-		tasks = []seri.Info{info}
-	case f.Owner != "":
-		limit := snapshotTasks
-		if f.Type != "" {
-			limit = snapshotLooks
+		byID := make(map[string]seri.Info, len(tasks))
+		for _, info := range tasks {
+			byID[info.ID] = info
 		}
-		if tasks, truncated, err = s.client.Owned(ctx, f.Queue, f.Owner, limit); err != nil {
-			return nil, false, err
+		for i, f := range filters {
+			if info, ok := byID[f.Task]; ok && f.Queue == queue && matches(f, info) {
+				shown[i].Tasks = []seri.Info{info}
+			}
 		}
-	default:
+	}
+	return shown, nil
+}
+
+// several reads tasks that a filter describes.
+func (s snapshots) several(ctx context.Context, f events.Filter) (tasks []seri.Info, truncated bool, err error) {
+	if f.Owner == "" {
 		return s.all(ctx, f)
+	}
+	limit := snapshotTasks
+	if f.Type != "" {
+		limit = snapshotLooks
+	}
+	if tasks, truncated, err = s.client.Owned(ctx, f.Queue, f.Owner, limit); err != nil {
+		return nil, false, err
 	}
 	var matching []seri.Info
 	for _, info := range tasks {
@@ -47,13 +71,6 @@ func (s snapshots) Snapshot(ctx context.Context, f events.Filter) (tasks []seri.
 		}
 	}
 	return matching[:min(len(matching), snapshotTasks)], truncated || len(matching) > snapshotTasks, nil
-}
-
-func (s snapshots) task(ctx context.Context, f events.Filter) (seri.Info, error) {
-	if f.Queue != "" {
-		return s.client.Task(ctx, f.Queue, f.Task)
-	}
-	return s.client.Find(ctx, f.Task)
 }
 
 // inOrder are the states from the one that people look at first to the one that they look at last.

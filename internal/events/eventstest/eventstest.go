@@ -74,8 +74,8 @@ func (s *Site) write(t *testing.T, queue string, first, last int) {
 
 type nothing struct{}
 
-func (nothing) Snapshot(context.Context, events.Filter) ([]seri.Info, bool, error) {
-	return nil, false, nil
+func (nothing) Snapshots(_ context.Context, filters []events.Filter) ([]events.Snapshot, error) {
+	return make([]events.Snapshot, len(filters)), nil
 }
 
 // gateway runs a hub until the test ends.
