@@ -106,6 +106,10 @@ microbench: ## Benchmarks of packages: make microbench PACKAGES=./internal/store
 oracle: ## Schedules beside oracles in full: every clock change to 2035, a million ticks beside robfig/cron; takes minutes
 	@$(GO) test -timeout 60m -run 'Oracle|Robfig|RRuleGo' -v ./internal/schedule -whole
 
+.PHONY: types
+types: ## The types of seri.js, checked by TypeScript's compiler; needs Node.js, and npm's registry the first time
+	@scripts/types.sh
+
 .PHONY: image-test
 image-test: ## Builds the container images and runs them; needs root on Linux, installs buildah, umoci, runc, busybox on Debian
 	@scripts/deps.sh images
