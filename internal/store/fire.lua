@@ -154,7 +154,7 @@ local function keep(history, entry)
 end
 
 -- start stores the task of a tick; false if it exists.
-local lateness = {} -- as text, by milliseconds: most ticks of a call are equally late, and formatting a number is dear
+local lateness, late -- in milliseconds, and as text: most ticks of a call are equally late, and formatting a number is dear
 local function start(id, task_id, history, how, a)
   local task, tick = prefix .. task_id, ARGV[a + 3]
   if taken(task) then
@@ -173,10 +173,8 @@ local function start(id, task_id, history, how, a)
   call('HSET', task, 'msg', ARGV[a + 7], 'state', 'pending', 'pending_since', since, 'seq', '1')
   startable[#startable + 1] = task_id
   local ms = now_ms - ARGV[a + 4]
-  local late = lateness[ms]
-  if not late then
-    late = digits(ms)
-    lateness[ms] = late
+  if ms ~= lateness then
+    lateness, late = ms, digits(ms)
   end
   keep(history, how .. tick .. ' ' .. late)
   event('1', '"kind":"queued",', ARGV[a + 8], '')
