@@ -34,7 +34,7 @@ func (s *server) addScheduleChanges(api huma.API) {
 	put := huma.Operation{
 		OperationID: "setSchedule", Method: http.MethodPut, Path: "/v1/schedules/{id}", Tags: scheduleTags,
 		Summary:     "Make or replace a schedule",
-		Description: "The body is a schedule as in a file of schedules, in JSON; durations are text with units, such as 90s. What is left out has its default. A schedule whose times stay the same keeps its next tick; one with other times starts anew, from now on. The queue of a schedule cannot be changed." + aboutFiles,
+		Description: "The body is a schedule as in a file of schedules, in JSON; durations are text with units, such as 90s. What is left out has its default. A schedule whose times stay the same keeps its next tick; one with other times starts anew, from now on. The queue of a schedule cannot be changed. A new one in a queue that no beat may write to is refused where that is known: 422." + aboutFiles,
 		Middlewares: huma.Middlewares{takeBody(maxTaskBytes)},
 		Responses:   answers(200, "Replaced", exampleSchedule, 400, 408, 409, 412, 413, 415, 422, 503),
 	}
