@@ -3,6 +3,7 @@ package tracing_test
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -43,12 +44,12 @@ func Example() {
 	stop()
 	<-ended
 
-	for _, s := range spans.Ended() {
-		fmt.Println(s.Name())
+	var names []string
+	for _, s := range spans.Ended() { // in any order: a worker may be faster than the reply to who has enqueued
+		names = append(names, s.Name())
 	}
+	fmt.Println(slices.Sorted(slices.Values(names)))
 	// Output:
 	// Hello, Ada <nil>
-	// enqueue greet
-	// wait greet
-	// run greet
+	// [enqueue greet run greet wait greet]
 }
