@@ -6,8 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
+	"runtime/metrics"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +19,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 
 	"github.com/seri-queue/seri/internal/cloudwatch/cloudwatchtest"
@@ -345,6 +349,12 @@ func BenchmarkLog(b *testing.B) {
 				}()
 				logger = slog.New(slog.NewJSONHandler(s, nil))
 				if name == "blocked" {
+					runtime.GC()
+					before := heap()
+					defer func() {
+						runtime.GC()
+						b.ReportMetric(float64(max(heap(), before)-before)/1e6, "MB")
+					}()
 					for range 100_000 {
 						logger.Info("task succeeded", "task_id", "R4ZFQ2M5KXW7TJ3NB6VYAH2CLE", "queue", "default", "attempt", 1)
 					}
@@ -362,3 +372,68 @@ func BenchmarkLog(b *testing.B) {
 type discard struct{}
 
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
+
+// heap returns the bytes of objects that are alive, or dead and not yet swept.
+func heap() uint64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// forgetful is a service that keeps nothing of what it takes. A call takes 20 ms, and so many of a hundred are throttled.
+type forgetful struct {
+	*cloudwatchtest.Service
+	percent int
+	taken   int
+}
+
+func (f *forgetful) PutLogEvents(_ context.Context, in *cloudwatchlogs.PutLogEventsInput, _ ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.PutLogEventsOutput, error) {
+	time.Sleep(20 * time.Millisecond)
+	if rand.N(100) < f.percent {
+		return nil, throttled
+	}
+	for _, e := range in.LogEvents {
+		if !strings.Contains(*e.Message, "dropped") { // what the sink itself tells
+			f.taken++
+		}
+	}
+	return &cloudwatchlogs.PutLogEventsOutput{}, nil
+}
+
+// What becomes of a minute of a thousand lines a second while CloudWatch throttles: nothing is unaccounted for, and what waits is
+// bounded. `go test -v` prints the figures.
+func TestAMinuteOfThrottling(t *testing.T) {
+	t.Parallel()
+	for _, length := range []int{150, 1500} {
+		for _, percent := range []int{0, 50, 90, 100} {
+			t.Run(fmt.Sprintf("lines of %d bytes, %d%% of the calls throttled", length, percent), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					service := &forgetful{Service: &cloudwatchtest.Service{}, percent: percent}
+					s := New(service, Config{Group: "g", Stream: "s"})
+					line, most, written := strings.Repeat("x", length-1)+"\n", 0, 0
+					during(t, s, func() {
+						for range 6_000 { // 10 ms each
+							for range 10 {
+								_, _ = io.WriteString(s, line)
+								written++
+							}
+							s.mu.Lock()
+							most = max(most, s.bytes)
+							s.mu.Unlock()
+							time.Sleep(10 * time.Millisecond)
+						}
+					})
+					// A line that tells of others may be left at the end, and counts as dropped then.
+					if sum := service.taken + s.Dropped(); sum < written || sum > written+1 || most > 8<<20 {
+						t.Errorf("of %d lines %d were taken and %d dropped; up to %d bytes waited", written, service.taken, s.Dropped(), most)
+					}
+					if percent == 0 && s.Dropped() > 0 || percent == 100 && service.taken > 0 {
+						t.Errorf("%d dropped, %d taken", s.Dropped(), service.taken)
+					}
+					t.Logf("%d lines written, %.2f %% lost, up to %.1f MB waited", written, 100*float64(s.Dropped())/float64(written), float64(most)/1e6)
+				})
+			})
+		}
+	}
+}
