@@ -83,7 +83,7 @@ func work(t *testing.T, images map[string]*image) {
 	page := "http://" + apiAddr
 	beat := images["beat"].run(t, url, health(),
 		"SERI_SCHEDULES_TEXT=schedules: [{id: often, every: 1s, task: http.request, payload: {url: '"+page+"/healthz'}}]")
-	beat.await("tick enqueued")
+	beat.await("beat leads")
 	e := endpoint{t, page, key.Secret}
 
 	for name, c := range map[string]*container{"api": front, "worker": worker, "beat": beat} {
