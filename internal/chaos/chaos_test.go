@@ -167,7 +167,7 @@ func whole() []scenario {
 		return s
 	}
 	all := []scenario{
-		with("everything", 210*time.Second, func(s *scenario) {
+		with("everything", 190*time.Second, func(s *scenario) {
 			s.tracks, s.poison, s.slow = everything(1.5), 12, 2
 			s.floors = floors{tasks: 40_000, faults: 500, fenced: 100, ticks: 200, operations: 2000, reconnects: 200, conflated: 1}
 		}),
@@ -178,7 +178,7 @@ func whole() []scenario {
 			s.probed, s.lockers = false, 0
 			s.floors = floors{tasks: 5000, faults: 30}
 		}),
-		with("failover-replica", 72*time.Second, func(s *scenario) {
+		with("failover-replica", 66*time.Second, func(s *scenario) {
 			s.redis, s.probed, s.lockers = "replica", false, 0
 			s.tracks = []track{
 				{[]string{"failover-replica"}, 3500 * time.Millisecond}, {[]string{"worker-kill", "worker-freeze-at-commit"}, time.Second},

@@ -177,6 +177,7 @@ func (r *rig) takeOver() error {
 	}); err != nil {
 		return err
 	}
+	stalled := r.feel()
 	w := window{fault: "beat-kill", from: time.Now().UnixMicro()}
 	leader.kill()
 	var next note
@@ -188,12 +189,32 @@ func (r *rig) takeOver() error {
 	})
 	w.to = time.Now().UnixMicro()
 	r.nemesis.windows = append(r.nemesis.windows, w)
-	took := time.Duration(next.at-w.from) * time.Microsecond
-	if err == nil && took > takeoverPatience {
-		err = fmt.Errorf("another beat led %v after the death of the leader, later than two leases (%v)", took, takeoverPatience)
+	took, stall := time.Duration(next.at-w.from)*time.Microsecond, stalled()
+	if err == nil && took-stall > takeoverPatience {
+		err = fmt.Errorf("another beat led %v after the death of the leader, later than two leases (%v); Redis was out of reach for %v of it", took, takeoverPatience, stall)
 	}
 	r.figures.Takeover = append(r.figures.Takeover, took.Milliseconds())
 	return err
+}
+
+// feel measures for how long Redis, or the machine, keeps everybody waiting: whatever a call of the harness takes beyond a fifth
+// of a beat's lease. No lease can be had or renewed then. The returned function ends it and says how long that was.
+func (r *rig) feel() (stalled func() time.Duration) {
+	ctx, stop := context.WithCancel(context.Background())
+	felt := make(chan time.Duration)
+	go func() {
+		rdb := r.client()
+		defer rdb.Close()
+		total := time.Duration(0)
+		for ctx.Err() == nil {
+			begun := time.Now()
+			_ = rdb.Ping(ctx).Err() // one that fails has kept everybody waiting, too
+			rest(ctx, 10*time.Millisecond)
+			total += max(0, time.Since(begun)-beatLease/5)
+		}
+		felt <- total
+	}()
+	return func() time.Duration { stop(); return <-felt }
 }
 
 // leads returns the newest note of a beat that it leads.
