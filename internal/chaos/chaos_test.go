@@ -122,8 +122,8 @@ func small() []scenario {
 			s.probed, s.rate, s.slots, s.watchers, s.act = false, 50, 32, 2, growLarge
 			s.floors = floors{tasks: largeBacklog + largeDue + largeBodies, faults: 5, reconnects: 2}
 		}),
-		with("hostile", func(s *scenario) {
-			s.quiet, s.rate, s.mix, s.watchers, s.act, s.apiFlags = true, 20, "", 2, attackAPI, []string{"--log-level", "warn"}
+		with("hostile", func(s *scenario) { // who has the processors meanwhile: a worker may well lose a lease
+			s.rate, s.mix, s.watchers, s.act, s.apiFlags = 20, "", 2, attackAPI, []string{"--log-level", "warn"}
 			s.floors = floors{tasks: 20, hostile: hostileRequests + hostileSockets, reconnects: 2}
 		}),
 		with("crowd", func(s *scenario) {

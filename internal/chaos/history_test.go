@@ -140,6 +140,7 @@ func (h *history) add(_ string, n note) {
 	case noteReturn:
 		h.returns = append(h.returns, n)
 	case noteKnock:
+		n.at, _ = strconv.ParseInt(n.more, 10, 64)
 		h.knocks = append(h.knocks, n)
 	}
 }

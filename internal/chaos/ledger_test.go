@@ -28,7 +28,7 @@ const (
 	noteVitals   = "vitals"   // how many goroutines there are, and bytes of the heap
 	noteCall     = "call"     // an operation of a lock or of uniqueness begins: its key, its number
 	noteReturn   = "return"   // … and ends, with what it answered
-	noteKnock    = "knock"    // a viewer whose connection has ended tries to connect: its name
+	noteKnock    = "knock"    // a viewer whose connection has ended tries to connect: its name, when it was due (µs)
 )
 
 // ledger is the file in which one process notes what it does and what it is told. Lines are whole and appended: a process
