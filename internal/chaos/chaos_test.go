@@ -73,9 +73,9 @@ func small() []scenario {
 			s.floors = floors{tasks: 200, faults: 5, reconnects: 4}
 		}),
 		with("slow-watchers", func(s *scenario) {
-			s.length, s.rate, s.mix, s.slots, s.watchers, s.slow = 15*time.Second, 600, "chatty", 24, 4, 2
+			s.length, s.rate, s.mix, s.slots, s.watchers, s.slow = 12*time.Second, 600, "chatty", 24, 4, 2
 			s.tracks = []track{{[]string{"clients-kill", "api-kill"}, 4 * time.Second}}
-			s.floors = floors{tasks: 1000, faults: 2, reconnects: 4, conflated: 20}
+			s.floors = floors{tasks: 1000, faults: 1, reconnects: 4, conflated: 5}
 		}),
 		with("full-memory", func(s *scenario) {
 			s.quiet, s.rate, s.act = true, 20, drainWithFullMemory
@@ -167,9 +167,9 @@ func whole() []scenario {
 		return s
 	}
 	all := []scenario{
-		with("everything", 190*time.Second, func(s *scenario) {
+		with("everything", 175*time.Second, func(s *scenario) {
 			s.tracks, s.poison, s.slow = everything(1.5), 12, 2
-			s.floors = floors{tasks: 40_000, faults: 500, fenced: 100, ticks: 200, operations: 2000, reconnects: 200, conflated: 1}
+			s.floors = floors{tasks: 40_000, faults: 500, fenced: 100, ticks: 200, operations: 2000, reconnects: 200}
 		}),
 		with("power-cut", 45*time.Second, func(s *scenario) {
 			s.tracks = []track{
@@ -196,7 +196,7 @@ func whole() []scenario {
 			s.floors = floors{tasks: 3000, faults: 20}
 		}),
 	}
-	return append(all, pick("recovery", "zombies", "late", "beats", "full-memory", "meddling", "beside-asynq", "clocks", "power-cut-synced", "large", "hostile", "permissions", "crowd", "clocks-of-roles")...)
+	return append(all, pick("recovery", "zombies", "late", "beats", "full-memory", "meddling", "beside-asynq", "clocks", "power-cut-synced", "large", "hostile", "permissions", "crowd", "clocks-of-roles", "slow-watchers")...)
 }
 
 // lap is how long one lap of a soak lasts: all that happened in it is kept in memory until it has been checked.
