@@ -73,9 +73,9 @@ func small() []scenario {
 			s.floors = floors{tasks: 200, faults: 5, reconnects: 4}
 		}),
 		with("slow-watchers", func(s *scenario) {
-			s.length, s.rate, s.mix, s.slots, s.watchers, s.slow = 12*time.Second, 600, "chatty", 24, 4, 2
-			s.tracks = []track{{[]string{"clients-kill", "api-kill"}, 4 * time.Second}}
-			s.floors = floors{tasks: 1000, faults: 1, reconnects: 4, conflated: 5}
+			s.length, s.rate, s.mix, s.slots, s.watchers, s.slow = 12*time.Second, 600, "chatty", 24, 8, 6
+			s.tracks = []track{{[]string{"clients-kill"}, 4 * time.Second}}
+			s.floors = floors{tasks: 1000, faults: 1, reconnects: 4, conflated: 1}
 		}),
 		with("full-memory", func(s *scenario) {
 			s.quiet, s.rate, s.act = true, 20, drainWithFullMemory

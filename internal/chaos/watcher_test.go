@@ -164,7 +164,9 @@ func (w *watcher) dawdle(ctx context.Context, random *rand.Rand) {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	for awake := time.Now(); ; {
+	// It has to come as far as the gateway is, and then to stop for long enough that its buffer is more than half full, and not
+	// so long that it is full: then it reads all of it from the stream.
+	for awake := time.Now().Add(time.Second); ; {
 		var ce wire.CloudEvent
 		if err := conn.ReadJSON(&ce); err != nil {
 			return
@@ -174,11 +176,11 @@ func (w *watcher) dawdle(ctx context.Context, random *rand.Rand) {
 			continue
 		}
 		select {
-		case <-time.After(between(random, 2*time.Second, 4*time.Second)):
+		case <-time.After(between(random, 500*time.Millisecond, 4*time.Second)):
 		case <-w.hurry:
 		case <-ctx.Done():
 		}
-		awake = time.Now().Add(between(random, 200*time.Millisecond, time.Second))
+		awake = time.Now().Add(between(random, 200*time.Millisecond, 600*time.Millisecond))
 	}
 }
 
