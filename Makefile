@@ -35,7 +35,7 @@ test: ## All that must be right: installs what is missing, then format, vet, lin
 	$(STEP) 'all is well'
 
 .PHONY: deps
-deps: ## Installs redis-server, chromium, PostgreSQL and Django with apt-get or brew, if they are missing
+deps: ## Installs redis-server, chromium, PostgreSQL, NATS, RabbitMQ and Django with apt-get or brew, if they are missing
 	$(STEP) 'what tests need'
 	@scripts/deps.sh
 

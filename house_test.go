@@ -39,6 +39,8 @@ var exceptions = map[string]string{
 	"beat → lock":                   "beats elect their leader by a lock as any program could",
 	"internal/api → client":         "an HTTP request is a client's call; the API adds nothing to what a Go program can do",
 	"internal/api → web":            "the api serves the module that is published from there",
+	"internal/relay → lock":         "a relay leads by a lock as any program could, and keeps its positions under the lock's guard",
+	"internal/role → lock":          "as above",
 	"internal/role → client":        "a role assembles the public parts as any program of a user's could",
 	"internal/role → worker":        "as above",
 	"internal/role → beat":          "as above",

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need and the machine lacks: redis-server (or valkey-server), a Chromium, curl, Django for Python (on
-# Debian and Ubuntu), and the programs of PostgreSQL, of which no server is set up or started.
+# Installs what the tests need and the machine lacks: redis-server (or valkey-server), a Chromium, curl, nats-server,
+# rabbitmq-server, Django for Python (on Debian and Ubuntu), and the programs of PostgreSQL, of which no server is set up or started.
 # It says what it installs, and changes nothing where everything is there. Works as root and for users with sudo.
 set -euo pipefail
 
@@ -15,6 +15,7 @@ have_postgres() {
     compgen -G '/opt/homebrew/opt/postgresql*/bin/postgres' >/dev/null
 }
 have_django() { /usr/bin/python3 -c 'import django' 2>/dev/null || python3 -c 'import django' 2>/dev/null; }
+have_rabbit() { have rabbitmq-server || [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || [ -x /opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server ]; }
 have_browser() {
   have chromium || have chromium-browser || have google-chrome || have google-chrome-stable ||
     have headless-shell || [ -x "$mac_chrome" ]
@@ -38,6 +39,8 @@ have_redis || missing+=(redis)
 have_browser || missing+=(chromium)
 have curl || missing+=(curl)
 have_postgres || missing+=(postgresql)
+have nats-server || missing+=(nats)
+have_rabbit || missing+=(rabbitmq)
 if have apt-get; then have_django || missing+=(django); fi # elsewhere the example's test says that it is skipped
 if [ ${#missing[@]} -eq 0 ]; then
   echo "all there"
@@ -69,6 +72,8 @@ apt_install() {
     case $name in
       redis) packages+=(redis-server) ;;
       curl) packages+=(curl) ;;
+      nats) packages+=(nats-server) ;;
+      rabbitmq) packages+=(rabbitmq-server) ;;
       django) packages+=(python3-django) ;;
       postgresql) packages+=(postgresql); forgo_cluster ;;
       # Debian calls it chromium, Ubuntu chromium-browser.
@@ -86,6 +91,8 @@ brew_install() {
     case $name in
       redis) brew install --quiet redis ;;
       curl) brew install --quiet curl ;;
+      nats) brew install --quiet nats-server ;;
+      rabbitmq) brew install --quiet rabbitmq ;;
       postgresql) brew install --quiet postgresql ;;
       chromium) brew install --quiet --cask chromium ;;
     esac

@@ -18,12 +18,14 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/redis/go-redis/v9"
+	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/seri-queue/seri/internal/api"
 	"github.com/seri-queue/seri/internal/devstore/redisproc"
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/permit"
 	"github.com/seri-queue/seri/internal/redistest"
+	"github.com/seri-queue/seri/internal/relay"
 	"github.com/seri-queue/seri/internal/role"
 )
 
@@ -56,7 +58,7 @@ func access(t *testing.T, roleName string, queues ...string) []string {
 }
 
 // users are those that the server knows, with the queues of each.
-var users = map[string][]string{"api": nil, "worker": {"default"}, "beat": {"default"}}
+var users = map[string][]string{"api": nil, "relay": nil, "worker": {"default"}, "beat": {"default"}}
 
 // asDeployed are the rules of a user.
 func asDeployed(t *testing.T, name string) []string { return access(t, name, users[name]...) }
@@ -91,6 +93,16 @@ func TestTheRolesDoTheirWorkUnderTheirRules(t *testing.T) {
 		server := redistest.Exclusive(t)
 		work(t, server.URL(), "pubsub", asDeployed, func(do func(*redis.Client)) { do(server.Client()) })
 	})
+	t.Run("one server, events relayed", func(t *testing.T) {
+		t.Parallel()
+		server := redistest.Exclusive(t)
+		kafka, err := kfake.NewCluster(kfake.NumBrokers(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(kafka.Close)
+		work(t, server.URL(), "kafka://"+kafka.ListenAddrs()[0], asDeployed, func(do func(*redis.Client)) { do(server.Client()) })
+	})
 	// No other test of this package has the cluster, so its users are this one's.
 	t.Run("a cluster, as ElastiCache's", func(t *testing.T) {
 		t.Parallel()
@@ -120,6 +132,10 @@ func work(t *testing.T, url, events string, rules func(*testing.T, string) []str
 	if err != nil {
 		t.Fatal(err)
 	}
+	if relay.IsURL(events) {
+		start(t, new(role.API), "relay started",
+			"--redis-url", as("relay", url), "--events", events, "--role", "relay", "--http-addr", fmt.Sprintf("127.0.0.1:%d", redisproc.FreePort()))
+	}
 	addr := fmt.Sprintf("127.0.0.1:%d", redisproc.FreePort())
 	front := start(t, new(role.API), "api started",
 		"--redis-url", as("api", url), "--events", events, "--api-keys", key.Entry, "--http-addr", addr, "--http-grace", "1s", "--http-drain", "0s")
@@ -148,6 +164,7 @@ func work(t *testing.T, url, events string, rules func(*testing.T, string) []str
 	e.call(http.MethodPost, "/v1/queues/default/pause", nil, 0)
 	e.call(http.MethodPost, "/v1/queues/default/resume", nil, 0)
 	e.follow("/v1/events?owner=user:42", "snapshot")
+	e.follow("/v1/events", "dev.seri.schedule.fired") // an event that a role has written, and the api has been told of
 
 	// A schedule for a queue that the beat may not write to is left out, told, and refused once that is known; the others tick.
 	theirs := map[string]any{"every": "1s", "task": "http.request", "payload": healthz, "queue": "theirs"}
@@ -191,7 +208,7 @@ func TestARoleAsksAtItsStartAboutAllThatItDoes(t *testing.T) {
 		all := slices.DeleteFunc(access(t, name, users[name]...), func(rule string) bool { return strings.ContainsAny(rule[:1], "+-") })
 		return append(append(all, "-@all", "+@connection", "+info", "+eval", "+evalsha"), granted[name]...)
 	}
-	for name := range users {
+	for name := range flags { // a relay is not one of the three
 		for started := false; !started; {
 			admit(t, server.Client(), rules)
 			err := startsAs(t, name, flags[name], server.URL())
@@ -238,6 +255,8 @@ func TestTheRulesKeepTheRolesFromMore(t *testing.T) {
 		"a worker lists all keys":                    {"worker", []any{"KEYS", "*"}},
 		"a worker changes the configuration":         {"worker", []any{"CONFIG", "SET", "maxmemory-policy", "allkeys-lru"}},
 		"a worker makes itself another user":         {"worker", []any{"ACL", "SETUSER", "worker", "allkeys"}},
+		"a relay writes to a task":                   {"relay", []any{"HSET", keys.Queue("default").Task("1"), "state", "x"}},
+		"a relay takes the beats' lock":              {"relay", []any{"SET", keys.Lock("beat"), "x"}},
 		"a beat leaves a function behind":            {"beat", []any{"FUNCTION", "LOAD", "#!lua name=x\nredis.register_function('x', function() end)"}},
 		"an api moves keys to another server":        {"api", []any{"MIGRATE", "127.0.0.1", "1", keys.Queues, "0", "1"}},
 		"a worker ends the connections of others":    {"worker", []any{"CLIENT", "KILL", "127.0.0.1:1"}},

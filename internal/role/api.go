@@ -22,6 +22,7 @@ import (
 	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/gateway"
 	"github.com/seri-queue/seri/internal/redisurl"
+	"github.com/seri-queue/seri/internal/relay"
 	"github.com/seri-queue/seri/internal/run"
 	"github.com/seri-queue/seri/internal/store"
 	"github.com/seri-queue/seri/internal/telemetry"
@@ -39,7 +40,7 @@ type API struct {
 	Divide `embed:""`
 	Admin  `embed:""`
 
-	Part string `name:"role" env:"SERI_ROLE" default:"all" placeholder:"ROLE" help:"all: everything; gateway: live events and looking at a task only, to run them apart from the rest of the api."`
+	Part string `name:"role" env:"SERI_ROLE" default:"all" placeholder:"ROLE" help:"all: everything; gateway: live events and looking at a task only, to run them apart from the rest of the api; relay: copy events to where --events says, and nothing else."`
 
 	APIKeys     string `env:"SERI_API_KEYS" placeholder:"ID:SHA256,…" help:"API keys, as hashes; \"seri key\" makes one. Without any, the api does not start."`
 	APIKeysFile string `env:"SERI_API_KEYS_FILE" placeholder:"FILE" help:"File with API keys, one a line."`
@@ -72,8 +73,14 @@ func (a *API) Check() error {
 	f.add("partitions", a.Partitions.wrong)
 	f.add("insecure-dev", a.InsecureDev.wrong)
 	f.limit("http-drain", a.HTTPDrain, 0, 0)
-	if a.Part != "all" && a.Part != "gateway" {
-		f.add("role", fmt.Sprintf("is %q, must be all or gateway", a.Part))
+	switch {
+	case a.Part == "relay" && !relay.IsURL(a.Events):
+		f.add("events", fmt.Sprintf("is %q, but a relay copies them to another system: give its URL, %s", a.Events, relay.Schemes))
+		return f.err()
+	case a.Part == "relay": // nobody calls it
+		return f.err()
+	case a.Part != "all" && a.Part != "gateway":
+		f.add("role", fmt.Sprintf("is %q, must be all, gateway or relay", a.Part))
 	}
 	var keys *api.Keys
 	known := f.checkBoth("api-keys", a.APIKeys, a.APIKeysFile, func(text string) (err error) {
@@ -170,6 +177,9 @@ func (a *API) Run(ctx context.Context, out, log io.Writer) error {
 	}
 	defer rdb.Close()
 	trips := meterRedis(rdb)
+	if a.Part == "relay" {
+		return a.runRelay(ctx, out, rdb, logger, trips, lines)
+	}
 	if err := a.permitted(ctx, rdb); err != nil {
 		return err
 	}
@@ -275,7 +285,7 @@ func (s *Serve) parts(ctx context.Context, listener net.Listener, rdb redis.Univ
 	if tokens == nil && config.Insecure {
 		tokens = token.Development() // pages in development do as they will in production
 	}
-	transport, err := carrying.transport(rdb)
+	transport, err := carrying.transport(ctx, rdb)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,0 +1,202 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/seri-queue/seri/internal/events"
+)
+
+// rabbitBroker relays into a stream of RabbitMQ, by AMQP 0.9.1.
+type rabbitBroker struct {
+	target
+	config amqp.Config
+
+	mu      sync.Mutex
+	conn    *amqp.Connection // for publishing; nil: there is none, or no longer
+	channel *amqp.Channel
+}
+
+const (
+	// unconfirmed bounds what a consumer has been sent and has not taken, which streams ask for.
+	unconfirmed = 1000
+	// quiet is after how long without a message a consumer has had all that there was: RabbitMQ does not say what the last is.
+	quiet = time.Second
+)
+
+func openRabbit(_ context.Context, t target, more ...func(*amqp.Config)) (Broker, error) {
+	b := &rabbitBroker{target: t, config: amqp.Config{Heartbeat: 5 * time.Second, Locale: "en_US", Properties: amqp.Table{"connection_name": "seri"}}}
+	for _, change := range more {
+		change(&b.config)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, err := b.publisher(); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Name implements Broker.
+func (b *rabbitBroker) Name() string { return b.name() }
+
+// Close implements Broker.
+func (b *rabbitBroker) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hangUp()
+}
+
+// hangUp lets go of the publisher's connection. The lock is held.
+func (b *rabbitBroker) hangUp() {
+	if b.conn != nil {
+		b.conn.Close() // its error tells nothing: it is given up
+	}
+	b.conn, b.channel = nil, nil
+}
+
+// dial opens a connection with one channel.
+func (b *rabbitBroker) dial() (*amqp.Connection, *amqp.Channel, error) {
+	conn, err := amqp.DialConfig(b.url.String(), b.config)
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to %s: %w", b.name(), err)
+	}
+	channel, err := conn.Channel()
+	if err != nil {
+		conn.Close()
+		return nil, nil, fmt.Errorf("connect to %s: %w", b.name(), err)
+	}
+	return conn, channel, nil
+}
+
+// publisher returns a channel that confirms, and makes the stream when it opens one. The lock is held.
+func (b *rabbitBroker) publisher() (*amqp.Channel, error) {
+	if b.channel != nil && !b.channel.IsClosed() {
+		return b.channel, nil
+	}
+	b.hangUp()
+	conn, channel, err := b.dial()
+	if err != nil {
+		return nil, err
+	}
+	seconds := fmt.Sprintf("%ds", int64(b.keep.Seconds()))
+	_, err = channel.QueueDeclare(b.stream, true, false, false, false, amqp.Table{
+		"x-queue-type": "stream", "x-max-age": seconds, "x-initial-cluster-size": int32(b.copies),
+	})
+	if refused, ok := errors.AsType[*amqp.Error](err); ok && refused.Code == amqp.PreconditionFailed { // it is there, made by somebody else
+		if channel, err = conn.Channel(); err == nil {
+			_, err = channel.QueueDeclarePassive(b.stream, true, false, false, false, nil)
+		}
+	}
+	if err == nil {
+		err = channel.Confirm(false)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("stream %q of %s: %w", b.stream, b.url.Redacted(), err)
+	}
+	b.conn, b.channel = conn, channel
+	return channel, nil
+}
+
+// Publish implements Broker.
+func (b *rabbitBroker) Publish(ctx context.Context, records []events.Record) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	channel, err := b.publisher()
+	if err != nil {
+		return err
+	}
+	confirms := make([]*amqp.DeferredConfirmation, len(records))
+	for i := range records {
+		table := amqp.Table{}
+		for _, h := range headers(&records[i]) {
+			table[h[0]] = h[1]
+		}
+		confirms[i], err = channel.PublishWithDeferredConfirmWithContext(ctx, "", b.stream, true, false, amqp.Publishing{
+			Headers: table, ContentType: contentType, DeliveryMode: amqp.Persistent, MessageId: records[i].ID,
+			Timestamp: time.Now(), Body: records[i].Body,
+		})
+		if err != nil {
+			b.hangUp()
+			return err
+		}
+	}
+	for i, c := range confirms {
+		taken, err := c.WaitContext(ctx)
+		switch {
+		case err != nil:
+			b.hangUp() // what it still confirms is of no use
+			return err
+		case !taken:
+			b.hangUp()
+			return fmt.Errorf("RabbitMQ has refused event %s", records[i].ID)
+		}
+	}
+	return nil
+}
+
+// Read implements [events.Source].
+func (b *rabbitBroker) Read(ctx context.Context, _ string, from time.Time, caught func(), each func(events.Record) error) error {
+	conn, channel, err := b.dial()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if err := channel.Qos(unconfirmed, 0, false); err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	messages, err := channel.Consume(b.stream, "", false, false, false, false, amqp.Table{"x-stream-offset": from})
+	if err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	begun, behind := time.Now(), true
+	silence := time.NewTimer(quiet)
+	defer silence.Stop()
+	for {
+		var m amqp.Delivery
+		var open bool
+		select {
+		case m, open = <-messages:
+		case <-silence.C:
+			if behind {
+				behind = false
+				caught()
+			}
+			continue
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !open:
+			return errors.New("read events: the connection has ended")
+		}
+		if behind {
+			silence.Reset(quiet)
+		}
+		r, err := read(func(name string) string { text, _ := m.Headers[name].(string); return text }, m.Body)
+		if err == nil { // others are not ours
+			r.Time = m.Timestamp
+			if err := each(r); err != nil {
+				return err
+			}
+		}
+		if m.DeliveryTag%(unconfirmed/4) == 0 || len(messages) == 0 {
+			if err := m.Ack(true); err != nil {
+				return fmt.Errorf("read events: %w", err)
+			}
+		}
+		if behind && m.Timestamp.After(begun) {
+			behind = false
+			caught()
+		}
+	}
+}
