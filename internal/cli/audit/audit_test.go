@@ -69,6 +69,9 @@ func busy(t *testing.T, rdb redis.UniversalClient) keys.Queue {
 	later := message("scheduled")
 	later.ETA = time.Now().Add(time.Hour)
 	must(s.Enqueue(ctx, q, []seri.Message{message("done"), message("again"), message("dead"), message("gone"), message("running"), message("waiting"), later}))
+	later.ID = "published"
+	later.UniqueFor = 0
+	must(store.New(rdb, store.Config{Events: store.PubSub}).Enqueue(ctx, q, []seri.Message{later}))
 	batch, err := s.Dequeue(ctx, q, store.Wanted{Tasks: 5, Lease: time.Minute, Worker: "w"})
 	must(nil, err)
 	leases := batch.Leases
