@@ -151,7 +151,13 @@ func startRabbit() (server, error) {
 		"RABBITMQ_ENABLED_PLUGINS_FILE=" + dir + "/plugins", "RABBITMQ_PID_FILE=" + dir + "/pid", "RABBITMQ_CONFIG_FILE=" + dir + "/none",
 		"RABBITMQ_CONF_ENV_FILE=" + dir + "/none.conf", "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 2:2 +sbwt none",
 	}
-	return launch(fmt.Sprintf("127.0.0.1:%d", port), env, dir, findRabbit())
+	started, err := launch(fmt.Sprintf("127.0.0.1:%d", port), env, dir, findRabbit())
+	end := started.stop
+	started.stop = func() {
+		end()
+		_ = exec.Command("epmd", "-port", fmt.Sprint(epmd), "-kill").Run() // Erlang's daemon, which would stay
+	}
+	return started, err
 }
 
 // site is a broker as a relay reaches it, and as gateways do through a network that can be cut.
