@@ -32,7 +32,7 @@ func awaiting(t *testing.T, rdb redis.UniversalClient, log *journal, handler ser
 	slots := newSlots(1, r, newReporter(s, 2, log.logger()), make(chan outcome, 1), time.Second, log.logger())
 	return &fetcher{
 		engine: e, registry: r, heartbeat: newHeartbeat(s, r, e.Lease, log.logger()), slots: slots, idle: newIdle(rdb, e.queues),
-		claims: newClaims(s, e.Lease, nil, slots, log.logger()), logger: log.logger(),
+		claims: newClaims(s, e.Lease, nil, slots, log.logger()), dequeue: s.Dequeue, logger: log.logger(),
 		resting: make(map[keys.Queue]rest), drained: make(map[keys.Queue]time.Time), parked: make(map[keys.Queue]*parked),
 	}
 }
@@ -134,4 +134,40 @@ func TestTheEndOfABlockedCallIsNoFault(t *testing.T) {
 	if log.has("no tasks fetched") || f.engine.meters.FetchesFailed.Load() != 0 {
 		t.Error("a worker that stops complains of Redis")
 	}
+}
+
+// One of several queues may lie on a node that is away.
+func TestWhatOneQueueGivesIsKeptAndStartedWhileAnotherDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began := make(chan struct{})
+		f := awaiting(t, nil, new(journal), seri.Handler{Type: "test", Run: func(context.Context, []byte) ([]byte, error) {
+			close(began)
+			return nil, nil
+		}}, "away", "near")
+		back := make(chan struct{})
+		f.dequeue = func(_ context.Context, q keys.Queue, _ store.Wanted) (store.Batch, error) {
+			if q == "away" {
+				<-back
+				return store.Batch{}, nil
+			}
+			return store.Batch{Leases: []store.Lease{leaseOf(q, "a")}, Popped: 1}, nil
+		}
+		fetched := make(chan int)
+		go func() { fetched <- f.fetch(t.Context(), 2) }()
+
+		synctest.Wait()
+		if held := f.registry.byQueue(); len(held["near"]) != 1 {
+			t.Errorf("the registry has %v, want the lease of the queue that answered", held)
+		}
+		select {
+		case <-began:
+		case <-time.After(2 * togetherFor):
+			t.Error("the task has not begun")
+		}
+		close(back)
+		if n := <-fetched; n != 1 {
+			t.Errorf("fetched %d tasks, want 1", n)
+		}
+	})
 }

@@ -108,7 +108,8 @@ func (c *claims) round(ctx context.Context, due time.Time, pass func([]*attempt)
 	for q, of := range c.open(due) {
 		call, cancel := context.WithTimeout(ctx, claimTimeout)
 		asked := time.Now()
-		batch, err := c.store.Claim(call, q, of, c.length)
+		of.Ago = asked.Sub(of.oldest) + claimTimeout + claimSlack
+		batch, err := c.store.Claim(call, q, of.Unheard, c.length)
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			c.logger.WarnContext(ctx, "leases not claimed", "queue", q, "error", err)
@@ -129,20 +130,28 @@ func (c *claims) round(ctx context.Context, due time.Time, pass func([]*attempt)
 	return next
 }
 
+// question is what a queue is to be asked about, all but how long ago that was.
+type question struct {
+	store.Unheard
+	oldest time.Time // when the first of the calls was made
+}
+
 // open returns the calls to ask about by the time due, and forgets those whose leases are over by now.
-func (c *claims) open(due time.Time) map[keys.Queue]store.Unheard {
+func (c *claims) open(due time.Time) map[keys.Queue]question {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now, open := time.Now(), make(map[keys.Queue]store.Unheard)
+	now, open := time.Now(), make(map[keys.Queue]question)
 	for q, d := range c.doubts {
 		d.calls = slices.DeleteFunc(d.calls, func(u unheard) bool { return u.until.Before(now) })
 		if len(d.calls) == 0 {
 			delete(c.doubts, q)
 		} else if !d.next.After(due) {
-			of := store.Unheard{}
+			of := question{oldest: now}
 			for _, u := range d.calls {
 				of.Nonces, of.Tasks = append(of.Nonces, u.nonce), of.Tasks+u.tasks
-				of.Ago = max(of.Ago, now.Sub(u.asked)+claimTimeout+claimSlack)
+				if u.asked.Before(of.oldest) {
+					of.oldest = u.asked
+				}
 			}
 			open[q] = of
 		}

@@ -329,7 +329,7 @@ var _ ender = (*store.Store)(nil)
 var _ extender = (*store.Store)(nil)
 var _ recorder = (*store.Store)(nil)
 
-func TestAQueueThatIsAwayDoesNotHoldUpTheOutcomesOfAnother(t *testing.T) {
+func TestTheOutcomesOfABatchAreWrittenToAllQueuesAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		back := make(chan struct{})

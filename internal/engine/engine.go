@@ -66,7 +66,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		)
 	}
 	parts = append(parts,
-		run.Part{Name: "fetcher", Run: (&fetcher{engine: e, registry: leases, heartbeat: pulse, slots: slots, idle: waiting, blocking: blocking, claims: claims, logger: logger}).run},
+		run.Part{Name: "fetcher", Run: (&fetcher{engine: e, registry: leases, heartbeat: pulse, slots: slots, idle: waiting, blocking: blocking, claims: claims, dequeue: e.store.Dequeue, logger: logger}).run},
 		run.Part{Name: "blocked calls", Run: func(ctx context.Context) error { // the first to stop
 			<-ctx.Done()
 			return blocking.Close()

@@ -31,6 +31,7 @@ type fetcher struct {
 	idle      *idle
 	blocking  redis.UniversalClient // for calls that block; closed when the worker stops
 	claims    *claims
+	dequeue   func(context.Context, keys.Queue, store.Wanted) (store.Batch, error)
 	logger    *slog.Logger
 
 	resting  map[keys.Queue]rest      // queues that are not to be asked for a while
@@ -77,21 +78,11 @@ func (f *fetcher) run(ctx context.Context) error {
 
 // fetch asks the queues for as many tasks as there is room for, starts what it gets, and returns how many that are.
 func (f *fetcher) fetch(ctx context.Context, room int) (started int) {
-	var taken [][]*attempt
-	if order := f.promising(f.order()); f.engine.Strict || len(order) == 1 {
-		taken = f.inTurn(ctx, order, room)
-	} else {
-		taken = f.together(ctx, order, room)
+	order := f.promising(f.order())
+	if f.engine.Strict || len(order) == 1 {
+		return f.inTurn(ctx, order, room)
 	}
-	for _, attempts := range taken {
-		started += len(attempts)
-	}
-	if f.engine.Strict {
-		f.slots.start(slices.Concat(taken...))
-	} else {
-		f.slots.start(interleaved(taken))
-	}
-	return started
+	return f.together(ctx, order, room)
 }
 
 // drainedFor is how long a queue that had less than it was asked for is not asked again, as long as others may have more: a
@@ -114,40 +105,55 @@ func (f *fetcher) promising(order []keys.Queue) []keys.Queue {
 }
 
 // inTurn asks one queue after the other, each for all that those before it have left.
-func (f *fetcher) inTurn(ctx context.Context, order []keys.Queue, room int) (taken [][]*attempt) {
+func (f *fetcher) inTurn(ctx context.Context, order []keys.Queue, room int) (started int) {
 	for _, q := range order {
-		if room == 0 || ctx.Err() != nil {
+		if started == room || ctx.Err() != nil {
 			break
 		}
-		attempts := f.take(ctx, f.ask(ctx, q, room, f.engine.store.Dequeue))
-		taken = append(taken, attempts)
-		room -= len(attempts)
+		started += f.start(f.take(ctx, f.ask(ctx, q, room-started, f.dequeue)))
 	}
-	return taken
+	return started
 }
 
-// together asks queues side by side, each for its share: they may lie on different nodes, and none waits for another's
-// answer. Those for which there was no room are asked for what the first ones leave.
-func (f *fetcher) together(ctx context.Context, order []keys.Queue, room int) (taken [][]*attempt) {
-	for room > 0 && len(order) > 0 && ctx.Err() == nil {
-		shares := f.shares(room, order)
-		answers := make([]answer, len(shares))
-		calls := newCalls()
-		for i, tasks := range shares {
-			calls.Go(func() error {
-				answers[i] = f.ask(ctx, order[i], tasks, f.engine.store.Dequeue)
-				return nil
-			})
-		}
-		_ = calls.Wait() // errors are in the answers
-		for _, a := range answers {
-			attempts := f.take(ctx, a)
-			taken = append(taken, attempts)
-			room -= len(attempts)
-		}
+// togetherFor is how long the answers of queues that were asked side by side are awaited, to start them together. What comes
+// later is started as it comes: a queue may lie on a node that is away.
+const togetherFor = aheadTime
+
+// together asks queues side by side, each for its share. Those for which there was no room are asked for what the first ones
+// leave.
+func (f *fetcher) together(ctx context.Context, order []keys.Queue, room int) (started int) {
+	for started < room && len(order) > 0 && ctx.Err() == nil {
+		shares := f.shares(room-started, order)
+		asked := order[:len(shares)]
 		order = order[len(shares):]
+		answers := make(chan answer, len(shares))
+		go func() {
+			calls := newCalls()
+			for i, tasks := range shares {
+				calls.Go(func() error {
+					answers <- f.ask(ctx, asked[i], tasks, f.dequeue)
+					return nil
+				})
+			}
+		}()
+		late, overdue := time.NewTimer(togetherFor), false
+		var taken [][]*attempt
+		for missing := len(shares); missing > 0; {
+			select {
+			case a := <-answers:
+				missing--
+				taken = append(taken, f.take(ctx, a)) // whose leases are kept alive from here on
+			case <-late.C:
+				overdue = true
+			}
+			if overdue || missing == 0 {
+				started += f.start(interleaved(taken))
+				taken = nil
+			}
+		}
+		late.Stop()
 	}
-	return taken
+	return started
 }
 
 // answer is what a queue said to a call that asked it for tasks.
@@ -167,6 +173,14 @@ func (f *fetcher) ask(
 	a.want = store.Wanted{Tasks: tasks, Lease: f.engine.Lease, Worker: f.engine.name, Types: f.engine.types, Nonce: store.NewNonce()}
 	a.batch, a.err = call(context.WithoutCancel(ctx), q, a.want) // a call under way may have leased tasks: hear its answer
 	return a
+}
+
+// start starts attempts and returns how many they are.
+func (f *fetcher) start(attempts []*attempt) int {
+	if len(attempts) > 0 {
+		f.slots.start(attempts)
+	}
+	return len(attempts)
 }
 
 // take makes attempts of an answer, and leaves the queue alone for a while if it is paused, drained or out of reach.
@@ -220,14 +234,11 @@ func (f *fetcher) await(ctx context.Context, room int) (started int, waited bool
 			return 0, false
 		}
 		f.resting[q] = f.hindered // should the call fail like the last one, the rest grows
-		attempts := f.take(ctx, f.ask(ctx, q, room, func(ctx context.Context, q keys.Queue, want store.Wanted) (store.Batch, error) {
+		started = f.start(f.take(ctx, f.ask(ctx, q, room, func(ctx context.Context, q keys.Queue, want store.Wanted) (store.Batch, error) {
 			f.engine.meters.Awaited.Add(1)
 			return f.engine.store.Await(ctx, f.blocking, q, want, block)
-		}))
+		})))
 		f.hindered = rest{length: f.resting[q].length}
-		if started = len(attempts); started > 0 {
-			f.slots.start(attempts)
-		}
 	}
 	_, resting := f.resting[q]
 	return started, !resting
