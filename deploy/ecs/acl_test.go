@@ -22,6 +22,7 @@ import (
 
 	"github.com/seri-queue/seri/internal/api"
 	"github.com/seri-queue/seri/internal/devstore/redisproc"
+	"github.com/seri-queue/seri/internal/gateway"
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/permit"
 	"github.com/seri-queue/seri/internal/redistest"
@@ -165,6 +166,10 @@ func work(t *testing.T, url, events string, rules func(*testing.T, string) []str
 	e.call(http.MethodPost, "/v1/queues/default/resume", nil, 0)
 	e.follow("/v1/events?owner=user:42", "snapshot")
 	e.follow("/v1/events", "dev.seri.schedule.fired") // an event that a role has written, and the api has been told of
+
+	acknowledging := json.Number(e.follow("/v1/events?queue=default&consumer=billing", "snapshot").Get(gateway.ConsumerHeader))
+	e.call(http.MethodPost, "/v1/consumers/billing/ack", map[string]any{"token": acknowledging, "cursor": "1-0:0"}, http.StatusOK)
+	e.call(http.MethodDelete, "/v1/consumers/billing", nil, http.StatusNoContent)
 
 	// A schedule for a queue that the beat may not write to is left out, told, and refused once that is known; the others tick.
 	theirs := map[string]any{"every": "1s", "task": "http.request", "payload": healthz, "queue": "theirs"}
@@ -488,8 +493,8 @@ func (e endpoint) schedule(id, want string, is func(s api.Schedule) bool) {
 	}
 }
 
-// follow opens a stream and waits for the first line with text.
-func (e endpoint) follow(path, text string) {
+// follow opens a stream and waits for the first line with text. It returns the answer's header.
+func (e endpoint) follow(path, text string) http.Header {
 	e.t.Helper()
 	response := e.send(http.MethodGet, path, nil)
 	defer response.Body.Close()
@@ -501,6 +506,7 @@ func (e endpoint) follow(path, text string) {
 			e.t.Fatalf("%s ends without %q: %s", path, text, all)
 		}
 	}
+	return response.Header
 }
 
 // call makes a request and returns the answer, which must have the status; 0: any that is good.

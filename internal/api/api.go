@@ -56,7 +56,7 @@ type Config struct {
 	Tokens *token.Ring
 	// Origins are those (scheme://host[:port]) whose pages may read live events and their own tasks, besides the server's own.
 	Origins []string
-	// LiveOnly leaves out all but live events, looking at a task, and the probes: a gateway alone.
+	// LiveOnly leaves out all but live events and what consumers acknowledge of them, looking at a task, and the probes: a gateway alone.
 	LiveOnly bool
 	// Insecure answers without API keys, and in turn only to loopback host names and not to pages of other sites.
 	// The caller must bind to loopback. For development.
@@ -68,6 +68,8 @@ type Config struct {
 	// LogReader reads lines of tasks' logs that are in CloudWatch. nil: only where they are is told.
 	LogReader LogReader
 
+	// Consumers are those who acknowledge live events. nil: their routes do not exist.
+	Consumers Consumers
 	// Events and WebSocket serve GET /v1/events and GET /v1/ws. nil: the route does not exist.
 	Events, WebSocket http.Handler
 	// Web serves everything that is no route of the API: the page. nil: 404.
@@ -139,6 +141,7 @@ func newHandler(config Config, now func() time.Time) (http.Handler, error) {
 		s.addTokens(api)
 	}
 	s.addLive(api, table)
+	s.addConsumers(api)
 	addScript(table)
 	table.HandleFunc("GET /healthz", s.healthz)
 	table.HandleFunc("GET /readyz", s.readyz)

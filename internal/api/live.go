@@ -35,11 +35,16 @@ func (s *server) addLive(api huma.API, table *routes) {
 			Schema:  &huma.Schema{Type: huma.TypeString},
 			Example: exampleFrame,
 		}}
+		parameters := slices.Concat(filters, []*huma.Param{
+			{Name: "qos", In: "query", Description: "at_most_once: events have no id, so a browser that reconnects begins anew. at_least_once, the default: resumed at the cursor. exactly_once: for a consumer that acknowledges.", Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"at_most_once", "at_least_once", "exactly_once"}}},
+			filter("consumer", "The name of a consumer that acknowledges (POST /v1/consumers/{name}/ack). It goes on after what it has acknowledged last, on any gateway, and the one that began last reads under a name; its token is in the header Seri-Consumer-Token. Needs an API key.", "billing"),
+			{Name: "Last-Event-ID", In: "header", Description: "As after; sent by browsers when they reconnect.", Schema: &huma.Schema{Type: huma.TypeString}},
+		})
 		describe(api, &huma.Operation{
 			OperationID: "streamEvents", Method: http.MethodGet, Path: "/v1/events", Tags: []string{"Live"},
 			Summary:     "Watch tasks by server-sent events",
 			Description: strings.TrimSpace(frames) + " The id of each event is its cursor, so a browser resumes by itself.",
-			Parameters:  append(filters[:len(filters):len(filters)], &huma.Param{Name: "Last-Event-ID", In: "header", Description: "As after; sent by browsers when they reconnect.", Schema: &huma.Schema{Type: huma.TypeString}}),
+			Parameters:  parameters,
 			Responses:   responses,
 		})
 	}
@@ -78,7 +83,7 @@ func LiveProblem(w http.ResponseWriter, _ *http.Request, status int, detail stri
 	case status == http.StatusUnauthorized:
 		unauthorized(detail).write(w)
 		return
-	case status == http.StatusForbidden && detail == gateway.OutOfScope:
+	case status == http.StatusForbidden && (detail == gateway.OutOfScope || detail == gateway.KeyNeeded):
 		kind = kindForbidden
 	case status == http.StatusForbidden:
 		kind = kindCrossOrigin

@@ -32,10 +32,10 @@ func TestLiveEndpointsRefuseAsTheRestOfTheAPI(t *testing.T) {
 		typ     string
 		faults  []string
 	}{
-		"events, an unknown parameter":    {"/v1/events?foo=1", nil, 422, "invalid", []string{"query.foo is not known; use task, owner, queue, type, schedule, after"}},
+		"events, an unknown parameter":    {"/v1/events?foo=1", nil, 422, "invalid", []string{"query.foo is not known; use task, owner, queue, type, schedule, after, qos, consumer"}},
 		"events, every fault":             {"/v1/events?task=&owner=a&owner=b", nil, 422, "invalid", []string{"query.owner is given 2 times", "query.task is empty"}},
 		"events, a bad cursor":            {"/v1/events", []string{"Last-Event-ID", "1-0:0"}, 422, "invalid", []string{"header.Last-Event-ID is not usable: the cursor is that of one queue, and the request does not say which"}},
-		"WebSocket, an unknown parameter": {"/v1/ws?foo=1", upgrade, 422, "invalid", []string{"query.foo is not known; use task, owner, queue, type, schedule, after"}},
+		"WebSocket, an unknown parameter": {"/v1/ws?foo=1", upgrade, 422, "invalid", []string{"query.foo is not known; use task, owner, queue, type, schedule, after, qos, consumer"}},
 		"WebSocket, a plain request":      {"/v1/ws", nil, 426, "upgrade-required", nil},
 		"WebSocket, a foreign page":       {"/v1/ws", append(slices.Clone(upgrade), "Origin", "https://evil.example"), 403, "cross-origin", nil},
 	} {

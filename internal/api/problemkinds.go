@@ -34,6 +34,7 @@ var (
 	kindManaged      = &problemKind{"managed", 409, "The schedule comes from a file", "A schedule that a file of schedules has made is changed by that file alone, which would undo every other change with the next deploy. It can be paused, resumed and run here."}
 	kindElsewhere    = &problemKind{"elsewhere", 409, "The schedule is in another queue, or in several", "The id of a schedule belongs to one queue. To move a schedule, delete it and make it anew; where two queues have the id, say which with ?queue=."}
 	kindOverlap      = &problemKind{"overlap", 409, "An earlier task of the schedule has not ended", "The schedule leaves a tick out while the task of an earlier one has not ended. The body {\"overlap\":\"allow\"} runs it all the same."}
+	kindTaken        = &problemKind{"taken", 409, "Another reads for the consumer", "Of the streams under one name the one that began last reads and acknowledges. Whoever is told this had better stop: if it begins again, it takes the name from the other."}
 	kindPrecondition = &problemKind{"precondition-failed", 412, "The schedule has another revision", "If-Match names the revision that was looked at, If-None-Match: * asks for none to be there. Look at the schedule again and repeat the change if it still makes sense."}
 	kindTooLarge     = &problemKind{"too-large", 413, "The body is too large", "A task may have 1 MiB, a batch 8 MiB. Store large data elsewhere and pass a reference."}
 	kindMediaType    = &problemKind{"unsupported-media-type", 415, "The body is not declared as plain JSON", "Send \"Content-Type: application/json\", and no Content-Encoding."}
@@ -43,7 +44,7 @@ var (
 	kindUpgrade      = &problemKind{"upgrade-required", 426, "The path is a WebSocket", "Ask for an upgrade to a WebSocket of version 13, as every WebSocket client does; or read the same events at /v1/events."}
 	kindKeyReused    = &problemKind{"idempotency-key-reused", 422, "The Idempotency-Key belongs to another request", "Within 24 hours a key stands for one body, byte for byte. Use a fresh key for another task."}
 	kindTimeout      = &problemKind{"request-timeout", 408, "The body did not arrive in time", "The body must arrive within 30 seconds."}
-	kindTooMany      = &problemKind{"too-many", 429, "There are too many connections", "One key or token, and one address, may have so many live connections at once. Close some, or come back after Retry-After."}
+	kindTooMany      = &problemKind{"too-many", 429, "There are too many connections", "One key or token, and one address, may have so many live connections at once. Close some, or come back after Retry-After. Of consumers that acknowledge there may be 1,000; delete those that are not needed."}
 	kindInternal     = &problemKind{"internal", 500, "The server has a fault", "It is in the log under the X-Request-Id of the answer."}
 	kindUnavailable  = &problemKind{"unavailable", 503, "Not possible at the moment", "Redis cannot be reached, or takes no writes now; or the server is starting or stopping, and opens no live streams, or has no room for more of them. Whether a change was made is not known; a retry with the same id or Idempotency-Key finds out safely."}
 	kindNotReady     = &problemKind{"not-ready", 503, "The server is not ready", "Send traffic elsewhere; the detail says why."}
@@ -51,7 +52,7 @@ var (
 
 var problemKinds = []*problemKind{
 	kindMalformed, kindUnauthorized, kindCrossOrigin, kindForbidden, kindNotFound, kindNoRoute, kindMethod, kindTimeout, kindConflict, kindDuplicate,
-	kindEnded, kindManaged, kindElsewhere, kindOverlap, kindPrecondition, kindTooLarge, kindMediaType, kindMisdirected, kindInvalid, kindUnknownType, kindKeyReused, kindUpgrade, kindTooMany, kindInternal,
+	kindEnded, kindManaged, kindElsewhere, kindOverlap, kindTaken, kindPrecondition, kindTooLarge, kindMediaType, kindMisdirected, kindInvalid, kindUnknownType, kindKeyReused, kindUpgrade, kindTooMany, kindInternal,
 	kindUnavailable, kindNotReady,
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/seri-queue/seri/internal/consumers"
 	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/token"
 )
@@ -47,6 +48,10 @@ type Config struct {
 	// PerAddress bounds those of one address, or of one network of 64 bits of IPv6. Where proxies stand in front, that is the
 	// last public one of X-Forwarded-For. Default: 1,000, because a whole office may have one address.
 	PerAddress int
+	// Consumers remember what named consumers have acknowledged. nil: there are none.
+	Consumers *consumers.Registry
+	// Acknowledgement is how long a consumer may take events and acknowledge none, until they are delivered again. Default: 30 s.
+	Acknowledgement time.Duration
 	// Subscriptions bounds the things that one WebSocket is about. Default: 100.
 	Subscriptions int
 	// Messages bounds what one client may send in a minute; half of that it may send at once. Default: 240.
@@ -73,6 +78,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.PerHolder = cmp.Or(c.PerHolder, 10_000)
 	c.PerAddress = cmp.Or(c.PerAddress, 1000)
 	c.Subscriptions = cmp.Or(c.Subscriptions, 100)
+	c.Acknowledgement = cmp.Or(c.Acknowledgement, 30*time.Second)
 	c.Messages = cmp.Or(c.Messages, 240)
 	c.Patience = cmp.Or(c.Patience, 10*time.Second)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
@@ -83,7 +89,7 @@ func (c Config) withDefaults() (Config, error) {
 	for _, d := range []struct {
 		name  string
 		value time.Duration
-	}{{"KeepAlive", c.KeepAlive}, {"Ping", c.Ping}, {"WriteTimeout", c.WriteTimeout}, {"Retry", c.Retry}, {"Spread", c.Spread}, {"Patience", c.Patience}} {
+	}{{"KeepAlive", c.KeepAlive}, {"Ping", c.Ping}, {"WriteTimeout", c.WriteTimeout}, {"Retry", c.Retry}, {"Spread", c.Spread}, {"Patience", c.Patience}, {"Acknowledgement", c.Acknowledgement}} {
 		if d.value < 0 {
 			errs = append(errs, fmt.Errorf("option %s is %v, must be positive", d.name, d.value))
 		}

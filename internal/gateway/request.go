@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/events"
 )
@@ -27,12 +29,14 @@ type request struct {
 	filter events.Filter
 	resume bool
 	after  events.Cursor
+	// quality is the guarantee that the client asks for, consumer the name under which it acknowledges.
+	quality, consumer string
 	// forbidden: the client may not watch it.
 	forbidden bool
 }
 
 // maxFaults bounds how many faults of a request are told.
-const maxFaults = 10
+const maxFaults = 8
 
 // faults say what is wrong with a request, by place: "query.task": "is empty".
 type faults map[string]string
@@ -48,6 +52,7 @@ func parse(rawQuery, lastEventID string, granted grant) (request, faults) {
 	fields := map[string]*string{
 		"task": &r.filter.Task, "owner": &r.filter.Owner, "queue": &r.filter.Queue, "type": &r.filter.Type,
 		"schedule": &r.filter.Schedule, "after": &after,
+		"qos": &r.quality, "consumer": &r.consumer,
 	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		if len(wrong) == maxFaults {
@@ -58,7 +63,7 @@ func parse(rawQuery, lastEventID string, granted grant) (request, faults) {
 		place := fmt.Sprintf("query.%.60s", name)
 		switch {
 		case !known:
-			wrong[place] = "is not known; use task, owner, queue, type, schedule, after"
+			wrong[place] = "is not known; use task, owner, queue, type, schedule, after, qos, consumer"
 		case len(values) > 1:
 			wrong[place] = fmt.Sprintf("is given %d times", len(values))
 		case values[0] == "":
@@ -69,9 +74,10 @@ func parse(rawQuery, lastEventID string, granted grant) (request, faults) {
 			*field = values[0]
 		}
 	}
+	r.checkQuality(after, wrong)
 	narrowed, allowed := granted.narrow(r.filter)
 	r.filter, r.forbidden = narrowed, !allowed
-	if lastEventID != "" {
+	if lastEventID != "" && r.quality != atMostOnce {
 		after, source = lastEventID, "header.Last-Event-ID"
 	}
 	if after != "" {
@@ -86,6 +92,13 @@ func parse(rawQuery, lastEventID string, granted grant) (request, faults) {
 // subscribe begins the subscription that a request asks for, or answers the request with what is wrong.
 func (g *Gateway) subscribe(w http.ResponseWriter, r *http.Request, granted grant, lastEventID string) (*events.Subscription, bool) {
 	asked, wrong := parse(r.URL.RawQuery, lastEventID, granted)
+	if websocket.IsWebSocketUpgrade(r) {
+		for name, value := range map[string]string{"consumer": asked.consumer, "qos": asked.quality} {
+			if value != "" {
+				wrong["query."+name] = "is for server-sent events (GET /v1/events): over a WebSocket nothing can be acknowledged"
+			}
+		}
+	}
 	if len(wrong) > 0 {
 		g.cfg.Problem(w, r, http.StatusUnprocessableEntity, "", wrong)
 		return nil, false

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/consumers"
 	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/token"
 )
@@ -25,11 +28,29 @@ func (g *Gateway) serveSSE(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer visit.leave()
-	s, ok := g.subscribe(w, r, granted, r.Header.Get("Last-Event-ID"))
+	held, ok := g.attach(w, r, granted)
+	if !ok {
+		return
+	}
+	after := r.Header.Get("Last-Event-ID")
+	if held != nil {
+		after = held.Cursor // which alone says where it goes on
+	}
+	s, ok := g.subscribe(w, r, granted, after)
 	if !ok {
 		return
 	}
 	defer s.Close()
+	if held != nil {
+		if err := held.begin(r.Context(), s); errors.Is(err, consumers.ErrTaken) || errors.Is(err, seri.ErrNotFound) {
+			g.unavailable(w, r, "Another has begun to read for the consumer, or has deleted it.")
+			return
+		} else if err != nil {
+			g.cfg.Logger.WarnContext(r.Context(), "could not begin a stream", "error", err)
+			g.unavailable(w, r, "Events cannot be read at the moment.")
+			return
+		}
+	}
 
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
@@ -39,18 +60,31 @@ func (g *Gateway) serveSSE(w http.ResponseWriter, r *http.Request) {
 		defer stop()
 		ctx = expiring
 	}
+	if held != nil {
+		var watching sync.WaitGroup
+		watching.Go(func() { held.watch(ctx, cancel) })
+		defer watching.Wait()
+		defer cancel(nil)
+	}
 
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Accel-Buffering", "no") // nginx would hold events back
-	stream := &sseStream{w: w, control: http.NewResponseController(w), timeout: g.cfg.WriteTimeout}
+	if held != nil {
+		header.Set(ConsumerHeader, strconv.FormatUint(held.Token, 10))
+	}
+	stream := &sseStream{w: w, control: http.NewResponseController(w), timeout: g.cfg.WriteTimeout, held: held, fleeting: r.URL.Query().Get("qos") == atMostOnce}
 	err := stream.retry(g.spread()) // and the headers: the client knows at once that it is connected
 	for err == nil {
 		err = stream.next(ctx, s, g.cfg.KeepAlive)
 	}
 	if _, slow := errors.AsType[*events.SlowError](err); slow || r.Context().Err() != nil || errors.Is(err, token.ErrExpired) {
 		return // EventSource comes back by itself, at the last cursor; one whose token has expired is then told so
+	}
+	if errors.Is(err, consumers.ErrTaken) || errors.Is(err, errUnacknowledged) {
+		_ = stream.comment(err.Error()) // nobody is left to tell if this fails
+		return
 	}
 	if retryErr := stream.retry(g.comeBack()); retryErr != nil || errors.Is(err, errStopping) || errors.Is(err, events.ErrStopped) {
 		return
@@ -67,6 +101,9 @@ type sseStream struct {
 	control *http.ResponseController
 	timeout time.Duration
 	b       []byte // gathered, not written yet
+
+	held     *attachment // whose frames are acknowledged; nil: they are not
+	fleeting bool        // nothing is told by which a browser would resume
 }
 
 // next writes what the subscription has next.
@@ -76,15 +113,34 @@ func (o *sseStream) next(ctx context.Context, s *events.Subscription, keepAlive 
 		return err
 	}
 	for _, f := range frames {
-		o.b = append(append(append(o.b, "id: "...), f.Cursor...), '\n')
+		if !o.fleeting {
+			o.b = append(append(append(o.b, "id: "...), f.Cursor...), '\n')
+		}
 		o.b = append(append(append(o.b, "event: "...), f.Type...), '\n')
 		o.b = append(append(append(o.b, "data: "...), f.JSON...), "\n\n"...)
 	}
-	if len(frames) == 0 {
+	switch {
+	case o.held == nil:
+	case len(frames) > 0:
+		o.held.sent(frames[len(frames)-1].Cursor, time.Now()) // before it is: it may be acknowledged at once
+	default:
+		o.held.rest(s.Cursor())
+	}
+	switch {
+	case len(frames) > 0:
+	case o.fleeting:
+		o.b = append(o.b, ": keep-alive\n\n"...)
+	default:
 		// A block without data is no event for the browser, but it takes note of the id: an old one may be of an entry
 		// that is trimmed away by the time the browser comes back.
 		o.b = append(append(append(o.b, ": keep-alive\nid: "...), s.Cursor()...), "\n\n"...)
 	}
+	return o.flush()
+}
+
+// comment tells a person who looks at the stream something.
+func (o *sseStream) comment(text string) error {
+	o.b = append(append(append(o.b, ": "...), text...), "\n\n"...)
 	return o.flush()
 }
 

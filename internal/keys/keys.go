@@ -64,6 +64,13 @@ func BeatFile(lock string) string { return "seri:v1:beat:{" + lock + "}" }
 // Beats is a hash of lock by what the beats tell that lead under it: which queues' schedules they cannot serve.
 const Beats = "seri:v1:{beats}"
 
+// Consumers is a zset of the names of consumers of live events, by until when each is remembered.
+const Consumers = "seri:v1:{consumers}"
+
+// Consumer returns the key of the hash of what a named consumer of live events has acknowledged. A queue of the name
+// "consumers" has no such key.
+func Consumer(name string) string { return Consumers + ":named:" + name }
+
 // Queue is a queue's name. Its methods return the queue's keys.
 type Queue string
 

@@ -68,6 +68,8 @@ var Registry = []Entry{
 	{"seri:v1:{types}", "zset", "worker", "members expire by score", false, "worker IDs by expiry of what they have published, Unix seconds"},
 	{"seri:v1:{types}:<worker>", "string", "worker", "three heartbeats", true, "JSON: the task types that a worker runs, with their schemas and queues"},
 	{"seri:v1:{partitions}", "hash", "client, worker, cli", "none: an agreement", false, "divided queues by name: their numbers of partitions"},
+	{"seri:v1:{consumers}", "zset", "api", "members expire by score; at most 1,000", false, "names of consumers of live events by until when each is remembered, Unix seconds"},
+	{"seri:v1:{consumers}:named:<name>", "hash", "api", "30 days after it has last read or acknowledged", true, "a named consumer of live events: about (what it watches, JSON), token (of who reads), cursor (acknowledged), at (when, Unix milliseconds)"},
 	{"seri:v1:idem:{<sha256>}", "string", "api", "24 h", true, "the answer given to an Idempotency-Key"},
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/client"
 	"github.com/seri-queue/seri/internal/api"
+	"github.com/seri-queue/seri/internal/consumers"
 	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/gateway"
 	"github.com/seri-queue/seri/internal/redisurl"
@@ -224,12 +225,15 @@ func (a *API) Run(ctx context.Context, out, log io.Writer) error {
 	return run.Stack(ctx, append(telling, parts...)...)
 }
 
-// permitted returns an error if the Redis user may not do all that an api does to a queue. Which ones there will be is not
-// known; its rules are the same for all.
+// permitted returns an error if the Redis user may not do all that an api does to a queue, and to consumers of events. Which
+// ones there will be is not known; its rules are the same for all.
 func (a *API) permitted(ctx context.Context, rdb redis.UniversalClient) error {
 	check, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	return store.New(rdb, store.Config{Events: a.carrier()}).Permit(check, seri.DefaultQueue, store.Producing)
+	if err := store.New(rdb, store.Config{Events: a.carrier()}).Permit(check, seri.DefaultQueue, store.Producing); err != nil {
+		return err
+	}
+	return consumers.New(rdb).Permitted(check)
 }
 
 // compiledTypes are the types of task that the api knows without any worker: those of package tasks.
@@ -293,8 +297,10 @@ func (s *Serve) parts(ctx context.Context, listener net.Listener, rdb redis.Univ
 	if err != nil {
 		return nil, nil, err
 	}
+	acknowledged := consumers.New(rdb)
 	live, err := gateway.New(hub, gateway.Config{
-		Origins: s.AllowedOrigins, Tokens: tokens, Problem: api.LiveProblem, Logger: logger,
+		Consumers: acknowledged,
+		Origins:   s.AllowedOrigins, Tokens: tokens, Problem: api.LiveProblem, Logger: logger,
 		Connections: min(s.MaxConnections.N, gateway.Descriptors()), PerHolder: s.MaxPerKey.N, PerAddress: s.MaxPerAddress.N,
 		Logs: logsOf(queues),
 	})
@@ -307,6 +313,7 @@ func (s *Serve) parts(ctx context.Context, listener net.Listener, rdb redis.Univ
 		config.Tasks = queues
 	}
 	config.AllowUnknownTypes, config.Version, config.Logger = s.AllowUnknownTypes.On, Version(), logger
+	config.Consumers = acknowledged
 	config.Events, config.WebSocket = live.SSE(), live.WebSocket()
 	config.Tokens, config.Origins = tokens, s.AllowedOrigins
 	config.Full = memory.Full

@@ -15,6 +15,8 @@ import (
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/api"
 	"github.com/seri-queue/seri/internal/cli/audit"
+	"github.com/seri-queue/seri/internal/consumers"
+	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/partition"
 	"github.com/seri-queue/seri/internal/redistest"
@@ -112,6 +114,8 @@ func busy(t *testing.T, rdb redis.UniversalClient) keys.Queue {
 	must(nil, err)
 	must([]error{s.PauseSchedule(ctx, q, "nightly", "for repair"), s.SetFileRevision(ctx, leader, 1), s.SetServed(ctx, lockName, store.Served{Until: soon.Add(time.Minute)})}, err)
 	_, err = partition.NewAgreement(rdb).Declare(ctx, string(q), 2)
+	must(nil, err)
+	_, err = consumers.New(rdb).Attach(ctx, string(q), map[string]events.Filter{"": {Queue: string(q)}})
 	must(nil, err)
 	digest := fmt.Sprintf("%064x", q)[:64]
 	_, _, err = api.NewRedisIdempotency(rdb).Claim(ctx, digest, api.IdempotencyRecord{})

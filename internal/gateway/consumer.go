@@ -1,0 +1,185 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/consumers"
+	"github.com/seri-queue/seri/internal/events"
+)
+
+// The guarantees that a client may ask for.
+const (
+	// atMostOnce: nothing is repeated, and nothing is resumed.
+	atMostOnce = "at_most_once"
+	// atLeastOnce: resumed at the cursor of the last frame that the client has seen.
+	atLeastOnce = "at_least_once"
+	// exactlyOnce: resumed at what the named consumer has acknowledged, and repeated until it has.
+	exactlyOnce = "exactly_once"
+)
+
+// ConsumerHeader is the header of an answer that has the token by which a consumer acknowledges what it is sent.
+const ConsumerHeader = "Seri-Consumer-Token"
+
+// KeyNeeded is the detail that refuses consumers to those who may not watch everything.
+const KeyNeeded = "Consumers that acknowledge are for those who have an API key, not for holders of a token."
+
+// errUnacknowledged ends the stream of a consumer that takes events and acknowledges none: it gets them again.
+var errUnacknowledged = errors.New("the consumer has acknowledged nothing for too long")
+
+// checkQuality adds what is wrong with the guarantee that a request asks for.
+func (r *request) checkQuality(after string, wrong faults) {
+	switch r.quality {
+	case "", atMostOnce, atLeastOnce, exactlyOnce:
+	default:
+		wrong["query.qos"] = "must be at_most_once, at_least_once or exactly_once"
+		return
+	}
+	switch {
+	case r.consumer != "" && r.quality != "" && r.quality != exactlyOnce:
+		wrong["query.qos"] = "is " + r.quality + ", but a consumer that acknowledges is exactly_once"
+	case r.consumer == "" && r.quality == exactlyOnce:
+		wrong["query.consumer"] = "is missing: what is to be delivered until it is acknowledged needs a name"
+	case r.consumer != "" && consumers.CheckName(r.consumer) != nil:
+		wrong["query.consumer"] = consumers.ErrName.Error()
+	case r.consumer != "" && after != "":
+		wrong["query.after"] = "cannot be given for a consumer, which goes on after what it has acknowledged"
+	case r.quality == atMostOnce && after != "":
+		wrong["query.after"] = "cannot be given for at_most_once, which does not resume"
+	}
+}
+
+// attachment is a stream as the one that reads for a named consumer.
+type attachment struct {
+	registry *consumers.Registry
+	patience time.Duration
+	consumers.Consumer
+
+	mu     sync.Mutex
+	last   events.Cursor // of the last frame that was sent
+	oldest time.Time     // when the first was sent of those that are not acknowledged; zero: none is
+	rested string        // where the stream has come since, without a frame; empty: nowhere
+}
+
+// attach makes a stream the one that reads for the consumer that a request names; nil: it names none. It is false if the
+// request has been answered.
+func (g *Gateway) attach(w http.ResponseWriter, r *http.Request, granted grant) (*attachment, bool) {
+	asked, wrong := parse(r.URL.RawQuery, "", granted)
+	if asked.consumer == "" || len(wrong) > 0 || asked.forbidden { // of which subscribe will tell
+		return nil, true
+	}
+	if g.cfg.Consumers == nil || !granted.all {
+		g.cfg.Problem(w, r, http.StatusForbidden, KeyNeeded, nil)
+		return nil, false
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), subscribeTimeout)
+	defer cancel()
+	c, err := g.cfg.Consumers.Attach(ctx, asked.consumer, map[string]events.Filter{"": asked.filter})
+	switch {
+	case errors.Is(err, consumers.ErrAbout):
+		g.cfg.Problem(w, r, http.StatusUnprocessableEntity, "", faults{"query.consumer": "is not usable: " + err.Error()})
+		return nil, false
+	case errors.Is(err, consumers.ErrMany):
+		g.refuse(w, r, http.StatusTooManyRequests, "Of consumers, "+err.Error()+".")
+		return nil, false
+	case err != nil:
+		g.cfg.Logger.WarnContext(r.Context(), "could not begin a stream", "error", err)
+		g.unavailable(w, r, "Events cannot be read at the moment.")
+		return nil, false
+	}
+	return &attachment{registry: g.cfg.Consumers, patience: g.cfg.Acknowledgement, Consumer: c}, true
+}
+
+// begin notes where the consumer's stream begins, if it is its first: what comes after that is repeated until it is
+// acknowledged. Nothing was sent yet, so who has been overtaken here loses nothing.
+func (a *attachment) begin(ctx context.Context, s *events.Subscription) error {
+	if a.Cursor != "" {
+		return nil
+	}
+	_, err := a.registry.Acknowledge(ctx, a.Name, a.Token, s.Cursor())
+	return err
+}
+
+// sent notes that frames are sent, the last one with a cursor.
+func (a *attachment) sent(cursor string, now time.Time) {
+	at, err := events.ParseCursor(cursor, a.About[""].Queue)
+	if err != nil {
+		return // it is one of ours
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.last, a.rested = at, ""
+	if a.oldest.IsZero() {
+		a.oldest = now
+	}
+}
+
+// rest notes where the stream has come, with nothing to be sent since the last frame.
+func (a *attachment) rest(cursor string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.rested = cursor
+}
+
+// watch ends a stream that another has taken over, or whose consumer does not acknowledge what it gets.
+func (a *attachment) watch(ctx context.Context, end context.CancelCauseFunc) {
+	tick := time.NewTicker(a.patience / 3)
+	defer tick.Stop()
+	seen := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		c, err := a.registry.Keep(ctx, a.Name, a.Token)
+		switch {
+		case errors.Is(err, consumers.ErrTaken), errors.Is(err, seri.ErrNotFound): // or it was deleted
+			end(consumers.ErrTaken)
+			return
+		case err != nil: // Redis does not answer: it goes on while it can
+			continue
+		case a.overdue(&c, c.Cursor != seen, time.Now()):
+			end(errUnacknowledged)
+			return
+		}
+		seen = c.Cursor
+		if at := a.passed(); at != "" {
+			if c, err = a.registry.Acknowledge(ctx, a.Name, a.Token, at); err == nil {
+				seen = c.Cursor
+			}
+		}
+	}
+}
+
+// passed returns where the stream has come without a frame since everything was acknowledged; empty: nowhere. An old cursor
+// would be one whose entry is trimmed away some day, though nothing was missed.
+func (a *attachment) passed() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.oldest.IsZero() {
+		return ""
+	}
+	return a.rested
+}
+
+// overdue reports whether what was sent has not been acknowledged for too long. moved says that something else has, since.
+func (a *attachment) overdue(c *consumers.Consumer, moved bool, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	at, ok := c.Resumable()
+	switch {
+	case a.oldest.IsZero():
+	case ok && at.Covers(a.last):
+		a.oldest = time.Time{}
+	case moved:
+		a.oldest = now
+	default:
+		return now.Sub(a.oldest) > a.patience
+	}
+	return false
+}
