@@ -14,6 +14,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/cli/term"
+	"github.com/seri-queue/seri/internal/role"
 	"github.com/seri-queue/seri/internal/schedule"
 	"github.com/seri-queue/seri/internal/store"
 	"github.com/seri-queue/seri/internal/timetable"
@@ -35,7 +36,7 @@ type scheduleCommand struct {
 
 // timetable opens the schedules of a Redis. The caller closes what is returned beside them.
 func (c *redisConnection) timetable(ctx context.Context) (*timetable.Timetable, io.Closer, error) {
-	carrier, err := store.ParseCarrier(c.Events)
+	carrier, err := role.CarrierOf(c.Events)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--events (SERI_EVENTS): %w", err)
 	}

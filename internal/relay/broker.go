@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/seri-queue/seri/internal/events"
@@ -34,17 +35,18 @@ type target struct {
 	copies int // of what is made
 }
 
-// IsURL reports whether a setting is the URL of a broker.
-func IsURL(text string) bool {
-	u, err := url.Parse(text)
-	return err == nil && u.Scheme != "" && u.Host != ""
-}
+// IsURL reports whether a setting is meant as the URL of a broker. It may hold a password, so whatever is wrong with it, it is
+// not to be told.
+func IsURL(text string) bool { return strings.Contains(text, "://") }
+
+// errUnreadable tells no part of the URL: what is in the wrong place may be one of a password.
+var errUnreadable = errors.New("cannot read the URL; one looks like nats://user:password@host:4222, with :/?#@% in user and password percent-encoded")
 
 // parse reads a broker's URL.
 func parse(text string) (target, error) {
 	u, err := url.Parse(text)
-	if err != nil {
-		return target{}, errors.New("cannot read the URL; one looks like nats://user:password@host:4222, with :/?#@ in user and password percent-encoded")
+	if err != nil || u.Host == "" || strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") { // which ends a password that was cut short
+		return target{}, errUnreadable
 	}
 	switch u.Scheme {
 	case "nats", "tls", "kafka", "amqp", "amqps":
@@ -113,5 +115,8 @@ func Open(ctx context.Context, text string) (Broker, error) {
 	}
 }
 
+// address is where a target is, without secrets: NATS' tokens are where others have users.
+func (t target) address() string { return t.url.Scheme + "://" + t.url.Host }
+
 // name is how a target is named in logs.
-func (t target) name() string { return t.url.Redacted() + "/" + t.stream }
+func (t target) name() string { return t.address() + "/" + t.stream }

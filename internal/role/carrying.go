@@ -20,20 +20,21 @@ type Carrying struct {
 const connectTimeout = 30 * time.Second
 
 func (c *Carrying) check(f *faults) {
-	if relay.IsURL(c.Events) {
-		f.check("events", relay.Check(c.Events))
-		return
-	}
-	_, err := store.ParseCarrier(c.Events)
+	_, err := CarrierOf(c.Events)
 	f.check("events", err)
+}
+
+// CarrierOf returns how scripts send, by the setting of how events travel. No error tells a part of a URL.
+func CarrierOf(setting string) (store.Carrier, error) {
+	if relay.IsURL(setting) { // what is relayed is read from the streams
+		return store.Streams, relay.Check(setting)
+	}
+	return store.ParseCarrier(setting)
 }
 
 // carrier is how scripts send, by a setting that has been checked.
 func (c *Carrying) carrier() store.Carrier {
-	if relay.IsURL(c.Events) { // what is relayed is read from the streams
-		return store.Streams
-	}
-	carrier, _ := store.ParseCarrier(c.Events)
+	carrier, _ := CarrierOf(c.Events)
 	return carrier
 }
 

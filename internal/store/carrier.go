@@ -34,6 +34,9 @@ func ParseCarrier(name string) (Carrier, error) {
 	case Streams, Memory, PubSub, ShardedPubSub:
 		return c, nil
 	}
+	if strings.Contains(name, "://") { // with a password, perhaps
+		return "", fmt.Errorf("events are not carried by URLs here; there are %s, %s, %s and %s", Streams, Memory, PubSub, ShardedPubSub)
+	}
 	return "", fmt.Errorf("events cannot be carried by %q; there are %s, %s, %s and %s", name, Streams, Memory, PubSub, ShardedPubSub)
 }
 
