@@ -35,7 +35,7 @@ func openKafka(ctx context.Context, t target, more ...kgo.Opt) (Broker, error) {
 	}
 	if b.parts, err = b.prepare(ctx); err != nil {
 		b.client.Close()
-		return nil, fmt.Errorf("topic %q of %s: %w", t.stream, t.url.Redacted(), err)
+		return nil, fmt.Errorf("topic %q of %s: %w", t.stream, t.address(), err)
 	}
 	return b, nil
 }

@@ -45,7 +45,7 @@ func openNATS(ctx context.Context, t target) (Broker, error) {
 	}
 	if err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("stream %q of %s: %w", t.stream, t.url.Redacted(), err)
+		return nil, fmt.Errorf("stream %q of %s: %w", t.stream, t.address(), err)
 	}
 	return b, nil
 }

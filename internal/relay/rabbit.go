@@ -98,7 +98,7 @@ func (b *rabbitBroker) publisher() (*amqp.Channel, error) {
 	}
 	if err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("stream %q of %s: %w", b.stream, b.url.Redacted(), err)
+		return nil, fmt.Errorf("stream %q of %s: %w", b.stream, b.address(), err)
 	}
 	b.conn, b.channel = conn, channel
 	return channel, nil

@@ -288,6 +288,16 @@ func (c *counting) saved(t *testing.T, rdb redis.UniversalClient, q keys.Queue) 
 	}
 }
 
+func TestBrokersAreNamedWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"nats://s3cret@127.0.0.1:4222", "amqp://user:s3cret@127.0.0.1:5672/vhost", "tls://s3cret:s3cret@127.0.0.1:4222"} {
+		got, err := parse(text)
+		if err != nil || strings.Contains(got.name(), "s3cret") || !strings.Contains(got.name(), "127.0.0.1") {
+			t.Errorf("%s is named %q, %v", text, got.name(), err)
+		}
+	}
+}
+
 func TestURLsOfBrokersAreChecked(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
