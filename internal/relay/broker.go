@@ -78,6 +78,22 @@ func parse(text string) (target, error) {
 			}
 		}
 	}
+	var ignored []string // that this kind of broker knows nothing of
+	switch u.Scheme {
+	case "kafka":
+		if u.User != nil {
+			wrong = append(wrong, errors.New("there is a user, but relaying to Kafka knows no SASL: leave it out, and let the network keep others away"))
+		}
+	case "amqp", "amqps":
+		ignored = []string{"addr", "partitions"}
+	default:
+		ignored = []string{"partitions"}
+	}
+	for _, name := range ignored {
+		if u.Query().Has(name) {
+			wrong = append(wrong, fmt.Errorf("the setting %q has no meaning with %s://", name, u.Scheme))
+		}
+	}
 	for name := range query {
 		wrong = append(wrong, fmt.Errorf("there is no setting %q; there are addr, stream, keep, partitions and replicas", name))
 	}

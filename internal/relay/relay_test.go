@@ -308,6 +308,10 @@ func TestURLsOfBrokersAreChecked(t *testing.T) {
 		"nats://127.0.0.1?keep=soon":  "keep is",
 		"kafka://a:9092?partitions=0": "partitions is",
 		"nats://127.0.0.1?strem=x":    `no setting "strem"`,
+		"nats://a?partitions=3":       `"partitions" has no meaning with nats://`,
+		"amqp://a?partitions=3":       `"partitions" has no meaning with amqp://`,
+		"amqps://a?addr=b:5671":       `"addr" has no meaning with amqps://`,
+		"kafka://user:secret@a:9092":  "knows no SASL",
 	} {
 		err := Check(text)
 		if got := fmt.Sprint(err); (err == nil) != (want == "") || !strings.Contains(got, want) && want != "" {

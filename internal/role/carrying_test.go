@@ -7,6 +7,14 @@ import (
 	"github.com/seri-queue/seri/internal/store"
 )
 
+func TestDevRefusesABroker(t *testing.T) {
+	t.Parallel()
+	err := (&Dev{Carrying: Carrying{Events: "nats://127.0.0.1:4222"}}).Check()
+	if err == nil || !strings.Contains(err.Error(), "--events (SERI_EVENTS) is the URL of a broker, but dev runs no relay") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestAPasswordIsNotToldWhereAURLCannotBeRead(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{

@@ -14,6 +14,7 @@ import (
 	"github.com/seri-queue/seri/internal/api"
 	"github.com/seri-queue/seri/internal/devstore"
 	"github.com/seri-queue/seri/internal/redisurl"
+	"github.com/seri-queue/seri/internal/relay"
 	"github.com/seri-queue/seri/internal/run"
 	"github.com/seri-queue/seri/internal/store"
 	"github.com/seri-queue/seri/internal/telemetry"
@@ -53,6 +54,9 @@ func (d *Dev) Check() error {
 		f.add("allow-eviction", d.AllowEviction.wrong)
 		d.Carrying.check(&f)
 		d.common().Log.check(&f)
+	}
+	if relay.IsURL(d.Events) {
+		f.add("events", "is the URL of a broker, but dev runs no relay that copies events there, and nobody would see any: leave it out")
 	}
 	d.Serve.check(&f)
 	d.Work.check(&f)
