@@ -24,6 +24,9 @@ import (
 // Lock names the lock under which relays elect the one that works. It guards the positions, too.
 const Lock = "relay"
 
+// unanswered is how long a broker may take to confirm a batch before it is repeated.
+const unanswered = 30 * time.Second
+
 // Config tunes a [Relay]. The zero value is ready to use.
 type Config struct {
 	// Lease is how long a relay that died keeps the others waiting. Default: 5 s.
@@ -32,6 +35,8 @@ type Config struct {
 	Partitions *partition.Table
 	// Logger receives the relay's log. Default: [slog.Default].
 	Logger *slog.Logger
+
+	unanswered time.Duration // how long the broker may take to confirm a batch before it is repeated; 0: the constant of this name
 }
 
 // Relay copies events into a broker.
@@ -45,6 +50,7 @@ type Relay struct {
 func New(rdb redis.UniversalClient, broker Broker, config Config) *Relay {
 	config.Lease = cmp.Or(config.Lease, 5*time.Second)
 	config.Logger = cmp.Or(config.Logger, slog.Default())
+	config.unanswered = cmp.Or(config.unanswered, unanswered)
 	return &Relay{rdb, broker, config}
 }
 
@@ -53,12 +59,17 @@ func (r *Relay) Run(ctx context.Context) error {
 	locks := lock.New(r.rdb)
 	failed := 0
 	for ctx.Err() == nil {
+		var led time.Duration
 		err := locks.Do(ctx, Lock, r.config.Lease, func(ctx context.Context, token uint64) error {
-			failed = 0
+			begun := time.Now()
+			defer func() { led = time.Since(begun) }()
 			return r.lead(ctx, token)
 		})
 		if ctx.Err() != nil {
 			break
+		}
+		if led > r.config.Lease { // it has worked
+			failed = 0
 		}
 		if failed++; failed == 1 {
 			r.config.Logger.WarnContext(ctx, "does not relay events, trying again", "error", err)
@@ -89,13 +100,15 @@ func (r *Relay) lead(ctx context.Context, token uint64) error {
 	defer copying.Wait()
 	defer end(nil)
 	defer context.AfterFunc(ctx, func() { reader.Close() })() // a blocked read does not heed a context
-	copied := make(map[string]bool)
+	copied, failed := make(map[string]bool), 0
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		queues, err := reader.Queues(ctx)
-		if err != nil {
-			end(err)
+		if err == nil {
+			failed = 0
+		} else if failed++; failed == 1 && ctx.Err() == nil {
+			r.config.Logger.WarnContext(ctx, "could not look for more queues whose events are relayed, trying again", "error", err)
 		}
 		for _, q := range queues {
 			if !copied[q] {
@@ -147,11 +160,17 @@ func (r *Relay) step(ctx context.Context, reader *events.Reader, queue string, m
 		if records[0].Of == 0 {
 			logger.WarnContext(ctx, "events are missing from a stream", "after", mark.ID.String(), "next", records[0].Entry.String())
 		}
-		if err := r.broker.Publish(ctx, records); err != nil {
+		if err := r.publish(ctx, records); err != nil {
 			return mark, fmt.Errorf("relay %d events: %w", len(records), err)
 		}
 	}
 	return next, at.save(ctx, queue, next)
+}
+
+func (r *Relay) publish(ctx context.Context, records []events.Record) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.config.unanswered, fmt.Errorf("%s has not confirmed within %v", r.broker.Name(), r.config.unanswered))
+	defer cancel()
+	return r.broker.Publish(ctx, records)
 }
 
 // positions are how far each queue was relayed, kept under the lock's own guard: one who has lost the lead cannot write them.
