@@ -29,6 +29,7 @@ func openKafka(ctx context.Context, t target, more ...kgo.Opt) (Broker, error) {
 	var err error
 	b.client, err = kgo.NewClient(append(b.options,
 		kgo.DefaultProduceTopic(t.stream), kgo.RecordPartitioner(kgo.ManualPartitioner()), // idempotent, acknowledged by all: its defaults
+		kgo.AllowIdempotentProduceCancellation(), kgo.RecordDeliveryTimeout(unanswered), // rather doubles than a call that never returns
 	)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", t.name(), err)
