@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,28 +19,45 @@ import (
 // natsBroker relays into a stream of NATS JetStream: a subject for each queue.
 type natsBroker struct {
 	target
-	conn   *nats.Conn
-	js     jetstream.JetStream
-	stream jetstream.Stream
+	servers string
+	options []nats.Option // of every connection
+	conn    *nats.Conn    // for all but publishing
+	stream  jetstream.Stream
+
+	mu  sync.Mutex
+	out *natsLink // for publishing; nil: there is none, or no longer
 }
 
-func openNATS(ctx context.Context, t target) (Broker, error) {
+// natsLink is a connection that breaks for good: one that connects again would send what comes after what was lost on the way,
+// before that is repeated.
+type natsLink struct {
+	conn   *nats.Conn
+	js     jetstream.JetStream
+	broken chan struct{} // is closed then
+}
+
+// confirmed is how long NATS may take to confirm one message.
+const confirmed = 10 * time.Second
+
+func openNATS(ctx context.Context, t target, more ...nats.Option) (Broker, error) {
 	servers := []string{t.url.String()}
 	for _, addr := range t.more {
 		other := *t.url
 		other.Host = addr
 		servers = append(servers, other.String())
 	}
-	conn, err := nats.Connect(strings.Join(servers, ","), nats.Name("seri"), nats.MaxReconnects(-1), nats.ReconnectWait(250*time.Millisecond))
+	b := &natsBroker{target: t, servers: strings.Join(servers, ","), options: append([]nats.Option{nats.Name("seri")}, more...)}
+	conn, err := nats.Connect(b.servers, slices.Concat(b.options, []nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond)})...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", t.name(), err)
 	}
-	b := &natsBroker{target: t, conn: conn}
-	if b.js, err = jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(4096)); err == nil {
-		b.stream, err = b.js.Stream(ctx, t.stream)
+	b.conn = conn
+	js, err := jetstream.New(conn)
+	if err == nil {
+		b.stream, err = js.Stream(ctx, t.stream)
 	}
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		b.stream, err = b.js.CreateStream(ctx, jetstream.StreamConfig{
+		b.stream, err = js.CreateStream(ctx, jetstream.StreamConfig{
 			Name: t.stream, Subjects: []string{b.all()}, MaxAge: t.keep, Replicas: t.copies, Duplicates: min(t.keep, 10*time.Minute),
 			Description: "events of Seri, one CloudEvent a message",
 		})
@@ -54,7 +73,14 @@ func openNATS(ctx context.Context, t target) (Broker, error) {
 func (b *natsBroker) Name() string { return b.name() }
 
 // Close implements Broker.
-func (b *natsBroker) Close() { b.conn.Close() }
+func (b *natsBroker) Close() {
+	b.conn.Close()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.out != nil {
+		b.out.conn.Close()
+	}
+}
 
 // all is every subject of the stream.
 func (b *natsBroker) all() string { return b.target.stream + ".>" }
@@ -64,8 +90,45 @@ func (b *natsBroker) subject(queue string) string {
 	return b.target.stream + "." + strings.ReplaceAll(url.QueryEscape(queue), ".", "%2E")
 }
 
-// Publish implements Broker.
+// link returns the connection for publishing.
+func (b *natsBroker) link() (*natsLink, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.out != nil && !b.out.conn.IsClosed() {
+		return b.out, nil
+	}
+	l := &natsLink{broken: make(chan struct{})}
+	var err error
+	l.conn, err = nats.Connect(b.servers, slices.Concat(b.options, []nats.Option{
+		nats.NoReconnect(), nats.ClosedHandler(func(*nats.Conn) { close(l.broken) }),
+	})...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", b.name(), err)
+	}
+	l.js, err = jetstream.New(l.conn, jetstream.WithPublishAsyncMaxPending(4096), jetstream.WithPublishAsyncTimeout(confirmed))
+	if err != nil {
+		l.conn.Close()
+		return nil, err
+	}
+	b.out = l
+	return l, nil
+}
+
+// Publish implements Broker. After an error nothing more is sent on that connection; the server drops what it has twice, and so
+// keeps the order in which everything was sent first.
 func (b *natsBroker) Publish(ctx context.Context, records []events.Record) error {
+	l, err := b.link()
+	if err != nil {
+		return err
+	}
+	if err := b.publish(ctx, l, records); err != nil {
+		l.conn.Close()
+		return err
+	}
+	return nil
+}
+
+func (b *natsBroker) publish(ctx context.Context, l *natsLink, records []events.Record) error {
 	futures := make([]jetstream.PubAckFuture, len(records))
 	for i := range records {
 		m := nats.NewMsg(b.subject(records[i].Queue))
@@ -75,7 +138,7 @@ func (b *natsBroker) Publish(ctx context.Context, records []events.Record) error
 		m.Header.Set(nats.MsgIdHdr, records[i].ID)
 		m.Data = records[i].Body
 		var err error
-		if futures[i], err = b.js.PublishMsgAsync(m); err != nil {
+		if futures[i], err = l.js.PublishMsgAsync(m, jetstream.WithStallWait(confirmed), jetstream.WithRetryAttempts(0)); err != nil {
 			return err
 		}
 	}
@@ -84,6 +147,8 @@ func (b *natsBroker) Publish(ctx context.Context, records []events.Record) error
 		case <-f.Ok():
 		case err := <-f.Err():
 			return err
+		case <-l.broken:
+			return nats.ErrConnectionClosed
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
