@@ -20,6 +20,7 @@ type rabbitBroker struct {
 	mu      sync.Mutex
 	conn    *amqp.Connection // for publishing; nil: there is none, or no longer
 	channel *amqp.Channel
+	lost    <-chan bool // of the channel: see returned
 }
 
 const (
@@ -27,10 +28,14 @@ const (
 	unconfirmed = 1000
 	// quiet is after how long without a message a consumer has had all that there was: RabbitMQ does not say what the last is.
 	quiet = time.Second
+	// farewell bounds the wait for a server that is told that a connection ends.
+	farewell = time.Second
 )
 
 func openRabbit(_ context.Context, t target, more ...func(*amqp.Config)) (Broker, error) {
-	b := &rabbitBroker{target: t, config: amqp.Config{Heartbeat: 5 * time.Second, Locale: "en_US", Properties: amqp.Table{"connection_name": "seri"}}}
+	b := &rabbitBroker{target: t, config: amqp.Config{
+		Heartbeat: 5 * time.Second, Locale: "en_US", Properties: amqp.Table{"connection_name": "seri"}, Dial: amqp.DefaultDial(10 * time.Second),
+	}}
 	for _, change := range more {
 		change(&b.config)
 	}
@@ -55,9 +60,33 @@ func (b *rabbitBroker) Close() {
 // hangUp lets go of the publisher's connection. The lock is held.
 func (b *rabbitBroker) hangUp() {
 	if b.conn != nil {
-		b.conn.Close() // its error tells nothing: it is given up
+		end(b.conn)
 	}
-	b.conn, b.channel = nil, nil
+	b.conn, b.channel, b.lost = nil, nil, nil
+}
+
+// end gives a connection up, whether or not the server still answers.
+func end(conn *amqp.Connection) { _ = conn.CloseDeadline(time.Now().Add(farewell)) }
+
+// returned watches for messages that a channel could not deliver, which are confirmed nevertheless: their stream is gone. What
+// it returns says whether there were any by now. A message comes back before it is confirmed.
+func returned(channel *amqp.Channel) <-chan bool {
+	back, told := channel.NotifyReturn(make(chan amqp.Return)), make(chan bool)
+	go func() { // ends with the channel
+		defer close(told)
+		lost := false
+		for {
+			select {
+			case _, open := <-back:
+				if !open {
+					return
+				}
+				lost = true
+			case told <- lost:
+			}
+		}
+	}()
+	return told
 }
 
 // dial opens a connection with one channel.
@@ -68,7 +97,7 @@ func (b *rabbitBroker) dial() (*amqp.Connection, *amqp.Channel, error) {
 	}
 	channel, err := conn.Channel()
 	if err != nil {
-		conn.Close()
+		end(conn)
 		return nil, nil, fmt.Errorf("connect to %s: %w", b.name(), err)
 	}
 	return conn, channel, nil
@@ -97,10 +126,10 @@ func (b *rabbitBroker) publisher() (*amqp.Channel, error) {
 		err = channel.Confirm(false)
 	}
 	if err != nil {
-		conn.Close()
+		end(conn)
 		return nil, fmt.Errorf("stream %q of %s: %w", b.stream, b.address(), err)
 	}
-	b.conn, b.channel = conn, channel
+	b.conn, b.channel, b.lost = conn, channel, returned(channel)
 	return channel, nil
 }
 
@@ -108,10 +137,15 @@ func (b *rabbitBroker) publisher() (*amqp.Channel, error) {
 func (b *rabbitBroker) Publish(ctx context.Context, records []events.Record) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if ctx.Err() != nil { // others took long
+		return context.Cause(ctx)
+	}
 	channel, err := b.publisher()
 	if err != nil {
 		return err
 	}
+	conn := b.conn
+	defer context.AfterFunc(ctx, func() { end(conn) })() // a write to a network that takes nothing does not heed a context
 	confirms := make([]*amqp.DeferredConfirmation, len(records))
 	for i := range records {
 		table := amqp.Table{}
@@ -119,11 +153,10 @@ func (b *rabbitBroker) Publish(ctx context.Context, records []events.Record) err
 			table[h[0]] = h[1]
 		}
 		confirms[i], err = channel.PublishWithDeferredConfirmWithContext(ctx, "", b.stream, true, false, amqp.Publishing{
-			Headers: table, ContentType: contentType, DeliveryMode: amqp.Persistent, MessageId: records[i].ID,
+			Headers: table, ContentType: contentType, DeliveryMode: amqp.Persistent, // no MessageId, which has 255 bytes at most
 			Timestamp: time.Now(), Body: records[i].Body,
 		})
-		if err != nil {
-			b.hangUp()
+		if err != nil { // if the channel is closed, the next call opens another
 			return err
 		}
 	}
@@ -138,6 +171,10 @@ func (b *rabbitBroker) Publish(ctx context.Context, records []events.Record) err
 			return fmt.Errorf("RabbitMQ has refused event %s", records[i].ID)
 		}
 	}
+	if lost, open := <-b.lost; lost || !open {
+		b.hangUp() // the next call makes the stream anew
+		return fmt.Errorf("RabbitMQ has no stream %q any more", b.stream)
+	}
 	return nil
 }
 
@@ -147,8 +184,8 @@ func (b *rabbitBroker) Read(ctx context.Context, _ string, from time.Time, caugh
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	defer end(conn)
+	defer context.AfterFunc(ctx, func() { end(conn) })()
 	if err := channel.Qos(unconfirmed, 0, false); err != nil {
 		return fmt.Errorf("read events: %w", err)
 	}
