@@ -2,6 +2,8 @@
 # Installs what the tests need and the machine lacks: redis-server (or valkey-server), a Chromium, curl, nats-server,
 # rabbitmq-server, Django for Python (on Debian and Ubuntu), and the programs of PostgreSQL, of which no server is set up or started.
 # It says what it installs, and changes nothing where everything is there. Works as root and for users with sudo.
+# On Debian and Ubuntu none of the servers is started: while it installs, /usr/sbin/policy-rc.d forbids that, unless there is one
+# already. Their units are enabled, as by any installation, and start with the machine: systemctl disable UNIT keeps them away.
 set -euo pipefail
 
 # The bundle's path, because a Chrome on macOS is seldom on the PATH.
@@ -15,6 +17,8 @@ have_postgres() {
     compgen -G '/opt/homebrew/opt/postgresql*/bin/postgres' >/dev/null
 }
 have_django() { /usr/bin/python3 -c 'import django' 2>/dev/null || python3 -c 'import django' 2>/dev/null; }
+# Debian has it where only root's PATH leads.
+have_nats() { have nats-server || [ -x /usr/sbin/nats-server ]; }
 have_rabbit() { have rabbitmq-server || [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || [ -x /opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server ]; }
 have_browser() {
   have chromium || have chromium-browser || have google-chrome || have google-chrome-stable ||
@@ -39,7 +43,7 @@ have_redis || missing+=(redis)
 have_browser || missing+=(chromium)
 have curl || missing+=(curl)
 have_postgres || missing+=(postgresql)
-have nats-server || missing+=(nats)
+have_nats || missing+=(nats)
 have_rabbit || missing+=(rabbitmq)
 if have apt-get; then have_django || missing+=(django); fi # elsewhere the example's test says that it is skipped
 if [ ${#missing[@]} -eq 0 ]; then
@@ -65,7 +69,17 @@ forgo_cluster() {
   as_root sed -i 's/^#\? *create_main_cluster *=.*/create_main_cluster = false/' "$settings"
 }
 
+# Packages would start their servers on the usual ports, and could not be installed where one is taken.
+policy=/usr/sbin/policy-rc.d
+forbid_starts() {
+  [ -e "$policy" ] && return
+  trap 'as_root rm -f "$policy"' EXIT
+  printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+  as_root chmod 755 "$policy"
+}
+
 apt_install() {
+  forbid_starts
   as_root apt-get update -qq
   local packages=()
   for name in "${missing[@]}"; do

@@ -71,6 +71,17 @@ func missing(t *testing.T, program string) {
 	t.Skipf("there is no %s; scripts/deps.sh installs it", program)
 }
 
+func findNATS() string {
+	if path, err := exec.LookPath("nats-server"); err == nil {
+		return path
+	}
+	const debian = "/usr/sbin/nats-server" // where only root's PATH leads
+	if _, err := os.Stat(debian); err == nil {
+		return debian
+	}
+	return ""
+}
+
 func findRabbit() string {
 	// The one on the PATH of Debian wants to be root or the user of its service.
 	for _, pattern := range []string{"/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server"} {
@@ -131,7 +142,7 @@ func startNATS() (server, error) {
 		return server{}, err
 	}
 	port := fmt.Sprint(redisproc.FreePort())
-	return launch("127.0.0.1:"+port, nil, dir, "nats-server", "-a", "127.0.0.1", "-p", port, "-js", "-sd", dir)
+	return launch("127.0.0.1:"+port, nil, dir, findNATS(), "-a", "127.0.0.1", "-p", port, "-js", "-sd", dir)
 }
 
 func startRabbit() (server, error) {
@@ -170,7 +181,7 @@ type site struct {
 
 var brokers = map[string]func(t *testing.T) site{
 	"nats": func(t *testing.T) site {
-		if _, err := exec.LookPath("nats-server"); err != nil {
+		if findNATS() == "" {
 			missing(t, "nats-server")
 		}
 		return proxied(t, natsServer.get(t), "nats://%s?stream="+streamOf(t))
