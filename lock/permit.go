@@ -22,3 +22,17 @@ func (s *Locks) Permitted(ctx context.Context, name string) error {
 	}
 	return nil
 }
+
+// Permitted returns an error that says what is missing if the Redis user may not read and write the guard, as
+// [Locks.Permitted] does for a lock. It writes nothing.
+func (g *Guard) Permitted(ctx context.Context) error {
+	err := permit.Check(ctx, g.rdb, permit.Need{
+		Scripts:  []string{guardSource},
+		Keys:     []string{keys.LockGuard(g.name)},
+		Commands: [][]string{{"GET", keys.LockFence(g.name)}, {"HMGET", keys.LockGuard(g.name), "token", "value"}},
+	})
+	if err != nil {
+		return fmt.Errorf("guard %q: %w", g.name, err)
+	}
+	return nil
+}

@@ -12,6 +12,7 @@ import (
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/partition"
+	"github.com/seri-queue/seri/internal/permit"
 	"github.com/seri-queue/seri/internal/wire"
 )
 
@@ -57,6 +58,20 @@ func NewReader(rdb redis.UniversalClient, partitions *partition.Table) (*Reader,
 
 // Close lets go of the reader's connections.
 func (r *Reader) Close() error { return r.streams.Close() }
+
+// Permitted returns an error that says what is missing if the Redis user may not do all that a reader does. It writes nothing.
+func (r *Reader) Permitted(ctx context.Context) error {
+	stream := keys.Queue("default").Events()
+	err := permit.Check(ctx, r.streams.rdb, permit.Need{
+		Scripts:  []string{lookSource},
+		Keys:     []string{stream},
+		Commands: [][]string{{"SMEMBERS", keys.Queues}, {"XREAD", "STREAMS", stream, "0"}},
+	})
+	if err != nil {
+		return fmt.Errorf("read the streams of events: %w", err)
+	}
+	return nil
+}
 
 // Queues returns the names of all streams.
 func (r *Reader) Queues(ctx context.Context) ([]string, error) { return r.streams.Queues(ctx) }

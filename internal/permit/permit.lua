@@ -32,6 +32,12 @@ for i = 4, last do
     if not allowed(command, ARGV[1], '') then
       refuse(command, ARGV[1])
     end
+  elseif command == 'XINFO' then
+    for k = last + 1, last + ARGV[3] do
+      if not allowed(command, 'STREAM', ARGV[k]) then
+        refuse(command, ARGV[k])
+      end
+    end
   else
     for k = last + 1, last + ARGV[3] do
       if not allowed(command, ARGV[k]) then

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/keys"
@@ -51,11 +52,11 @@ func publish(t *testing.T, b Broker, records []events.Record) (failures int) {
 	}
 }
 
-// lossy dials connections of which one, once that is wanted, loses a write and breaks: what was in the network's buffers.
+// lossy dials connections of which one, once that is wanted, loses what is written and breaks.
 type lossy struct {
 	mu     sync.Mutex
 	writes int // until one is lost; 0: none will be
-	lost   bool
+	lost   net.Conn
 }
 
 func (l *lossy) Dial(network, addr string) (net.Conn, error) {
@@ -72,7 +73,7 @@ func (l *lossy) lose(after int) {
 func (l *lossy) hasLost() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.lost
+	return l.lost != nil
 }
 
 type lossyConn struct {
@@ -82,9 +83,13 @@ type lossyConn struct {
 
 func (c *lossyConn) Write(p []byte) (int, error) {
 	c.of.mu.Lock()
+	if c.of.lost == c { // nobody has noticed yet
+		c.of.mu.Unlock()
+		return len(p), nil
+	}
 	if c.of.writes > 0 && len(p) > 1000 { // of messages, not of pings
 		if c.of.writes--; c.of.writes == 0 {
-			c.of.lost = true
+			c.of.lost = c
 			c.of.mu.Unlock()
 			c.Conn.Close()
 			return len(p), nil
@@ -110,7 +115,7 @@ func TestNATSKeepsTheOrderWhenAConnectionBreaksInABatch(t *testing.T) {
 	t.Cleanup(b.Close)
 	q := redistest.Queue(t)
 	publish(t, b, recordsOf(q+"-first", 1))
-	records := recordsOf(q, 2000)
+	records := recordsOf(q, 6000) // some of which are sent after the loss was noticed: no more than 4096 are under way
 
 	network.lose(3)
 	publish(t, b, records)
@@ -119,7 +124,7 @@ func TestNATSKeepsTheOrderWhenAConnectionBreaksInABatch(t *testing.T) {
 		t.Fatal("nothing was lost on the way")
 	}
 	var got, want []string
-	for _, r := range relayed(t, direct, is(q, "t2000")) {
+	for _, r := range relayed(t, direct, is(q, "t6000")) {
 		if r.Queue == q {
 			got = append(got, r.Key)
 		}
@@ -319,5 +324,25 @@ func TestARelayThatCannotLookForQueuesKeepsTheLead(t *testing.T) {
 
 	if after := rdb.Get(t.Context(), keys.LockFence(Lock)).Val(); after != before {
 		t.Errorf("the lead was given up: %q", log.all())
+	}
+}
+
+func TestWhatARelayMayNotDoIsFoundAtTheStart(t *testing.T) {
+	t.Parallel()
+	server := redistest.Exclusive(t)
+	rules := []any{"ACL", "SETUSER", "relay", "reset", "on", ">pw", "+@all", "%R~asynq:queues", "~seri:v1:{*}:events", "~seri:v1:lock:{relay}", "~seri:v1:lock:{relay}:*"}
+	for _, c := range []struct {
+		without any
+		want    string // in the error; empty: there is none
+	}{{"+@all", ""}, {"-hset", "HSET"}, {"-xinfo", "XINFO"}, {"-xread", "XREAD"}, {"-smembers", "SMEMBERS"}, {"-hmget", "HMGET"}, {"-blpop", "BLPOP"}} {
+		if err := server.Client().Do(t.Context(), append(slices.Clone(rules), c.without)...).Err(); err != nil {
+			t.Fatal(err)
+		}
+		rdb := redis.NewClient(&redis.Options{Addr: server.Addr(), Username: "relay", Password: "pw"})
+		err := New(rdb, &counting{}, Config{}).Permitted(t.Context())
+		rdb.Close()
+		if (err == nil) != (c.want == "") || !strings.Contains(fmt.Sprint(err), c.want) && c.want != "" {
+			t.Errorf("%s: got %v, want %q", c.without, err, c.want)
+		}
 	}
 }

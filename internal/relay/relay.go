@@ -54,6 +54,20 @@ func New(rdb redis.UniversalClient, broker Broker, config Config) *Relay {
 	return &Relay{rdb, broker, config}
 }
 
+// Permitted returns an error that says what is missing if the Redis user may not do all that a relay does. It writes nothing.
+func (r *Relay) Permitted(ctx context.Context) error {
+	guard, err := lock.NewGuard(r.rdb, Lock)
+	if err != nil {
+		return err
+	}
+	reader, err := events.NewReader(r.rdb, r.config.Partitions)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	return errors.Join(lock.New(r.rdb).Permitted(ctx, Lock), guard.Permitted(ctx), reader.Permitted(ctx))
+}
+
 // Run copies events until ctx ends, whenever this is the relay that leads. It outlasts outages of Redis and of the broker.
 func (r *Relay) Run(ctx context.Context) error {
 	locks := lock.New(r.rdb)

@@ -13,14 +13,10 @@ import (
 	"github.com/seri-queue/seri/internal/meter"
 	"github.com/seri-queue/seri/internal/relay"
 	"github.com/seri-queue/seri/internal/run"
-	"github.com/seri-queue/seri/lock"
 )
 
 // runRelay copies events into the broker that the settings name, until ctx ends.
 func (a *API) runRelay(ctx context.Context, out io.Writer, rdb redis.UniversalClient, logger *slog.Logger, sources ...meter.Source) error {
-	if err := lock.New(rdb).Permitted(ctx, relay.Lock); err != nil {
-		return err
-	}
 	opening, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	broker, err := relay.Open(opening, a.Events)
@@ -28,6 +24,10 @@ func (a *API) runRelay(ctx context.Context, out io.Writer, rdb redis.UniversalCl
 		return err
 	}
 	defer broker.Close()
+	copier := relay.New(rdb, broker, relay.Config{Partitions: a.Partitions.table(), Logger: logger})
+	if err := copier.Permitted(ctx); err != nil {
+		return err
+	}
 	a.HTTPAddr = cmp.Or(a.HTTPAddr, ":8080")
 	listener, err := a.listen(ctx)
 	if err != nil {
@@ -43,7 +43,7 @@ func (a *API) runRelay(ctx context.Context, out io.Writer, rdb redis.UniversalCl
 	defer tellStop(ctx, logger)()
 	return run.Stack(ctx, append(telling,
 		serveUntilTheEnd("probes", listener, probes(rdb)),
-		run.Part{Name: "relay", Run: relay.New(rdb, broker, relay.Config{Partitions: a.Partitions.table(), Logger: logger}).Run},
+		run.Part{Name: "relay", Run: copier.Run},
 	)...)
 }
 
