@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -516,5 +517,34 @@ func TestClientThatDoesNotReadIsCutAndOthersAreNot(t *testing.T) {
 			t.Errorf("the reason is %q, the last cursor %q", closed.Text, cursor)
 		}
 		break
+	}
+}
+
+// TestWebSocketsOpenWhileEventsCome is for the race detector: an event that comes while a peer begins must find all of it.
+func TestWebSocketsOpenWhileEventsCome(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, gateway.Config{}, events.Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	var emitting sync.WaitGroup
+	defer emitting.Wait()
+	defer cancel()
+	emitting.Go(func() {
+		entry := &redis.XAddArgs{
+			Stream: keys.Queue("q").Events(), MaxLen: 1000, Approx: true,
+			Values: []string{"e", `[{"kind":"progress","task":"a","type":"t","seq":2,"at":1763800000123}]`},
+		}
+		for ctx.Err() == nil {
+			if err := s.rdb.XAdd(ctx, entry).Err(); err != nil && ctx.Err() == nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for range 300 {
+		conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(s.url, "http")+"/v1/ws?queue=q", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
 	}
 }

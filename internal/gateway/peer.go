@@ -85,6 +85,9 @@ func (p *peer) start(conn net.Conn) error {
 	now := p.g.moment()
 	p.opened, p.heard, p.spoken, p.pinged = now, now, now, now
 	p.g.register(p)
+	if p.stream != nil { // from here on a worker may take a turn, so all must be there
+		p.stream.Notify(p)
+	}
 	p.Wake()
 	return nil
 }

@@ -72,9 +72,6 @@ func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	if granted.all || granted.holder != "" {
 		p.grants = []grant{granted}
 	}
-	if p.stream != nil {
-		p.stream.Notify(p)
-	}
 	if err := p.start(conn.NetConn()); err != nil {
 		g.cfg.Logger.ErrorContext(r.Context(), "could not serve a WebSocket", "error", err)
 		if p.stream != nil {
