@@ -45,6 +45,11 @@ func (c *crew) close() {
 // add has a peer's turn taken. It may be called with locks held.
 func (c *crew) add(p *peer) {
 	c.mu.Lock()
+	if len(c.queue) == cap(c.queue) && c.next > len(c.queue)/2 { // under load the queue may never be empty
+		n := copy(c.queue, c.queue[c.next:])
+		clear(c.queue[n:])
+		c.queue, c.next = c.queue[:n], 0
+	}
 	c.queue = append(c.queue, p)
 	c.mu.Unlock()
 	c.some.Signal()
