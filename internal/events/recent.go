@@ -285,28 +285,45 @@ func (r *recent) join(queue string, end Position) Position {
 	return end
 }
 
-// turns lets one at a time read each stream.
+// turns lets one at a time read each stream. It knows those streams only at which somebody is: clients name queues at will.
 type turns struct {
 	mu      sync.Mutex
-	streams map[string]chan struct{}
+	streams map[string]*turn
+}
+
+// turn is that at one stream.
+type turn struct {
+	taken chan struct{} // holds a value while somebody has it
+	users int           // who have it or wait for it
 }
 
 // take waits for a turn at a stream; done gives it back.
 func (t *turns) take(ctx context.Context, queue string) (done func(), err error) {
 	t.mu.Lock()
 	if t.streams == nil {
-		t.streams = make(map[string]chan struct{})
+		t.streams = make(map[string]*turn)
 	}
-	turn := t.streams[queue]
-	if turn == nil {
-		turn = make(chan struct{}, 1)
-		t.streams[queue] = turn
+	at := t.streams[queue]
+	if at == nil {
+		at = &turn{taken: make(chan struct{}, 1)}
+		t.streams[queue] = at
 	}
+	at.users++
 	t.mu.Unlock()
 	select {
-	case turn <- struct{}{}:
-		return func() { <-turn }, nil
+	case at.taken <- struct{}{}:
+		return func() { <-at.taken; t.leave(queue, at) }, nil
 	case <-ctx.Done():
+		t.leave(queue, at)
 		return nil, context.Cause(ctx)
+	}
+}
+
+// leave forgets a turn that nobody uses any more.
+func (t *turns) leave(queue string, at *turn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if at.users--; at.users == 0 {
+		delete(t.streams, queue)
 	}
 }

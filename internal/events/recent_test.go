@@ -1,6 +1,7 @@
 package events
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -209,4 +210,41 @@ func TestWhatWasReadOfALostHistoryIsNotKept(t *testing.T) {
 			t.Error("what was read of this history was not kept")
 		}
 	})
+}
+
+func TestATurnIsForgottenWithItsLastUser(t *testing.T) {
+	t.Parallel()
+	var all turns
+	done, err := all.take(t.Context(), "q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for i := range 100 { // of a cursor that a client has made up
+		if given, err := all.take(t.Context(), fmt.Sprint("made up ", i)); err == nil {
+			given()
+		}
+		if _, err := all.take(gone, "q"); err == nil {
+			t.Fatal("two have the turn at once")
+		}
+	}
+	if len(all.streams) != 1 {
+		t.Errorf("%d streams are known, at one is somebody", len(all.streams))
+	}
+	next := make(chan error)
+	go func() {
+		done, err := all.take(t.Context(), "q")
+		if err == nil {
+			done()
+		}
+		next <- err
+	}()
+	done()
+	if err := <-next; err != nil {
+		t.Error(err)
+	}
+	if len(all.streams) != 0 {
+		t.Errorf("%d streams are known, at none is anybody", len(all.streams))
+	}
 }
