@@ -35,9 +35,9 @@ type incoming struct {
 // take gives the messages and control frames that have come with b to got; what it is given is valid during the call, and b
 // is changed. Nothing is kept of the rest but what is in the incoming.
 func (in *incoming) take(b []byte, got func(kind int, payload []byte) error) error {
-	if len(in.rest) > 0 {
-		b = append(in.rest, b...)
-		in.rest = nil
+	owned := len(in.rest) > 0
+	if owned {
+		b, in.rest = append(in.rest, b...), nil
 	}
 	for len(b) > 0 {
 		f, err := in.next(b)
@@ -45,7 +45,9 @@ func (in *incoming) take(b []byte, got func(kind int, payload []byte) error) err
 			return err
 		}
 		if f.bytes == 0 { // there has to come more
-			in.rest = slices.Clone(b)
+			if in.rest = b; !owned {
+				in.rest = slices.Clone(b)
+			}
 			return nil
 		}
 		if err := in.frame(f, got); err != nil {

@@ -71,6 +71,18 @@ func TestMessagesComeWholeHoweverTheyAreCut(t *testing.T) {
 	}
 }
 
+func TestFrameThatComesByteByByteIsNotCopiedForEach(t *testing.T) {
+	sent := masked(0x81, strings.Repeat("x", readLimit))
+
+	if n := testing.AllocsPerRun(1, func() {
+		if got, err := piecemeal(sent, 1); len(got) != 1 || err != nil {
+			t.Errorf("%d messages, %v", len(got), err)
+		}
+	}); n > 200 {
+		t.Errorf("%d bytes took %.0f allocations", len(sent), n)
+	}
+}
+
 func TestBrokenFramesAreRefusedByTheirHeads(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
