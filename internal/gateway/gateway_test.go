@@ -482,6 +482,43 @@ func TestStreamsEndWithTheGateway(t *testing.T) {
 	})
 }
 
+func TestClientThatDoesNotReadDoesNotHoldUpTheStop(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, gateway.Config{WriteTimeout: time.Minute}, events.Config{})
+	dialer := websocket.Dialer{NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err == nil {
+			err = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+		}
+		return conn, err
+	}}
+	slow, _, err := dialer.Dial("ws"+strings.TrimPrefix(s.url, "http")+"/v1/ws?queue=q", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	fast := s.mustOpen("SSE", "queue=q")
+	read(t, fast, 1)
+	const batch = 50
+	for n := range 30 { // more than the network holds, less than the hub does
+		seqs := make([]int, batch)
+		for i := range seqs {
+			seqs[i] = 2 + n*batch + i
+		}
+		s.emitAs("queued", "a", seqs...)
+		read(t, fast, batch)
+	}
+
+	stopped := make(chan struct{})
+	go func() { s.stop(); close(stopped) }()
+
+	select {
+	case <-stopped:
+	case <-time.After(patience):
+		t.Error("the gateway waits for a client that does not read")
+	}
+}
+
 func TestClientThatDoesNotReadIsCutAndOthersAreNot(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, gateway.Config{WriteTimeout: time.Minute}, events.Config{Buffer: 200_000})

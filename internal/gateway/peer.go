@@ -266,6 +266,9 @@ func (p *peer) deliver(ctx context.Context) error {
 	}
 	const rounds = 16
 	for range rounds {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		frames, err := p.stream.Poll(ctx, p.worker.slow)
 		if err != nil {
 			return err
@@ -274,6 +277,9 @@ func (p *peer) deliver(ctx context.Context) error {
 			return err
 		}
 		if len(frames) > 0 {
+			if p.worker.away { // it takes long: what else is due gets its turn in between
+				break
+			}
 			continue
 		}
 		if p.stream.Behind() {
@@ -315,7 +321,7 @@ func (p *peer) beat() error {
 	switch {
 	case p.silent() && now-p.opened >= p.g.cfg.Patience:
 		return errIdle
-	case now >= p.lost():
+	case now >= p.lost() && p.arrival.Load() != readable: // or it has spoken while others were slow
 		return errGone
 	case now-p.pinged < p.g.cfg.Ping:
 		return nil
@@ -356,13 +362,17 @@ func (p *peer) send(frames ...events.Frame) error {
 			if err := p.flush(); err != nil {
 				return err
 			}
+			if err := context.Cause(p.g.life); err != nil {
+				return err
+			}
 		}
 		p.worker.out = appendFrame(p.worker.out, websocket.TextMessage, f.JSON)
 	}
 	return nil
 }
 
-// flush sends what was gathered. A client that does not take it within the timeout is gone.
+// flush sends what was gathered. A client that does not take it within the timeout is gone; one to which the gateway has to
+// say farewell has less time.
 func (p *peer) flush() error {
 	w := p.worker
 	if len(w.out) == 0 {
@@ -383,6 +393,10 @@ func (p *peer) flush() error {
 	}
 	if err := p.conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
 		return fmt.Errorf("%w: %w", errGone, err)
+	}
+	if !p.ending {
+		hurry := func() { p.conn.SetWriteDeadline(time.Now().Add(min(timeout, lastWords))) } // if it fails, the connection is closed
+		defer context.AfterFunc(p.g.life, hurry)()
 	}
 	if _, err := p.conn.Write(w.out[sent:]); err != nil {
 		return fmt.Errorf("%w: %w", errGone, err)

@@ -166,6 +166,10 @@ func (p *peer) tellNews() error {
 			if err := p.tell(read); err != nil {
 				return err
 			}
+			if p.worker.away { // as in deliver
+				p.Wake()
+				return nil
+			}
 		default:
 			return nil
 		}
