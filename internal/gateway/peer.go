@@ -47,10 +47,10 @@ type peer struct {
 	over     bool
 }
 
-// moment is the time since the gateway was made.
+// moment is the time since the gateway was made, whatever the clock is set to.
 type moment = time.Duration
 
-func (g *Gateway) moment() moment { return g.now().Sub(g.born) }
+func (g *Gateway) moment() moment { return time.Since(g.born) }
 
 // A peer's states: at rest, its turn waits for a worker, a worker takes it, and it is taken and there is more to do.
 const (
@@ -299,7 +299,7 @@ func (p *peer) due() moment {
 	next := min(p.pinged+p.g.cfg.Ping, p.lost())
 	for _, granted := range p.grants {
 		if !granted.all {
-			next = min(next, granted.pass.Expires.Sub(p.g.born))
+			next = min(next, p.g.moment()+granted.pass.Expires.Sub(p.g.now())) // by the clock, which may be set meanwhile
 		}
 	}
 	if p.silent() {
