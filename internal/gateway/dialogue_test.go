@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/gateway"
+	"github.com/seri-queue/seri/internal/redistest"
 	"github.com/seri-queue/seri/internal/token"
 	"github.com/seri-queue/seri/internal/wire"
 )
@@ -282,12 +284,17 @@ func (k tokens) mint(p token.Pass, ttl time.Duration) string {
 }
 
 func newGuardedSite(t *testing.T, cfg gateway.Config) (*site, tokens) {
+	return newGuardedSiteAt(t, cfg, time.Now)
+}
+
+func newGuardedSiteAt(t *testing.T, cfg gateway.Config, now func() time.Time) (*site, tokens) {
+	t.Helper()
 	ring, err := token.Parse("k:" + strings.Repeat("Zm9yIHRl", 8))
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg.Tokens = ring
-	return newSite(t, cfg, events.Config{}), tokens{t, ring}
+	return newSiteAt(t, redistest.New(t), cfg, events.Config{}, now), tokens{t, ring}
 }
 
 var ofA = token.Pass{Scope: token.Scope{Tasks: []string{"a"}}}
@@ -437,6 +444,23 @@ func TestSubscriptionsEndWithTheirTokenOrGoOnWithAnother(t *testing.T) {
 	s.emit("a", 2)
 	client.hear("task.progress a2", "error 401 A")
 
+	if code, reason := client.hearEnd(); code != websocket.ClosePolicyViolation || reason != "reason=expired" {
+		t.Errorf("closed with %d %s", code, reason)
+	}
+}
+
+func TestTokenThatIsOverAllowsNothingMore(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	s, k := newGuardedSiteAt(t, gateway.Config{}, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
+	client := s.talk(nil)
+	client.say(`{"op":"subscribe","token":%q,"subscriptions":[{"id":"A","task":"a"}]}`, k.mint(ofA, time.Minute))
+	client.hear("subscribed A", "snapshot A")
+
+	ahead.Store(int64(time.Hour))
+	client.say(`{"op":"subscribe","subscriptions":[{"id":"again","task":"a"}]}`)
+
+	client.hear("error 401 A")
 	if code, reason := client.hearEnd(); code != websocket.ClosePolicyViolation || reason != "reason=expired" {
 		t.Errorf("closed with %d %s", code, reason)
 	}

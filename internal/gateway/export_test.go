@@ -30,3 +30,6 @@ func CheckCommand(message []byte) error {
 	_, err := readCommand(message)
 	return err
 }
+
+// SetClock has tokens end by another clock.
+func (g *Gateway) SetClock(now func() time.Time) { g.now = now }

@@ -59,6 +59,12 @@ func newSite(t *testing.T, cfg gateway.Config, hubCfg events.Config) *site {
 
 func newSiteOn(t *testing.T, rdb redis.UniversalClient, cfg gateway.Config, hubCfg events.Config) *site {
 	t.Helper()
+	return newSiteAt(t, rdb, cfg, hubCfg, time.Now)
+}
+
+// newSiteAt is newSiteOn by another clock.
+func newSiteAt(t *testing.T, rdb redis.UniversalClient, cfg gateway.Config, hubCfg events.Config, now func() time.Time) *site {
+	t.Helper()
 	s := &site{t: t, rdb: rdb}
 	if err := s.rdb.SAdd(t.Context(), keys.Queues, "q").Err(); err != nil {
 		t.Fatal(err)
@@ -72,6 +78,7 @@ func newSiteOn(t *testing.T, rdb redis.UniversalClient, cfg gateway.Config, hubC
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.SetClock(now)
 	mux := http.NewServeMux()
 	mux.Handle("/v1/events", g.SSE())
 	mux.Handle("/v1/ws", g.WebSocket())

@@ -182,13 +182,18 @@ func (p *peer) work(toRead bool) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if err := p.expire(); err != nil { // before what is asked for by what is over
+		return err
+	}
 	if toRead {
 		if err := p.receive(ctx); err != nil {
 			return err
 		}
-	}
-	if err := p.expire(); err != nil {
-		return err
+		if p.worker.away { // that has taken its time
+			if err := p.expire(); err != nil {
+				return err
+			}
+		}
 	}
 	if err := p.deliver(ctx); err != nil {
 		return err
