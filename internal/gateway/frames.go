@@ -3,7 +3,9 @@ package gateway
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 )
@@ -97,12 +99,16 @@ func (in *incoming) next(b []byte) (f frame, err error) {
 		if head += 2; len(b) < head {
 			return frame{}, nil
 		}
-		length = uint64(binary.BigEndian.Uint16(b[2:]))
+		if length = uint64(binary.BigEndian.Uint16(b[2:])); length < 126 {
+			return broken("a length that is not in its shortest form")
+		}
 	case 127:
 		if head += 8; len(b) < head {
 			return frame{}, nil
 		}
-		length = binary.BigEndian.Uint64(b[2:])
+		if length = binary.BigEndian.Uint64(b[2:]); length <= math.MaxUint16 {
+			return broken("a length that is not in its shortest form")
+		}
 	}
 	if !control && length > uint64(readLimit-len(in.fragments)) {
 		return frame{}, &brokenError{websocket.CloseMessageTooBig, fmt.Sprintf("a message of more than %d bytes", readLimit)}
@@ -122,8 +128,10 @@ func (in *incoming) next(b []byte) (f frame, err error) {
 // frame hands on what a frame completes.
 func (in *incoming) frame(f frame, got func(kind int, payload []byte) error) error {
 	switch {
-	case f.kind >= websocket.CloseMessage, f.final && in.kind == 0:
+	case f.kind >= websocket.CloseMessage:
 		return got(f.kind, f.payload)
+	case f.final && in.kind == 0:
+		return message(f.kind, f.payload, got)
 	case in.kind == 0:
 		in.kind = f.kind
 	}
@@ -131,10 +139,21 @@ func (in *incoming) frame(f frame, got func(kind int, payload []byte) error) err
 	if !f.final {
 		return nil
 	}
-	kind, message := in.kind, in.fragments
+	kind, payload := in.kind, in.fragments
 	in.kind, in.fragments = 0, nil
-	return got(kind, message)
+	return message(kind, payload, got)
 }
+
+// message hands on a whole message, if it is what it says to be.
+func message(kind int, payload []byte, got func(kind int, payload []byte) error) error {
+	if kind == websocket.TextMessage && !utf8.Valid(payload) {
+		return errNotText
+	}
+	return got(kind, payload)
+}
+
+// errNotText is what is wrong with a text, also of a close frame.
+var errNotText = &brokenError{websocket.CloseInvalidFramePayloadData, "text that is not UTF-8"}
 
 // closeCode returns the code of a client's close frame, to be answered with.
 func closeCode(payload []byte) (int, error) {
@@ -144,6 +163,9 @@ func closeCode(payload []byte) (int, error) {
 	code := 0
 	if len(payload) > 1 {
 		code = int(binary.BigEndian.Uint16(payload))
+		if !utf8.Valid(payload[2:]) {
+			return 0, errNotText
+		}
 	}
 	switch {
 	case code >= 1000 && code <= 1014 && code != 1004 && code != websocket.CloseNoStatusReceived && code != websocket.CloseAbnormalClosure, code >= 3000 && code <= 4999:

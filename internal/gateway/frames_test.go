@@ -97,6 +97,10 @@ func TestBrokenFramesAreRefusedByTheirHeads(t *testing.T) {
 		"a message within a message":         {slices.Concat(masked(0x01, "x"), masked(0x81, "y")), websocket.CloseProtocolError},
 		"a ping in fragments":                {masked(0x09, "x"), websocket.CloseProtocolError},
 		"a long ping":                        {masked(0x89, strings.Repeat("x", 126)), websocket.CloseProtocolError},
+		"a length of 125 in 16 bits":         {[]byte{0x81, maskBit | 126, 0, 125}, websocket.CloseProtocolError},
+		"a length of 65,535 in 64 bits":      {[]byte{0x81, maskBit | 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, websocket.CloseProtocolError},
+		"a text that is not UTF-8":           {masked(0x81, "\xff"), websocket.CloseInvalidFramePayloadData},
+		"a text that breaks off":             {slices.Concat(masked(0x01, "x"), masked(0x80, "\xe2\x82")), websocket.CloseInvalidFramePayloadData},
 		"a long message, before it has come": {masked(0x81, strings.Repeat("x", readLimit+1))[:10], websocket.CloseMessageTooBig},
 		"a message of 2^63 bytes":            {[]byte{0x81, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0}, websocket.CloseMessageTooBig},
 		"a message of 2^64-1 bytes":          {append([]byte{0x81, 0xff}, bytes.Repeat([]byte{0xff}, 8)...), websocket.CloseMessageTooBig},
@@ -107,6 +111,15 @@ func TestBrokenFramesAreRefusedByTheirHeads(t *testing.T) {
 		if broken, ok := errors.AsType[*brokenError](err); !ok || broken.code != c.code {
 			t.Errorf("%s: got %v", name, err)
 		}
+	}
+}
+
+func TestCharactersMayBeCutAndBinaryMessagesAreNoText(t *testing.T) {
+	t.Parallel()
+	got, err := piecemeal(slices.Concat(masked(0x01, "\xe2\x82"), masked(0x80, "\xac"), masked(0x82, "\xff")), 1)
+
+	if err != nil || !slices.Equal(got, []string{"1:€", "2:\xff"}) {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 
@@ -121,6 +134,9 @@ func TestCloseCodesThatNobodyMaySendAreNotAnswered(t *testing.T) {
 		if code != want || (err != nil) != (want == 0) {
 			t.Errorf("%x: got %d, %v, want %d", payload, code, err, want)
 		}
+	}
+	if _, err := closeCode([]byte("\x03\xe8\xff")); err != errNotText {
+		t.Errorf("a reason that is not UTF-8: got %v", err)
 	}
 }
 
