@@ -249,13 +249,14 @@ func (s *Subscription) readRuns(queue string, runs []run) (read bool, err error)
 			continue
 		}
 		end := r.records[len(r.records)-1].end(s.hub, queue)
+		upTo := end
 		if end.Compare(goal) > 0 {
-			end = goal
+			upTo = goal
 		}
-		if at.Compare(end) < 0 {
-			at = end
+		if at.Compare(upTo) < 0 {
+			at = upTo
 		}
-		at = s.hub.recent.join(queue, at)
+		at = s.hub.recent.join(queue, at, end)
 	}
 	return true, nil
 }

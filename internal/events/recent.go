@@ -32,6 +32,7 @@ type recent struct {
 // shelf is what is kept of one stream.
 type shelf struct {
 	since  Position // the newest entries are all those after this, up to where the hub is
+	exact  Position // the same, as cursors name it: after the last event of since's entry; zero: not known
 	newest []*page  // each goes on where the one before ends; the last one grows
 	read   []*page  // read from the stream, in no order
 }
@@ -187,7 +188,7 @@ func (r *recent) dropOldest() {
 		}
 	}
 	p := oldest.newest[0]
-	oldest.since = endOf(p.records[len(p.records)-1].id)
+	oldest.since, oldest.exact = endOf(p.records[len(p.records)-1].id), Position{}
 	oldest.newest = slices.Delete(oldest.newest, 0, 1)
 	r.bytes -= p.bytes
 }
@@ -247,7 +248,7 @@ func (r *recent) after(queue string, at Position) ([]run, extent) {
 		return nil, none
 	}
 	first, from := 0, 0
-	held := at == s.since
+	held := at == s.since || s.exact != (Position{}) && at == s.exact
 	if !held {
 		first, held = slices.BinarySearchFunc(s.newest, at.ID, func(p *page, id EntryID) int { return p.records[0].id.Compare(id) })
 		if !held {
@@ -275,14 +276,18 @@ func (r *recent) after(queue string, at Position) ([]run, extent) {
 	return nil, none
 }
 
-// join returns the position after an entry as the newest entries know it, if they begin after that entry.
-func (r *recent) join(queue string, end Position) Position {
+// join returns a position in an entry or after it as the newest entries know it, if they begin after that entry. end is where
+// its events end, which they know from now on, too: there are those who have seen the last of them, and come back.
+func (r *recent) join(queue string, at, end Position) Position {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s := r.shelves[queue]; s != nil && s.since == endOf(end.ID) {
+	if s := r.shelves[queue]; s != nil && s.since == endOf(at.ID) {
+		if end.ID == at.ID {
+			s.exact = end
+		}
 		return s.since
 	}
-	return end
+	return at
 }
 
 // turns lets one at a time read each stream. It knows those streams only at which somebody is: clients name queues at will.

@@ -248,3 +248,39 @@ func TestATurnIsForgottenWithItsLastUser(t *testing.T) {
 		t.Errorf("%d streams are known, at none is anybody", len(all.streams))
 	}
 }
+
+func TestResumesAtTheEndOfAQuietQueueAreServedFromMemory(t *testing.T) {
+	m := newMemory("q", "r")
+	m.append("r", progress("z", 1))
+	ids := write(m, 3)
+	bubble(t, m, nothing, Config{Recent: 50_000}, func(t *testing.T, h *Hub) {
+		time.Sleep(time.Second)
+		check := func(when string, last EntryID) {
+			t.Helper()
+			for n := range 4 {
+				m.count()
+				expect(t, collect(t, resumeGathering(t, h, Position{last, 1}, "a")))
+				if ranges, _ := m.count(); n > 0 && ranges > 0 { // who is first reads where the entry ends
+					t.Errorf("%s, resume %d read the stream %d times", when, n, ranges)
+				}
+			}
+		}
+		check("after the hub's start", ids[2])
+
+		ids = write(m, 3)
+		time.Sleep(2 * time.Second)
+		for n := range 1000 { // by which the queue's entries are let go of
+			m.append("r", progress("z", uint64(n+2)))
+		}
+		time.Sleep(2 * time.Second)
+		check("after an eviction", ids[2])
+
+		m.append("q", progress("a", 4))
+		time.Sleep(2 * time.Second)
+		m.count()
+		expect(t, collect(t, resumeGathering(t, h, Position{ids[2], 1}, "a")), numbers("a", 3, 4)...)
+		if ranges, _ := m.count(); ranges > 0 {
+			t.Errorf("what came after the silence was read %d times", ranges)
+		}
+	})
+}
