@@ -114,7 +114,7 @@ func (p *peer) obey(ctx context.Context, c command) error {
 		return p.sayAlive()
 	case "unsubscribe":
 		for _, id := range c.IDs {
-			p.tails.end(id)
+			p.unfollow(id)
 			if p.stream != nil {
 				p.stream.Remove(id)
 			}

@@ -35,7 +35,7 @@ type peer struct {
 	grants   []grant
 	incoming *incoming // of a message that is on its way; nil: none is
 	rate     allowance
-	opened   moment
+	asked    moment // since when nothing is asked for, if that is so
 	heard    moment // when the client last gave a sign of life
 	spoken   moment // when something was last sent
 	pinged   moment
@@ -83,7 +83,7 @@ func (p *peer) start(conn net.Conn) error {
 		tcp.SetWriteBuffer(sendBuffer) // a wish; without it a slow client is found out later
 	}
 	now := p.g.moment()
-	p.opened, p.heard, p.spoken, p.pinged = now, now, now, now
+	p.asked, p.heard, p.spoken, p.pinged = now, now, now, now
 	p.g.register(p)
 	if p.stream != nil { // from here on a worker may take a turn, so all must be there
 		p.stream.Notify(p)
@@ -308,12 +308,12 @@ func (p *peer) due() moment {
 		}
 	}
 	if p.silent() {
-		next = min(next, p.opened+p.g.cfg.Patience)
+		next = min(next, p.asked+p.g.cfg.Patience)
 	}
 	return next
 }
 
-// silent reports whether nothing has been asked for yet.
+// silent reports whether nothing is asked for: not yet, or no more.
 func (p *peer) silent() bool { return p.stream == nil && p.tails.len() == 0 }
 
 // lost is when the client counts as gone, unless it gives a sign of life before.
@@ -324,7 +324,7 @@ func (p *peer) lost() moment { return p.heard + p.g.cfg.Ping*5/2 }
 func (p *peer) beat() error {
 	now := p.g.moment()
 	switch {
-	case p.silent() && now-p.opened >= p.g.cfg.Patience:
+	case p.silent() && now-p.asked >= p.g.cfg.Patience:
 		return errIdle
 	case now >= p.lost() && p.arrival.Load() != readable: // or it has spoken while others were slow
 		return errGone

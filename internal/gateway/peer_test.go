@@ -15,7 +15,7 @@ func TestClockThatIsPutBackPutsOffATokensEnd(t *testing.T) {
 	}
 	g.now = func() time.Time { return time.Now().Add(-time.Hour) } // since g was made
 	p := &peer{g: g, grants: []grant{{pass: token.Pass{Expires: g.now().Add(time.Minute)}}}}
-	p.opened, p.heard, p.pinged = g.moment(), g.moment(), g.moment()
+	p.asked, p.heard, p.pinged = g.moment(), g.moment(), g.moment()
 
 	before := g.moment()
 	due := p.due()

@@ -119,6 +119,14 @@ func (p *peer) follow(ctx context.Context, w wanted, taken bool) error {
 	return p.say(wire.TypeSubscribed, "", wire.Subscribed{Subscriptions: []string{w.ID}})
 }
 
+// unfollow ends a log that is followed. A client that has followed nothing else has time again to ask for something.
+func (p *peer) unfollow(id string) {
+	if p.tails.has(id) {
+		p.tails.end(id)
+		p.asked = p.g.moment()
+	}
+}
+
 func (p *peer) seesAll() bool {
 	for _, granted := range p.grants {
 		if granted.all {
@@ -193,7 +201,7 @@ func (p *peer) tell(read logRead) error {
 	if len(read.log.Places) == 0 {
 		return nil
 	}
-	p.tails.end(id)
+	p.unfollow(id)
 	place := read.log.Places[len(read.log.Places)-1]
 	return p.refuse("subscribe", id, http.StatusUnprocessableEntity, fmt.Sprintf(
 		"the log of this task is in CloudWatch (group %s, stream %s), and not followed there: read it by GET /v1/tasks/{id}/logs", place.Group, place.Stream))

@@ -138,6 +138,21 @@ func TestALogAloneKeepsAConnectionOpen(t *testing.T) {
 	}
 }
 
+func TestWhoChangesFromLogToLogIsNotIdle(t *testing.T) {
+	t.Parallel()
+	papers := map[string]*paper{"a": newPaper(), "b": newPaper()}
+	k := newSite(t, gateway.Config{Logs: logs(papers), Patience: 3 * time.Second, Ping: 1600 * time.Millisecond}, events.Config{}).talk(nil)
+	k.say(`{"op":"subscribe","subscriptions":[{"id":"L","task":"a","log":true}]}`)
+	k.hear("subscribed L")
+	k.hearLines("L", "*")
+	k.hear("alive", "alive") // connected for longer than its patience
+	k.say(`{"op":"unsubscribe","ids":["L"]}`)
+	k.hear("unsubscribed L")
+	k.say(`{"op":"subscribe","subscriptions":[{"id":"L","task":"b","log":true}]}`)
+	k.hear("subscribed L")
+	k.hearLines("L", "*")
+}
+
 func TestALogInCloudWatchIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	p := newPaper()
