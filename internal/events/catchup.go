@@ -19,10 +19,16 @@ const (
 	stride = 16
 	// inLine bounds the wait for a turn to read, for the same reason.
 	inLine = time.Second
+	// inSilence bounds the waits after which a snapshot is owed, so no sign of life can be given. A reader who is told to come
+	// back is better off than one whose connection is taken for dead, which is after a minute.
+	inSilence = 30 * time.Second
 )
 
 // errStride is why catchUp returns without frames, though there may be some soon.
 var errStride = errors.New("time for a sign of life")
+
+// errBusy is why a subscription ends that would have had to wait for too long.
+var errBusy = errors.New("too many read from Redis at once")
 
 // lag is the state of a subscription that is behind the hub:
 //
@@ -33,27 +39,31 @@ var errStride = errors.New("time for a sign of life")
 //  4. Read up to those positions, which is little, and no further: the buffer may have let go of old progress among what
 //     follows, and says so with what it kept. What of the buffer was read in step 2 is recognised by its position.
 type lag struct {
-	checked bool
-	losses  int // how often the hub had lost events when the queues were checked
-	joined  bool
-	goal    Cursor   // where the hub was when it was joined
-	todo    []string // queues still to be read
+	begun     bool
+	losses    int // how often the hub had lost events when the queues were checked
+	joined    bool
+	goal      Cursor   // where the hub was when it was joined
+	unchecked []string // queues of which it is not known yet whether what follows the cursor is there
+	todo      []string // queues still to be read
 }
 
 // catchUp takes the next steps, until there are frames, or the subscription lives off the hub, or, with errStride, for a while.
 func (s *Subscription) catchUp(ctx context.Context) error {
 	l := s.lagging
-	if !l.checked {
+	if !l.begun {
 		at, losses := s.hub.position()
 		if l.todo = s.scope(at); len(l.todo) > MaxCursorQueues {
 			return ErrTooManyQueues
 		}
-		if err := s.check(ctx, l.todo); err != nil {
-			return err
-		}
-		l.checked, l.losses = true, losses
+		l.begun, l.losses, l.unchecked = true, losses, l.todo
 	}
 	for reads := 0; len(s.frames) == 0; {
+		if len(l.unchecked) > 0 {
+			if err := s.check(ctx); err != nil {
+				return err
+			}
+			continue
+		}
 		if len(l.todo) > 0 {
 			if reads++; reads > stride {
 				return errStride
@@ -78,9 +88,7 @@ func (s *Subscription) catchUp(ctx context.Context) error {
 		}
 		l.joined, l.goal = true, at.only(s.covers)
 		if losses != l.losses { // what was read before may have been lost since, of which the hub will not tell again
-			if err := s.check(ctx, s.scope(at)); err != nil {
-				return err
-			}
+			l.unchecked = s.scope(at)
 		}
 		for _, p := range l.goal.places {
 			if s.cursor.At(p.queue).Compare(p.at) < 0 {
@@ -103,13 +111,22 @@ func (s *Subscription) scope(at Cursor) []string {
 	}
 }
 
-// check announces what is missing after the cursor, if anything is, and shows one snapshot for all of it.
-func (s *Subscription) check(ctx context.Context, queues []string) error {
+// check announces what is missing after the cursor, if anything is, and shows one snapshot for all of it. With errStride,
+// nothing was missing in the queues that it has come to.
+func (s *Subscription) check(ctx context.Context) error {
 	var missing []string
-	for _, queue := range queues {
-		gap, err := s.checkQueue(ctx, queue)
+	waiting, cancel := context.WithTimeoutCause(ctx, inLine, errStride)
+	defer cancel()
+	silent, cancelSilent := context.WithTimeoutCause(ctx, inSilence, errBusy)
+	defer cancelSilent()
+	for l := s.lagging; len(l.unchecked) > 0; l.unchecked = l.unchecked[1:] {
+		queue := l.unchecked[0]
+		gap, err := s.checkQueue(ctx, waiting, queue)
 		if err != nil {
 			return err
+		}
+		if gap { // to be said together with a snapshot
+			waiting = silent
 		}
 		if gap {
 			missing = append(missing, queue)
@@ -121,11 +138,12 @@ func (s *Subscription) check(ctx context.Context, queues []string) error {
 	return s.snapshot(ctx, missing...)
 }
 
-func (s *Subscription) checkQueue(ctx context.Context, queue string) (gap bool, err error) {
+// checkQueue reports whether anything is missing in a queue. waiting bounds the wait for a turn to ask.
+func (s *Subscription) checkQueue(ctx, waiting context.Context, queue string) (gap bool, err error) {
 	if _, kept := s.hub.recent.after(queue, s.cursor.At(queue)); kept != none {
 		return false, nil
 	}
-	done, err := s.hub.enter(ctx)
+	done, err := s.hub.enter(waiting)
 	if err != nil {
 		return false, err
 	}

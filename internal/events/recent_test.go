@@ -2,6 +2,7 @@ package events
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -282,5 +283,35 @@ func TestResumesAtTheEndOfAQuietQueueAreServedFromMemory(t *testing.T) {
 		if ranges, _ := m.count(); ranges > 0 {
 			t.Errorf("what came after the silence was read %d times", ranges)
 		}
+	})
+}
+
+func TestWaitsInLineAreBounded(t *testing.T) {
+	m := newMemory("q", "r")
+	ids := write(m, 3)
+	m.append("r", progress("z", 1))
+	bubble(t, m, nothing, Config{CatchUps: 1, Snapshots: 1}, func(t *testing.T, h *Hub) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		h.catching <- struct{}{} // somebody is before us
+		s := resumeGathering(t, h, Position{ids[0], 1}, "a")
+		for range 3 {
+			began := time.Now()
+			frames, err := s.Next(ctx, time.Hour)
+			if len(frames) > 0 || err != nil || !s.Behind() || time.Since(began) != inLine {
+				t.Fatalf("got %d frames, %v, after %v", len(frames), err, time.Since(began))
+			}
+		}
+		<-h.catching
+		expect(t, collect(t, s), numbers("a", 1, 3)...)
+
+		m.trim("q", 2)
+		h.reading <- struct{}{}
+		began := time.Now()
+		frames, err := resumeGathering(t, h, Position{EntryID{1, 0}, 0}, "a").Next(ctx, time.Hour)
+		if len(frames) > 0 || !errors.Is(err, errBusy) || time.Since(began) != inSilence {
+			t.Errorf("who waits for a snapshot got %d frames, %v, after %v", len(frames), err, time.Since(began))
+		}
+		<-h.reading
 	})
 }

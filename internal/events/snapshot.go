@@ -102,11 +102,13 @@ func (s *Subscription) outgrow() {
 
 // readSnapshots asks for the present state of interests, all at once; there may be others who ask.
 func (s *Subscription) readSnapshots(ctx context.Context, interests []*interest) ([]Snapshot, error) {
+	waiting, cancel := context.WithTimeoutCause(ctx, inSilence, errBusy)
+	defer cancel()
 	select {
 	case s.hub.reading <- struct{}{}:
 		defer func() { <-s.hub.reading }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("wait to read a snapshot: %w", context.Cause(ctx))
+	case <-waiting.Done():
+		return nil, fmt.Errorf("wait to read a snapshot: %w", context.Cause(waiting))
 	}
 	filters := make([]Filter, len(interests))
 	for n, i := range interests {
