@@ -227,7 +227,7 @@ func TestVitalSigns(t *testing.T) {
 			t.Parallel()
 			v := newborn
 			c.change(&v)
-			err := v.beyond(newborn)
+			err := v.beyond(newborn, slackOf("worker"))
 			if (err != nil) != (c.wrong != "") || err != nil && !strings.Contains(err.Error(), c.wrong) {
 				t.Errorf("found %v, want %q", err, c.wrong)
 			}

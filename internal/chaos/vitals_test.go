@@ -31,8 +31,20 @@ type vitals struct {
 // connections to Redis keeps up to ten for each processor, and a process may have two. Go gives memory back in pages.
 var slack = vitals{goroutines: 12, heap: 8 << 20, resident: 32 << 20, descriptors: 20*runtime.GOMAXPROCS(0) + 8}
 
+// recentEvents is what an api keeps of the newest events for clients that come back: 32 MiB, and half as much again of what
+// was read for them.
+const recentEvents = 48 << 20
+
+func slackOf(role string) vitals {
+	s := slack
+	if role == "api" {
+		s.heap, s.resident = s.heap+recentEvents, s.resident+recentEvents
+	}
+	return s
+}
+
 // beyond returns what is wrong with v beside a newborn.
-func (v vitals) beyond(newborn vitals) error {
+func (v vitals) beyond(newborn, slack vitals) error {
 	var errs []error
 	for _, c := range []struct {
 		what                string
@@ -135,7 +147,7 @@ func (r *rig) compareVitals(roles ...string) (faults []string) {
 				if v, err = m.vitals(); err != nil {
 					return err
 				}
-				return v.beyond(newborn)
+				return v.beyond(newborn, slackOf(role))
 			})
 			r.figures.vitals(role, v, newborn, m.age())
 			if err != nil {
