@@ -9,24 +9,26 @@ import (
 )
 
 // Somebody has asked for a tick, which waits for the task of an earlier one: it starts when that has ended, also while the
-// schedule is paused, and when it has come to its limit. The other ticks that wait with it do not.
+// schedule is paused, or pauses itself, and when it has come to its limit. The other ticks that wait with it do not.
 func TestATickThatWasAskedForStartsWhenItsTurnHasCome(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*store.ScheduleRecord)
 		limit  int
+		pause  int // after so many failures; the task that it waits for fails
 	}{
-		"while the schedule is paused":                 {func(r *store.ScheduleRecord) { r.Paused = true }, 0},
-		"when the schedule has come to its limit":      {func(r *store.ScheduleRecord) { r.Runs, r.Next = 1, time.Time{} }, 1},
-		"when it is paused and has come to its limit":  {func(r *store.ScheduleRecord) { r.Runs, r.Next, r.Paused = 1, time.Time{}, true }, 1},
-		"when its limit was lowered and it has a tick": {func(r *store.ScheduleRecord) { r.Runs = 1 }, 1},
+		"while the schedule is paused":                                      {func(r *store.ScheduleRecord) { r.Paused = true }, 0, 0},
+		"when the schedule has come to its limit":                           {func(r *store.ScheduleRecord) { r.Runs, r.Next = 1, time.Time{} }, 1, 0},
+		"when it is paused and has come to its limit":                       {func(r *store.ScheduleRecord) { r.Runs, r.Next, r.Paused = 1, time.Time{}, true }, 1, 0},
+		"when its limit was lowered and it has a tick":                      {func(r *store.ScheduleRecord) { r.Runs = 1 }, 1, 0},
+		"when the schedule pauses itself at the turn of the tick before it": {func(*store.ScheduleRecord) {}, 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				f := newFake()
 				s := every(t, "s", "@every 1h", func(s *Schedule) {
-					s.Overlap, s.Limit, s.ExpiresAfter = OverlapBufferAll, c.limit, 5*time.Second
+					s.Overlap, s.Limit, s.PauseAfter, s.ExpiresAfter = OverlapBufferAll, c.limit, c.pause, 5*time.Second
 				})
 				_ = of(t, f, s).leadFor(t, 1, time.Millisecond)
 				now := time.Now().Truncate(time.Second)
@@ -38,7 +40,10 @@ func TestATickThatWasAskedForStartsWhenItsTurnHasCome(t *testing.T) {
 				f.running["runs"] = true
 				go func() {
 					time.Sleep(12 * time.Second)
-					f.with(func() { clear(f.running) })
+					f.with(func() {
+						clear(f.running)
+						f.failed = c.pause
+					})
 				}()
 
 				_ = of(t, f, s).leadFor(t, 2, 30*time.Second)

@@ -27,6 +27,7 @@ type fakeRecords struct {
 	passed  []store.Tick // without
 	at      []time.Time  // of fired, by the server's clock
 	running map[string]bool
+	failed  int // so many tasks in a row
 	revoked []string
 	moved   int             // so many times a fire finds that another beat was first
 	leaders map[string]bool // locks of other beats that are held
@@ -195,6 +196,15 @@ func (f *fakeRecords) serve(r ref, k store.Tick) store.Fired {
 		ends()
 		f.records[r] = record
 		return store.Fired{Outcome: store.TickOver, Waiting: record.Waiting}
+	}
+	if k.PauseAfter > 0 && f.failed >= k.PauseAfter && !asked {
+		record.Paused, record.ByItself = true, true
+		f.records[r] = record
+		paused := store.Fired{Outcome: store.TickPaused}
+		if waited {
+			paused.Waiting = record.Waiting
+		}
+		return paused
 	}
 	if !waited {
 		record.Next = k.Next

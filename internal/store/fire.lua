@@ -294,6 +294,9 @@ local function serve(i, schedule, history, a)
       call('HSET', schedule, 'paused', note, 'paused_at', at, 'auto', '1', 'fails', fails, 'open', table.concat(open, ','))
       scores[#scores + 1], scores[#scores + 2] = '+inf', id
       event('0', '"kind":"schedule.paused","schedule":"' .. id .. '","data":{"note":"' .. note .. '"}')
+      if waited then
+        detail(i, buffer, '')
+      end
       return 6
     end
   end

@@ -505,6 +505,31 @@ func TestAScheduleIsPausedAfterFailuresInARow(t *testing.T) {
 	})
 }
 
+// A schedule that pauses itself when the turn of a tick has come tells what waits still: one that was asked for runs in the pause.
+func TestAScheduleThatPausesItselfTellsWhatWaits(t *testing.T) {
+	each(t, func(s *scene) {
+		s.plan("r1", tick, 7)
+		strict := func(k *store.Tick) { k.Overlap, k.PauseAfter = "buffer_all", 1 }
+		asked := func(k *store.Tick) { k.Asked, k.Expected, k.Next = true, time.Time{}, time.Time{} }
+		s.fire("the first", store.TickEnqueued, s.tick(0, strict))
+		lease := s.lease()
+		s.fire("one that waits", store.TickWaits, s.tick(1, strict))
+		s.fire("one that was asked for", store.TickWaits, s.tick(-5, strict, asked))
+		s.must(endings["archive"](s, lease))
+
+		f := s.fire("one that waits, after a failure", store.TickPaused, s.tick(1, strict, waited))
+
+		want := []store.Waiting{{Tick: tick.Add(time.Hour)}, {Tick: tick.Add(-5 * time.Hour), Asked: true}}
+		if r := s.scheduled(); !slices.Equal(f.Waiting, want) || !slices.Equal(r.Waiting, want) || !r.Paused {
+			s.t.Errorf("waiting are %v in the answer, want %v; the record is %+v", f.Waiting, want, r)
+		}
+		f = s.fire("one that was asked for, in the pause", store.TickEnqueued, s.tick(-5, strict, waited))
+		if !slices.Equal(f.Waiting, want[:1]) {
+			s.t.Errorf("waiting are %v, want %v", f.Waiting, want[:1])
+		}
+	})
+}
+
 func TestASchedulesMemoryLasts(t *testing.T) {
 	each(t, func(s *scene) {
 		s.plan("r1", tick, 7)
