@@ -16,7 +16,7 @@ export function drawTicks({ timezone, ticks, calendar }) {
     make("h4", { text: `Next, by the clock of ${timezone}` }),
     next,
     make("h4", { text: "A year from today" }),
-    drawYear(calendar, changes),
+    drawYear(calendar, changes, timezone),
     make("p", { class: "legend", "aria-hidden": "true" }, ...levels.map(([, text], level) => make("span", {}, make("i", { class: `day level-${level}` }), text)), make("span", {}, make("i", { class: "day change" }), "clock changes")),
     changes.length === 0
       ? make("p", { class: "hint", text: "No clock changes." })
@@ -24,11 +24,11 @@ export function drawTicks({ timezone, ticks, calendar }) {
   ];
 }
 
-function drawYear(calendar, changes) {
+function drawYear(calendar, changes, timezone) {
   const days = new Map(calendar.map((d) => [d.date, d]));
   const grid = make("div", { class: "year", role: "img", "aria-label": summary(calendar, changes) });
   if (calendar.length === 0) return grid;
-  const first = today();
+  const first = today(timezone);
   const last = new Date(first);
   last.setUTCDate(last.getUTCDate() + 364);
   for (let month = new Date(Date.UTC(first.getUTCFullYear(), first.getUTCMonth(), 1)); month <= last; month.setUTCMonth(month.getUTCMonth() + 1)) {
@@ -64,9 +64,11 @@ function minutes(n) {
   return n % 60 === 0 ? count(n / 60, "hour") : count(n, "minute");
 }
 
-function today() {
-  const now = new Date();
-  return new Date(Date.UTC(now.getFullYear(), now.getMonth(), now.getDate()));
+/** The day that it is by the clock of a zone, which need not be that of the page's reader. */
+function today(timezone) {
+  const parts = new Intl.DateTimeFormat("en", { timeZone: timezone, year: "numeric", month: "numeric", day: "numeric" }).formatToParts();
+  const [year, month, day] = ["year", "month", "day"].map((type) => Number(parts.find((p) => p.type === type).value));
+  return new Date(Date.UTC(year, month - 1, day));
 }
 
 function dayOf(date) {
