@@ -19,6 +19,9 @@ import (
 // listenFor bounds a wait for a message, so that a connection whose peer is gone is noticed by what is written to it.
 const listenFor = time.Second
 
+// underway is how long what was published may be on its way, through the nodes of a cluster and to a gateway that is busy.
+const underway = 2 * time.Second
+
 // numbered is the ID of the entry of a number. Entries that follow each other have numbers that do.
 func numbered(number uint64) EntryID { return EntryID{number / 1000, number % 1000} }
 
@@ -28,7 +31,8 @@ type published struct {
 	redisStreams // for the names of queues, and its connections
 	carrier      store.Carrier
 
-	goals map[string]EntryID // how far each queue was published when it was looked up last; nil: never yet
+	goals  map[string]EntryID // how far each queue was published when goals were set last; nil: never yet
+	goalAt time.Time          // when that was
 }
 
 // broadcast returns the transport of a carrier that publishes.
@@ -136,8 +140,9 @@ func (p *published) feed(ctx context.Context, logger *slog.Logger, nudge <-chan 
 	}
 }
 
-// compare looks how far each queue was published. What was published a look ago and has not been heard by now never will
-// be; and a number that is lower than what has been heard is of another history: both end what the mirror has.
+// compare looks how far each queue was published. What was published by the last goals, and has not been heard when it is
+// [underway] no more, never will be; and a number that is lower than what has been heard is of another history: both end
+// what the mirror has.
 func (p *published) compare(ctx context.Context, queues []string) error {
 	heard := make(map[string]EntryID, len(queues))
 	for _, q := range queues {
@@ -145,25 +150,30 @@ func (p *published) compare(ctx context.Context, queues []string) error {
 			heard[q] = end
 		}
 	}
+	asked := time.Now()
 	ends, err := p.ends(ctx, queues)
 	if err != nil {
 		return err
 	}
-	first, goals := p.goals == nil, make(map[string]EntryID, len(queues))
+	first, due := p.goals == nil, asked.Sub(p.goalAt) >= underway
 	for _, q := range queues {
-		end, before := ends[q], p.goals[q]
-		goals[q] = end
+		end := ends[q]
+		if end.Compare(p.goals[q]) < 0 { // of another history
+			p.goals[q] = end
+		}
 		now, known := p.end(q)
 		switch {
 		case first && !known: // the past is of no concern
 			p.align(q, end)
 		case end.Compare(heard[q]) < 0:
 			p.align(q, end)
-		case now.Compare(before) < 0:
-			p.align(q, before)
+		case due && now.Compare(p.goals[q]) < 0:
+			p.align(q, p.goals[q])
 		}
 	}
-	p.goals = goals
+	if due {
+		p.goals, p.goalAt = ends, time.Now()
+	}
 	return nil
 }
 
