@@ -29,7 +29,15 @@ type completer struct {
 	registry *registry
 	outcomes <-chan outcome
 	patience time.Duration // how long one call is repeated at most
+	alone    bool          // all outcomes are of one queue: none can hold up another's
 	logger   *slog.Logger
+
+	lanes *lanes
+}
+
+// newCompleter returns the completer of a worker that serves so many queues.
+func newCompleter(s ender, r *registry, outcomes <-chan outcome, patience time.Duration, queues int, logger *slog.Logger) *completer {
+	return &completer{store: s, registry: r, outcomes: outcomes, patience: patience, alone: queues == 1, logger: logger, lanes: newLanes()}
 }
 
 // writeTimeout limits one try of one call.
@@ -47,6 +55,7 @@ func (c *completer) run(ctx context.Context) error {
 		pause.For(writing, lastWrites)
 		giveUp()
 	})()
+	defer c.lanes.wait()
 	for {
 		select {
 		case o := <-c.outcomes:
@@ -78,39 +87,28 @@ func (c *completer) gather(first outcome) []outcome {
 	return batch
 }
 
-// write writes a batch, one call for each queue and kind of outcome, side by side: the queues may lie on different nodes.
+// write writes a batch, one call for each queue and kind of outcome.
 func (c *completer) write(ctx context.Context, batch []outcome) {
-	type group struct {
-		queue keys.Queue
-		kind  outcomeKind
-	}
 	groups := make(map[group][]outcome)
 	for _, o := range batch {
 		g := group{o.attempt.lease.Queue, o.kind}
 		groups[g] = append(groups[g], o)
 	}
-	if len(groups) == 1 {
+	if len(groups) == 1 && c.alone {
 		for g, outcomes := range groups {
-			c.settle(ctx, g.queue, g.kind, outcomes)
+			c.settle(ctx, g, outcomes)
 		}
 		return
 	}
-	calls := newCalls()
-	for g, outcomes := range groups {
-		calls.Go(func() error {
-			c.settle(ctx, g.queue, g.kind, outcomes)
-			return nil
-		})
-	}
-	_ = calls.Wait()
+	c.lanes.write(ctx, groups, c.settle)
 }
 
 // settle writes outcomes of one kind and queue and logs how those attempts ended whose outcomes are written; what became of
 // the others is logged where it is found out.
-func (c *completer) settle(ctx context.Context, q keys.Queue, kind outcomeKind, outcomes []outcome) {
+func (c *completer) settle(ctx context.Context, g group, outcomes []outcome) {
 	settled := outcomes
-	if kind != abandoned { // of which nothing is to be written
-		settled = c.writeGroup(ctx, q, kind, outcomes)
+	if g.kind != abandoned { // of which nothing is to be written
+		settled = c.writeGroup(ctx, g.queue, g.kind, outcomes)
 	}
 	for _, o := range settled {
 		o.count()

@@ -22,7 +22,7 @@ func newTestCompleter(s ender, room int) (*completer, *registry, chan outcome, *
 	log := &journal{}
 	r := newRegistry(log.logger())
 	outcomes := make(chan outcome, room)
-	return &completer{store: s, registry: r, outcomes: outcomes, patience: leaseLength, logger: log.logger()}, r, outcomes, log
+	return newCompleter(s, r, outcomes, leaseLength, 2, log.logger()), r, outcomes, log
 }
 
 func done(a *attempt) outcome {
@@ -89,6 +89,72 @@ func TestOneCallForEachKindAndQueue(t *testing.T) {
 		if left := r.byQueue(); len(left) != 0 {
 			t.Errorf("leases are left in %d queues", len(left))
 		}
+	})
+}
+
+func TestAQueueThatDoesNotAnswerHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		answer := make(chan struct{})
+		s := &endings{do: func(_ string, ids []string) ([]error, error) {
+			if ids[0] == "dead" {
+				<-answer
+			}
+			return nil, nil
+		}}
+		c, r, outcomes, _ := newTestCompleter(s, 0)
+
+		during(t, c.run, func(context.Context) {
+			outcomes <- done(heldIn(r, "hung", "dead", nil))
+			begun := time.Now()
+			for i := range 1000 {
+				outcomes <- done(held(r, fmt.Sprint(i), nil))
+				outcomes <- done(heldIn(r, "hung", fmt.Sprint("h", i), nil))
+			}
+			synctest.Wait()
+			if took := time.Since(begun); took > time.Second || s.count() != 1000 {
+				t.Errorf("%d outcomes of the other queue were written in %v, want 1000", s.count(), took)
+			}
+			close(answer)
+			synctest.Wait()
+			if s.count() != 2001 {
+				t.Errorf("%d outcomes are written, want 2001", s.count())
+			}
+		})
+
+		if left := r.byQueue(); len(left) != 0 {
+			t.Errorf("leases are left in %d queues", len(left))
+		}
+	})
+}
+
+func TestNoMoreIsTakenOnThanALateQueueMayHoldUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		answer := make(chan struct{})
+		s := &endings{do: func(string, []string) ([]error, error) {
+			<-answer
+			return nil, nil
+		}}
+		c, r, outcomes, _ := newTestCompleter(s, 0)
+
+		during(t, c.run, func(context.Context) {
+			taken := 0
+			for taken < 2*laneLength {
+				synctest.Wait()
+				select {
+				case outcomes <- done(held(r, fmt.Sprint(taken), nil)):
+					taken++
+					continue
+				case <-time.After(time.Second):
+				}
+				break
+			}
+			if taken < laneLength || taken >= 2*laneLength {
+				t.Errorf("%d outcomes are taken while none can be written, want a little over %d", taken, laneLength)
+			}
+			close(answer)
+		})
 	})
 }
 

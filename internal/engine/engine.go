@@ -51,7 +51,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		{Name: "protection", Run: e.protection(leases, logger)},
 		{Name: "reporter", Run: report.run},
 		{Name: "logs of tasks", Run: leases.logs.run},
-		{Name: "completer", Run: (&completer{e.store, leases, outcomes, e.Lease, logger}).run},
+		{Name: "completer", Run: newCompleter(e.store, leases, outcomes, e.Lease, len(e.queues), logger).run},
 		{Name: "slots", Run: slots.run}, // hands back what outlives the grace period
 		{Name: "surplus", Run: slots.surplus},
 		{Name: "claims", Run: claims.run},

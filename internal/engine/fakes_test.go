@@ -52,6 +52,17 @@ type endings struct {
 	written []string // "complete a b": one call, and the tasks it was about
 }
 
+// count returns how many outcomes were written.
+func (e *endings) count() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := 0
+	for _, call := range e.written {
+		n += strings.Count(call, " ")
+	}
+	return n
+}
+
 func (e *endings) end(kind string, ids []string) ([]error, error) {
 	if e.do != nil {
 		if errs, err := e.do(kind, ids); err != nil || errs != nil {
