@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"math"
+	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,6 +51,42 @@ func TestCompleteKeepsTheResultForTheRetention(t *testing.T) {
 			s.t.Errorf("to be deleted at %f, want whole seconds 90 minutes from now", keep)
 		}
 		s.counts(1, 0)
+	})
+}
+
+// Tasks leave the list of what is running from wherever they stand, many at once, and the others keep their order in it.
+func TestCompleteLeavesTheOrderOfWhatIsStillRunning(t *testing.T) {
+	every := func(step int) func(int) bool { return func(i int) bool { return i%step == 0 } }
+	between := func(from, to int) func(int) bool { return func(i int) bool { return from <= i && i < to } }
+	eachCase(t, map[string]func(int) bool{
+		"the oldest":                        between(0, 100),
+		"all":                               between(0, 1000),
+		"the newest":                        between(900, 1000),
+		"those in the middle":               between(450, 550),
+		"some of the newest":                func(i int) bool { return i >= 600 && i%7 == 0 },
+		"some of the oldest":                func(i int) bool { return i < 300 && i%3 == 0 },
+		"every ninth":                       every(9),
+		"the oldest, but for a few of them": func(i int) bool { return i < 100 && i%30 != 0 },
+		"a few everywhere":                  every(100),
+	}, func(s *scene, ends func(int) bool) {
+		s.addMany("t", 1000, func(m *seri.Message) { m.Retention = 0 })
+		leases := s.dequeue(1000).Leases
+		var completions []store.Completion
+		var staying []string // as the list has them, the newest first
+		for i := range leases {
+			if l := &leases[i]; ends(i) {
+				completions = append(completions, store.Completion{Lease: l})
+			} else {
+				staying = slices.Insert(staying, 0, l.ID())
+			}
+		}
+		rand.Shuffle(len(completions), func(i, j int) { completions[i], completions[j] = completions[j], completions[i] })
+
+		s.must(s.Complete(s.ctx(), s.q, completions))
+
+		if got := s.rdb.LRange(s.ctx(), s.q.Active(), 0, -1).Val(); !slices.Equal(got, staying) {
+			s.t.Errorf("%d tasks are active, want %d, in the order in which they were", len(got), len(staying))
+		}
 	})
 }
 

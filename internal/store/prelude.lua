@@ -293,13 +293,14 @@ end
 
 -- leave takes ids out of the list of what is running. Those that were leased first mostly end first, and stand together at
 -- its right end, so that one call takes them all. Those that stand there beside a few long ones are looked for from there, too.
--- The others were leased after many that stay: they are looked for from the left.
+-- The others were leased after many that stay: they stand behind what was leased since, at the left end, which is cheaper to
+-- replace than to search once for each of many.
 local function leave(active, ids)
   local n = #ids
   if n == 0 then
     return
   end
-  local going = {}
+  local going, left = {}, n
   for i = 1, n do
     going[ids[i]] = true
   end
@@ -313,13 +314,32 @@ local function leave(active, ids)
   end
   if matched > 0 then
     call('RPOP', active, matched)
+    left = left - matched
   end
   for i = #last - matched, 1, -1 do
     local id = last[i]
     if going[id] then
       going[id] = nil
+      left = left - 1
       call('LREM', active, -1, id)
     end
+  end
+  if left >= 16 then
+    local first, staying, deepest = call('LRANGE', active, 0, 4 * n + 15), {}, 0
+    for i = 1, #first do
+      if going[first[i]] then
+        going[first[i]] = nil
+        first[i] = false
+        deepest = i
+      end
+    end
+    for i = deepest, 1, -1 do
+      staying[#staying + 1] = first[i] or nil
+    end
+    if deepest > 0 then
+      call('LTRIM', active, deepest, -1)
+    end
+    each_chunk(staying, 5000, function(...) call('LPUSH', active, ...) end)
   end
   for i = 1, n do
     if going[ids[i]] then
