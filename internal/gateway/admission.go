@@ -97,13 +97,14 @@ func (a *admission) outOfMemory() bool {
 	return a.crowded
 }
 
-// Descriptors returns how many connections the process may have open, leaving some for Redis and for requests.
+// Descriptors returns how many connections the process may have open, leaving a twentieth of its descriptors for Redis and for
+// requests.
 func Descriptors() int {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
 		return 10_000
 	}
-	return int(min(limit.Cur, 1_000_000) * 9 / 10)
+	return int(min(limit.Cur, 1_000_000) * 19 / 20)
 }
 
 // addressOf returns the address that a client is counted by; empty: it is not known. A peer in a private network is taken

@@ -40,7 +40,7 @@ type Config struct {
 	// is [Trusted], or has a token for what he asks for.
 	Tokens *token.Ring
 	// Connections bounds the connections that are open at once; beyond, and where the process comes close to its GOMEMLIMIT,
-	// they are refused with 503. Default: nine tenths of the descriptors that the process may open.
+	// they are refused with 503. Default: 95 % of the descriptors that the process may open.
 	Connections int
 	// PerHolder bounds those of one API key, or of one token. Default: 10,000, because an application may hand on by one
 	// key what all its users watch.

@@ -58,7 +58,7 @@ type Serve struct {
 	MemoryLimit       Count    `env:"SERI_MEMORY_LIMIT" default:"85" placeholder:"PERCENT" help:"Share of Redis' maxmemory from which on new tasks are refused with 503, while what is there is worked off. 100: Redis itself refuses them."`
 	TokenSecrets      string   `env:"SERI_TOKEN_SECRETS" placeholder:"ID:BASE64,…" help:"Secrets that sign the tokens with which browsers watch: the first signs, all check. Without any, there are no tokens."`
 	TokenSecretsFile  string   `env:"SERI_TOKEN_SECRETS_FILE" placeholder:"FILE" help:"File with such secrets, one a line."`
-	MaxConnections    Count    `env:"SERI_MAX_CONNECTIONS" default:"100000" placeholder:"NUMBER" help:"Live connections at once; never more than nine tenths of the files that the process may open."`
+	MaxConnections    Count    `env:"SERI_MAX_CONNECTIONS" default:"100000" placeholder:"NUMBER" help:"Live connections at once; never more than 95 % of the files that the process may open."`
 	MaxPerKey         Count    `env:"SERI_MAX_PER_KEY" default:"10000" placeholder:"NUMBER" help:"Live connections at once of one API key or one token."`
 	MaxPerAddress     Count    `env:"SERI_MAX_PER_ADDRESS" default:"1000" placeholder:"NUMBER" help:"Live connections at once of one address; behind proxies in a private network, of the last public address in X-Forwarded-For."`
 	HTTPGrace         Duration `name:"http-grace" env:"SERI_HTTP_GRACE" default:"10s" placeholder:"DURATION" help:"How long open requests may take to end after SIGTERM."`
