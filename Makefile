@@ -48,6 +48,7 @@ lint: ## Format, vet, modernisers, staticcheck
 	@$(GO) vet $(PACKAGES)
 	@$(GO) -C internal/compat/asynqmon vet ./... # modules of their own, which ./... leaves out
 	@$(GO) -C bench/river vet ./...
+	@$(GO) -C bench/live/peers vet ./...
 	$(STEP) 'go fix'
 	@outdated=$$($(GO) fix -diff $(PACKAGES)) && [ -z "$$outdated" ] || \
 	{ printf 'the language has something better; run go fix:\n%s\n' "$$outdated"; exit 1; }
@@ -97,6 +98,13 @@ bench: ## Seri beside asynq and beside the physical limit, in 8 minutes; renews 
 .PHONY: bench-full
 bench-full: ## The same with full numbers of tasks, a million queued, and River on PostgreSQL; takes an hour or two
 	@$(GO) run ./bench -peers asynq,river -rounds 3 -long
+
+# What of the live benchmark: its scenarios, all but the soak if empty, and by how much to change its numbers.
+SCENARIOS ?=
+SCALE     ?= 1
+.PHONY: bench-live
+bench-live: ## 300,000 WebSockets on one machine, in 15 minutes: make bench-live SCENARIOS=kill,peers SCALE=0.1; or soak FOR=30m
+	@$(GO) run ./bench/live -scenarios '$(SCENARIOS)' -scale $(SCALE) -for $(FOR)
 
 .PHONY: microbench
 microbench: ## Benchmarks of packages: make microbench PACKAGES=./internal/store BENCH=Enqueue COUNT=10

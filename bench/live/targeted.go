@@ -1,0 +1,194 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// targeted measures how many events a second one gateway delivers.
+func targeted(ctx context.Context, r *rig) ([]row, error) {
+	h, err := r.openGateways(ctx, 1, 1, r.scaled(fullGateway))
+	if err != nil {
+		return nil, err
+	}
+	defer h.close()
+	if _, err := h.fill(ctx); err != nil {
+		return nil, err
+	}
+	var rows []row
+	for _, times := range []int{1, 10} {
+		rate, share, err := h.bursts(ctx, times*h.members(), func() error {
+			for i := range h.pub.tasks {
+				for range times {
+					if err := h.gather(ctx, &h.pub.tasks[i], perCommit); err != nil {
+						return err
+					}
+				}
+			}
+			return h.pub.commit(ctx)
+		})
+		if err != nil {
+			return rows, err
+		}
+		rows = append(rows, row{What: fmt.Sprintf("each of %d gets %d events of its own task, %.1f in a read", h.members(), times, share), Unit: "events/s", Value: rate})
+	}
+	if err := h.watchTopic(); err != nil {
+		return rows, err
+	}
+	const times = 10
+	rate, share, err := h.bursts(ctx, times*h.members(), func() error {
+		for range times {
+			h.pub.add(&h.pub.topic, false)
+		}
+		return h.pub.commit(ctx)
+	})
+	if err != nil {
+		return rows, err
+	}
+	return append(rows, row{What: fmt.Sprintf("each of %d gets the same %d events, %.1f in a read", h.members(), times, share), Unit: "events/s",
+		Value: rate, Target: "≥ 600,000"}.judge(rate >= 600_000)), nil
+}
+
+// gather adds an event, and commits when there are many.
+func (h *hall) gather(ctx context.Context, m *member, most int) error {
+	if h.pub.add(m, false); h.pub.held < most {
+		return nil
+	}
+	return h.pub.commit(ctx)
+}
+
+// bursts has events sent, some thousands at once, a few times. It returns how many were delivered a second from the beginning
+// of a burst to its end, in the median, and how many there were in one read.
+func (h *hall) bursts(ctx context.Context, events int, send func() error) (rate, share float64, err error) {
+	took := make([]time.Duration, repetitions)
+	for i := range took {
+		if err := h.forget(); err != nil {
+			return 0, 0, err
+		}
+		begun := time.Now()
+		if err := send(); err != nil {
+			return 0, 0, err
+		}
+		report, err := h.await(ctx, events)
+		if err != nil {
+			return 0, 0, fmt.Errorf("burst %d: %w", i+1, err)
+		}
+		took[i], share = report.Last.Sub(begun), float64(report.Frames)/float64(report.Reads)
+	}
+	return float64(events) / median(took).Seconds(), share, nil
+}
+
+// latency measures how long events take at a steady rate.
+func latency(ctx context.Context, r *rig) ([]row, error) {
+	h, err := r.openGateways(ctx, 1, 1, r.scaled(fullGateway))
+	if err != nil {
+		return nil, err
+	}
+	defer h.close()
+	if _, err := h.fill(ctx); err != nil {
+		return nil, err
+	}
+	rate := r.scaled(20_000)
+	load := func(events int) error {
+		return h.pub.steadily(ctx, rate, events, func(n int) { h.pub.add(&h.pub.tasks[n%len(h.pub.tasks)], false) })
+	}
+	if err := load(3 * rate); err != nil { // so that what is made once is made
+		return nil, err
+	}
+	if _, err := h.await(ctx, 3*rate); err != nil {
+		return nil, err
+	}
+	if err := h.forget(); err != nil {
+		return nil, err
+	}
+	n := 20 * rate
+	stores, begun := h.redis.CPU(), time.Now()
+	before, err := h.cpu()
+	if err != nil {
+		return nil, err
+	}
+	if err := load(n); err != nil {
+		return nil, err
+	}
+	published := time.Since(begun)
+	report, err := h.await(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	after, err := h.cpu()
+	if err != nil {
+		return nil, err
+	}
+	p50, p99 := report.Delays.Quantile(0.5), report.Delays.Quantile(0.99)
+	of := func(used time.Duration) float64 { return used.Seconds() * micros / float64(n) }
+	return []row{
+		{What: fmt.Sprintf("%d subscribers, each event to one of them: rate", h.members()), Unit: "events/s", Value: float64(n) / published.Seconds()},
+		row{What: "from commit to the client's read, median", Unit: "ms", Lower: true, Value: millis(p50), Target: "≤ 5"}.judge(p50 <= 5*time.Millisecond),
+		row{What: "the same, 99th percentile", Unit: "ms", Lower: true, Value: millis(p99), Target: "≤ 50"}.judge(p99 <= 50*time.Millisecond),
+		{What: "the same, longest", Unit: "ms", Lower: true, Value: millis(report.Delays.Max())},
+		{What: "processor of the gateway", Unit: "µs an event", Lower: true, Value: of(after - before)},
+		{What: "processor of Redis", Unit: "µs an event", Lower: true, Value: of(h.redis.CPU() - stores)},
+	}, nil
+}
+
+// flat measures whether an event costs more where many are connected who do not want it.
+func flat(ctx context.Context, r *rig) ([]row, error) {
+	watchers, idle := r.scaled(1000), r.scaled(fullGateway-1000)
+	h, err := r.openGateways(ctx, 1, 2, max(watchers, idle))
+	if err != nil {
+		return nil, err
+	}
+	defer h.close()
+	cost := func() (float64, error) {
+		const seconds = 15
+		rate := r.scaled(2000)
+		var used [2]time.Duration
+		for i, events := range []int{0, seconds * rate} {
+			before, err := h.cpu()
+			if err != nil {
+				return 0, err
+			}
+			if err := h.forget(); err != nil {
+				return 0, err
+			}
+			if events == 0 {
+				err = wait(ctx, seconds*time.Second)
+			} else {
+				err = h.pub.steadily(ctx, rate, events, func(n int) { h.pub.add(&h.pub.tasks[n%watchers], false) })
+			}
+			if err != nil {
+				return 0, err
+			}
+			if _, err := h.await(ctx, events); err != nil {
+				return 0, err
+			}
+			after, err := h.cpu()
+			if err != nil {
+				return 0, err
+			}
+			used[i] = after - before
+		}
+		return (used[1] - used[0]).Seconds() * micros / float64(seconds*rate), nil
+	}
+	var costs [2]float64
+	for i, count := range []int{watchers, idle} {
+		if err := h.addCrowd(ctx); err != nil {
+			return nil, err
+		}
+		if _, err := h.letIn(i, count); err != nil {
+			return nil, err
+		}
+		if costs[i], err = cost(); err != nil {
+			return nil, err
+		}
+	}
+	ratio := costs[1] / costs[0]
+	return []row{
+		{What: fmt.Sprintf("processor of the gateway, %d subscribers who get events", watchers), Unit: "µs an event", Lower: true, Value: costs[0]},
+		{What: fmt.Sprintf("the same, and %d idle ones beside", idle), Unit: "µs an event", Lower: true, Value: costs[1]},
+		row{What: "ratio", Unit: "×", Lower: true, Value: ratio, Target: "≤ 1.1"}.judge(ratio <= 1.1),
+	}, nil
+}
