@@ -412,6 +412,9 @@ func (l *leader) settle(ctx context.Context, c *call) error {
 	for i := range c.fired {
 		e, t, f := c.of[i], &c.ticks[i], &c.fired[i]
 		l.tell(ctx, e, t, f)
+		if l.entries[e.ref] != e { // it was dropped while the call was under way
+			continue
+		}
 		switch f.Outcome {
 		case store.TickMoved:
 			moved = append(moved, e.id)

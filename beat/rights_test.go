@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/permit"
 	"github.com/seri-queue/seri/internal/store"
 )
 
@@ -98,4 +99,46 @@ func TestAQueueThatIsDeniedMeanwhileIsLeftOut(t *testing.T) {
 			t.Errorf("ticks %v, want 12 of own and 6 of other: %v", n, err)
 		}
 	})
+}
+
+// Several calls are under way at once: one is denied, and the schedules of its queue are dropped; then another lands.
+func TestWhatLandsAfterItsQueueWasDeniedBringsNoScheduleBack(t *testing.T) {
+	t.Parallel()
+	for name, outcome := range map[string]store.Outcome{
+		"a tick that is enqueued":               store.TickEnqueued,
+		"a tick that waits":                     store.TickWaits,
+		"a tick that is not due by Redis' time": store.TickEarly,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := of(t, newFake(), every(t, "s", "@every 10s", func(s *Schedule) { s.Overlap = OverlapBufferAll })).leader(1)
+				if err := l.begin(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(10 * time.Second)
+				now := l.clock.now()
+				due := l.agenda.take(now, atOnce)
+				if len(due) != 1 {
+					t.Fatalf("%d schedules are due", len(due))
+				}
+				ticks, err := l.ticks(due[0], now)
+				if err != nil {
+					t.Fatal(err)
+				}
+
+				l.deny(t.Context(), "default", &permit.DeniedError{})
+				err = l.settle(t.Context(), &call{queue: "default", ticks: ticks, of: due, fired: []store.Fired{
+					{Outcome: outcome, Waiting: []store.Waiting{{Tick: ticks[0].Tick}}},
+				}})
+
+				if err != nil || len(l.agenda) != 0 || len(l.waiting) != 0 {
+					t.Errorf("%d schedules are to tick and %d wait, want none: %v", len(l.agenda), len(l.waiting), err)
+				}
+				if n := l.beat.meters.Ticks.Enqueued.Load(); outcome == store.TickEnqueued && n != 1 {
+					t.Errorf("%d ticks are counted, want the one", n)
+				}
+			})
+		})
+	}
 }
