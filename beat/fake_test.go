@@ -32,6 +32,8 @@ type fakeRecords struct {
 	moved   int             // so many times a fire finds that another beat was first
 	leaders map[string]bool // locks of other beats that are held
 	denied  map[keys.Queue]bool
+	asked   []keys.Queue // about whom it was asked what is permitted
+	askedAt []time.Time
 	served  store.Served  // as it was told last
 	refuse  int           // so many plans find that another was faster
 	slow    time.Duration // how long a call of fire takes
@@ -251,6 +253,7 @@ func (f *fakeRecords) Led(_ context.Context, lock string) (bool, error) {
 func (f *fakeRecords) Permit(_ context.Context, q keys.Queue, _ store.Duty) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.asked, f.askedAt = append(f.asked, q), append(f.askedAt, time.Now())
 	if f.denied[q] {
 		return &permit.DeniedError{}
 	}

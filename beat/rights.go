@@ -2,6 +2,7 @@ package beat
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/seri-queue/seri/internal/keys"
@@ -18,7 +19,8 @@ const (
 	// tellEvery is how often it is told which queues are not served, and toldFor how long that holds.
 	tellEvery = 10 * time.Second
 	toldFor   = 30 * time.Second
-	// looks is how many queues without schedules are looked at in a second, for who would make some.
+	// looks is how many queues without schedules are looked at in a second, for who would make some, and about how many that
+	// were denied it is asked again: nothing ticks meanwhile.
 	looks = 5
 )
 
@@ -88,10 +90,15 @@ func (l *leader) count() {
 // schedules to be served now that were not.
 func (l *leader) review(ctx context.Context, queues []keys.Queue) (more bool) {
 	now := l.clock.now()
+	var again []keys.Queue
 	for q, r := range l.rights {
-		if r.denied == nil || now.Sub(r.asked) < reviewEvery {
-			continue
+		if r.denied != nil && now.Sub(r.asked) >= reviewEvery {
+			again = append(again, q)
 		}
+	}
+	slices.SortFunc(again, func(a, b keys.Queue) int { return l.rights[a].asked.Compare(l.rights[b].asked) })
+	for _, q := range again[:min(len(again), looks)] {
+		r := l.rights[q]
 		r.asked = now
 		if err := l.beat.store.Permit(ctx, q, store.Ticking); err == nil {
 			delete(l.rights, q)

@@ -2,6 +2,7 @@ package beat
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -141,4 +142,38 @@ func TestWhatLandsAfterItsQueueWasDeniedBringsNoScheduleBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Each question is a round trip, and no schedule ticks meanwhile.
+func TestOfManyQueuesThatAreDeniedFewAreAskedAboutAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const many = 8 * looks
+		f := newFake()
+		f.denied = make(map[keys.Queue]bool)
+		for i := range many {
+			q := fmt.Sprintf("theirs%d", i)
+			f.denied[keys.Queue(q)] = true
+			f.edit(t, keys.Queue(q), every(t, "denied", "@every 1h", in(q)), store.OriginAPI)
+		}
+		begun := time.Now()
+
+		_ = of(t, f, every(t, "own", "@every 10s")).leadFor(t, 1, reviewEvery+many/looks*careEvery+2*careEvery)
+
+		again, at := make(map[keys.Queue]int), make(map[time.Time]int)
+		for i, q := range f.asked {
+			if f.denied[q] && f.askedAt[i].After(begun) {
+				again[q]++
+				at[f.askedAt[i]]++
+			}
+		}
+		if len(again) != many {
+			t.Errorf("%d of %d queues are asked about again", len(again), many)
+		}
+		for when, n := range at {
+			if n > looks {
+				t.Errorf("after %v it is asked about %d queues at once, want %d at most", when.Sub(begun), n, looks)
+			}
+		}
+	})
 }
