@@ -32,22 +32,18 @@ func (l *leader) load(ctx context.Context) error {
 	for _, q := range queues {
 		l.edits[q] = 0
 	}
-	edits, err := l.beat.store.EditedSince(ctx, l.edits) // before the records are read, so that no change goes unnoticed
+	edits, err := l.edited(ctx) // before the records are read, so that no change goes unnoticed
 	if err != nil {
 		return err
 	}
 	for q, e := range edits {
-		if e.Denied != nil {
-			l.deny(ctx, q, e.Denied)
-			continue
-		}
 		l.edits[q] = e.Last
 	}
 	records, foreign := make(map[ref]*store.ScheduleRecord, len(l.beat.declared)), make(map[ref]*store.ScheduleRecord)
 	for _, q := range queues {
 		ids, err := l.beat.store.ScheduleIDs(ctx, q)
 		if permit.Denied(err) {
-			l.deny(ctx, q, err)
+			l.hide(ctx, q, err)
 			continue
 		}
 		if err != nil {

@@ -34,17 +34,23 @@ type fakeRecords struct {
 	denied  map[keys.Queue]bool
 	asked   []keys.Queue // about whom it was asked what is permitted
 	askedAt []time.Time
-	served  store.Served  // as it was told last
-	refuse  int           // so many plans find that another was faster
-	slow    time.Duration // how long a call of fire takes
-	calls   int           // of fire
+	hidden  map[keys.Queue]bool // are denied, and it is denied to read what schedules they have
+	looked  map[keys.Queue]int  // so many times it was asked what was changed there
+	empty   []keys.Queue        // have no schedules
+	served  store.Served        // as it was told last
+	refuse  int                 // so many plans find that another was faster
+	slow    time.Duration       // how long a call of fire takes
+	calls   int                 // of fire
 	ahead   time.Duration
 	reads   int // of the clock
 	writes  int
 }
 
 func newFake() *fakeRecords {
-	return &fakeRecords{records: make(map[ref]store.ScheduleRecord), edits: make(map[keys.Queue][]string), running: make(map[string]bool)}
+	return &fakeRecords{
+		records: make(map[ref]store.ScheduleRecord), edits: make(map[keys.Queue][]string), running: make(map[string]bool),
+		looked: make(map[keys.Queue]int),
+	}
 }
 
 // with changes or reads what the fake holds while a leader runs.
@@ -64,12 +70,18 @@ func (f *fakeRecords) Queues(context.Context) ([]keys.Queue, error) {
 	for r := range f.records {
 		queues[r.queue] = true
 	}
+	for _, q := range f.empty {
+		queues[q] = true
+	}
 	return slices.Sorted(maps.Keys(queues)), nil
 }
 
 func (f *fakeRecords) ScheduleIDs(_ context.Context, q keys.Queue) (ids []string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.hidden[q] {
+		return nil, &permit.DeniedError{}
+	}
 	for r := range f.records {
 		if r.queue == q {
 			ids = append(ids, r.id)
@@ -93,7 +105,10 @@ func (f *fakeRecords) EditedSince(_ context.Context, since map[keys.Queue]int64)
 	defer f.mu.Unlock()
 	edits := make(map[keys.Queue]store.Edits)
 	for q, n := range since {
-		if all := f.edits[q]; int(n) < len(all) {
+		f.looked[q]++
+		if f.hidden[q] {
+			edits[q] = store.Edits{Denied: &permit.DeniedError{}}
+		} else if all := f.edits[q]; int(n) < len(all) {
 			edits[q] = store.Edits{Last: int64(len(all)), IDs: slices.Clone(all[n:])}
 		}
 	}
@@ -116,7 +131,7 @@ func (f *fakeRecords) SetFileRevision(_ context.Context, _ store.Leader, revisio
 func (f *fakeRecords) Plan(_ context.Context, q keys.Queue, leader store.Leader, plans []store.Plan) ([]bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.denied[q] {
+	if f.denied[q] || f.hidden[q] {
 		return nil, &permit.DeniedError{}
 	}
 	if leader.Token < f.floor {
@@ -157,7 +172,7 @@ func (f *fakeRecords) Fire(_ context.Context, q keys.Queue, leader store.Leader,
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls++
-	if f.denied[q] {
+	if f.denied[q] || f.hidden[q] {
 		return nil, &permit.DeniedError{}
 	}
 	if leader.Token < f.floor {
@@ -254,7 +269,7 @@ func (f *fakeRecords) Permit(_ context.Context, q keys.Queue, _ store.Duty) erro
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked, f.askedAt = append(f.asked, q), append(f.askedAt, time.Now())
-	if f.denied[q] {
+	if f.denied[q] || f.hidden[q] {
 		return &permit.DeniedError{}
 	}
 	return nil

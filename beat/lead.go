@@ -166,15 +166,11 @@ func (l *leader) care(ctx context.Context) error {
 			l.edits[q] = 0
 		}
 	}
-	edits, err := l.beat.store.EditedSince(ctx, l.edits)
+	edits, err := l.edited(ctx)
 	if err != nil {
 		return err
 	}
 	for q, e := range edits {
-		if e.Denied != nil {
-			l.deny(ctx, q, e.Denied)
-			continue
-		}
 		if e.All {
 			if e.IDs, err = l.beat.store.ScheduleIDs(ctx, q); err != nil {
 				return err

@@ -2,6 +2,7 @@ package beat
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -29,6 +30,7 @@ type right struct {
 	denied error     // nil: it may be served
 	asked  time.Time // by Redis' clock
 	loud   bool      // it has schedules, and so the log tells of it
+	hidden bool      // it may not even be read whether it has any; that is not tried until it was asked again
 }
 
 // serves tells whether the schedules of a queue that has some may be served. What cannot be found out is allowed: then the
@@ -55,19 +57,56 @@ func (l *leader) right(ctx context.Context, q keys.Queue) *right {
 	return r
 }
 
-// deny leaves a queue out from now on.
+// deny leaves a queue that has schedules out from now on.
 func (l *leader) deny(ctx context.Context, q keys.Queue, err error) {
-	if r := l.rights[q]; r != nil && r.denied != nil {
-		return
+	l.leaveOut(q, err)
+	if r := l.rights[q]; !r.loud {
+		r.loud = true
+		l.complain(ctx, q)
 	}
-	l.rights[q] = &right{denied: err, asked: l.clock.now(), loud: true}
+}
+
+// hide leaves a queue out from now on of which it may not be read what schedules it has. The log tells of it only if some
+// were served: as long as nobody knows of any, nothing is amiss.
+func (l *leader) hide(ctx context.Context, q keys.Queue, err error) {
+	if l.leaveOut(q, err) {
+		l.deny(ctx, q, err)
+	}
+	l.rights[q].hidden = true
+	l.edits[q] = 0 // once it may be read, all of it counts
+}
+
+// leaveOut notes that a queue is denied, and tells whether it had schedules that were served.
+func (l *leader) leaveOut(q keys.Queue, err error) (served bool) {
+	if r := l.rights[q]; r != nil && r.denied != nil {
+		return false
+	}
+	l.rights[q] = &right{denied: err, asked: l.clock.now()}
 	for r := range l.entries {
 		if r.queue == q {
+			served = true
 			l.drop(r)
 		}
 	}
 	l.tells = time.Time{}
-	l.complain(ctx, q)
+	return served
+}
+
+// edited returns what was changed at run time since it was looked last, of the queues of which that may be read.
+func (l *leader) edited(ctx context.Context) (map[keys.Queue]store.Edits, error) {
+	since := maps.Clone(l.edits)
+	maps.DeleteFunc(since, func(q keys.Queue, _ int64) bool { return l.rights[q] != nil && l.rights[q].hidden })
+	edits, err := l.beat.store.EditedSince(ctx, since)
+	if err != nil {
+		return nil, err
+	}
+	for q, e := range edits {
+		if e.Denied != nil {
+			l.hide(ctx, q, e.Denied)
+			delete(edits, q)
+		}
+	}
+	return edits, nil
 }
 
 func (l *leader) complain(ctx context.Context, q keys.Queue) {
@@ -103,8 +142,10 @@ func (l *leader) review(ctx context.Context, queues []keys.Queue) (more bool) {
 		if err := l.beat.store.Permit(ctx, q, store.Ticking); err == nil {
 			delete(l.rights, q)
 			l.tells = time.Time{}
-			more = more || r.loud
+			more = more || r.loud || r.hidden
 			l.beat.config.Logger.InfoContext(ctx, "a queue may be served again", "queue", q)
+		} else {
+			r.hidden = false
 		}
 	}
 	looked := 0

@@ -137,7 +137,7 @@ func TestWhatLandsAfterItsQueueWasDeniedBringsNoScheduleBack(t *testing.T) {
 					t.Errorf("%d schedules are to tick and %d wait, want none: %v", len(l.agenda), len(l.waiting), err)
 				}
 				if n := l.beat.meters.Ticks.Enqueued.Load(); outcome == store.TickEnqueued && n != 1 {
-					t.Errorf("%d ticks are counted, want the one", n)
+					t.Errorf("%v ticks are counted, want the one", n)
 				}
 			})
 		})
@@ -176,4 +176,83 @@ func TestOfManyQueuesThatAreDeniedFewAreAskedAboutAtOnce(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A user who may do nothing at all in a queue cannot know whether it has schedules. Redis keeps a log of what it denies.
+func TestAQueueThatMayNotBeReadIsLookedAtSeldom(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		before func(t *testing.T, f *fakeRecords)
+		own    bool          // the beat's list has a schedule in it
+		from   time.Duration // when the rules are taken away
+		told   int           // in the log
+	}{
+		"it has no schedules": {
+			before: func(_ *testing.T, f *fakeRecords) { f.empty = []keys.Queue{"theirs"} },
+		},
+		"it has schedules that nobody knows of": {
+			before: func(t *testing.T, f *fakeRecords) {
+				f.edit(t, "theirs", every(t, "other", "@every 10s", in("theirs")), store.OriginAPI)
+			},
+		},
+		"its schedules were served before": {
+			before: func(t *testing.T, f *fakeRecords) {
+				f.edit(t, "theirs", every(t, "other", "@every 10s", in("theirs")), store.OriginAPI)
+			},
+			from: 15 * time.Second, told: 1,
+		},
+		"it is one of the beat's own list": {own: true, told: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake()
+				schedules := []Schedule{every(t, "own", "@every 10s")}
+				if c.own {
+					schedules = append(schedules, every(t, "other", "@every 10s", in("theirs")))
+				} else {
+					c.before(t, f)
+				}
+				var log bytes.Buffer
+				b := of(t, f, schedules...)
+				b.config.Logger = slog.New(slog.NewTextHandler(&log, nil))
+				hide := func() { f.hidden = map[keys.Queue]bool{"theirs": true} }
+				if c.from == 0 {
+					hide()
+				}
+				fired := 0 // before the rules are mended
+				go func() {
+					time.Sleep(c.from)
+					f.with(func() {
+						hide()
+						clear(f.looked)
+					})
+					time.Sleep(2*time.Minute - c.from)
+					if n := b.meters.Denied.Load(); n != int64(c.told) {
+						t.Errorf("%d queues are measured as denied, want %d", n, c.told)
+					}
+					fired = firedBySchedule(f)["other"]
+					f.with(func() {
+						if n := f.looked["theirs"]; n > 5 {
+							t.Errorf("in two minutes it is asked %d times what was changed there", n)
+						}
+						if len(f.served.Denied) != 1 || f.served.Denied[0] != "theirs" {
+							t.Errorf("told %+v", f.served)
+						}
+						f.hidden = nil
+					})
+				}()
+
+				err := b.leadFor(t, 1, 4*time.Minute+time.Millisecond)
+
+				n := firedBySchedule(f)
+				if since := n["other"] - fired; n["own"] != 24 || (since >= 8) != (len(f.empty) == 0) {
+					t.Errorf("ticks in four minutes: %v, of the other one %d after the rules were mended: %v", n, since, err)
+				}
+				if told := strings.Count(log.String(), "level=ERROR"); told != c.told {
+					t.Errorf("the log tells of it %d times, want %d\n%s", told, c.told, &log)
+				}
+			})
+		})
+	}
 }
