@@ -43,12 +43,12 @@ func (s Schedule) Days(from time.Time, n int) []Day {
 			tick = s.Next(tick)
 		}
 	}
-	for _, change := begin.ZoneBounds(); !change.IsZero() && change.Before(end); _, change = change.ZoneBounds() {
-		_, before := change.Add(-1).Zone()
-		_, after := change.Zone()
-		if before != after {
-			on(change).Change += time.Duration(after-before) * time.Second
+	for now := stretchAt(zone, instant(begin.Unix())-1); now.end < instant(end.Unix()); {
+		following := stretchAt(zone, now.end)
+		if put := following.offset - now.offset; put != 0 {
+			on(time.Unix(int64(now.end), 0)).Change += time.Duration(put) * time.Second
 		}
+		now = following
 	}
 	var all []Day
 	for at := time.Date(y, m, d, 12, 0, 0, 0, time.UTC); n > 0; at, n = at.AddDate(0, 0, 1), n-1 {

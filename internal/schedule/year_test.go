@@ -20,8 +20,11 @@ func TestACalendarShowsTicksAndChangesOfTheClock(t *testing.T) {
 		"a change without a tick": {
 			"cron: '0 9 * * mon', timezone: America/New_York", "2026-10-31T12:00:00Z", 3, "2026-11-01 0 -1h0m0s, 2026-11-02 1",
 		},
-		"midnight jumped over":     {"cron: '0 * * * *', timezone: Africa/Cairo", "2026-04-23T12:00:00Z", 3, "2026-04-23 24, 2026-04-24 23 +1h0m0s, 2026-04-25 24"},
-		"more than can be counted": {"every: 1s", "2026-01-01T12:00:00Z", 2, "2026-01-01 25+, 2026-01-02 25+"},
+		"midnight jumped over":                                 {"cron: '0 * * * *', timezone: Africa/Cairo", "2026-04-23T12:00:00Z", 3, "2026-04-23 24, 2026-04-24 23 +1h0m0s, 2026-04-25 24"},
+		"a calendar that begins where midnight is jumped over": {"cron: '0 * * * *', timezone: Africa/Cairo", "2026-04-24T12:00:00Z", 2, "2026-04-24 23 +1h0m0s, 2026-04-25 24"},
+		"after the last change that files of zones list":       {"cron: '@monthly', timezone: America/New_York", "2040-10-31T12:00:00Z", 32, "2040-11-01 1, 2040-11-04 0 -1h0m0s, 2040-12-01 1"},
+		"the last day of a leap year there":                    {"cron: '@monthly', timezone: America/New_York", "2040-12-30T12:00:00Z", 73, "2041-01-01 1, 2041-02-01 1, 2041-03-01 1, 2041-03-10 0 +1h0m0s"},
+		"more than can be counted":                             {"every: 1s", "2026-01-01T12:00:00Z", 2, "2026-01-01 25+, 2026-01-02 25+"},
 		"many where midnight is jumped over": {
 			"cron: '* * * * *', timezone: Africa/Cairo", "2026-04-23T12:00:00Z", 3, "2026-04-23 25+, 2026-04-24 25+ +1h0m0s, 2026-04-25 25+",
 		},
