@@ -48,8 +48,12 @@ const (
 	daySeconds = reading(day)
 	// MaxCount is the most that COUNT may say.
 	MaxCount = 10_000
-	// patience bounds the search for a rule's next reading.
+	// patience bounds the search for a rule's next reading, and so does steps where the rule repeats by hours or less: it is
+	// how many of those are looked at. A time of day that such a rule names and ever meets comes within fewer than 90,000.
 	patience = 30 * 366 * daySeconds
+	steps    = 200_000
+	// listing bounds the search for all readings of a rule with COUNT likewise.
+	listing = 5_000_000
 )
 
 // parseRecurrence reads "DTSTART:20260105T090000 RRULE:FREQ=WEEKLY;INTERVAL=2 EXDATE:20260202T090000".
@@ -95,8 +99,10 @@ func parseRecurrence(text string, zone *time.Location) (r *recurrence, rhythmic 
 	if fault := r.take(option, zone); fault != nil {
 		return nil, false, fault
 	}
-	if option.Count > 0 {
-		r.list(option.Count)
+	if _, ok := r.ruled(r.start); !ok {
+		r.until = -1 // RDATE alone ticks: nobody has to search again
+	} else if option.Count > 0 && !r.list(option.Count) {
+		return nil, false, &SpecError{Field: "RRULE", Problem: "has a COUNT of times that are too far apart to be counted", Advice: "end it with UNTIL, or count less"}
 	}
 	if _, ok := r.next(0); !ok {
 		return nil, false, &SpecError{Problem: "never ticks", Advice: "name days that exist, and times after DTSTART and before UNTIL"}
@@ -260,11 +266,12 @@ func numbersOf(mask uint64) (values []int) {
 	return values
 }
 
-// list finds all readings of a rule with COUNT, so that nobody has to count from the beginning again.
-func (r *recurrence) list(count int) {
-	listed := make([]reading, 0, count)
-	for from := r.start; len(listed) < count; {
-		due, ok := r.ruled(from)
+// list finds all readings of a rule with COUNT, so that nobody has to count from the beginning again. It tells whether it
+// did not have to give up.
+func (r *recurrence) list(count int) bool {
+	listed, left := make([]reading, 0, count), listing
+	for from := r.start; len(listed) < count && left > 0; {
+		due, ok := r.search(from, &left)
 		if !ok {
 			break
 		}
@@ -272,6 +279,7 @@ func (r *recurrence) list(count int) {
 		from = due + 1
 	}
 	r.listed = listed
+	return left > 0
 }
 
 func (r *recurrence) next(from reading) (reading, bool) {
@@ -299,6 +307,12 @@ func (r *recurrence) ruled(from reading) (reading, bool) {
 		}
 		return r.listed[i], true
 	}
+	left := steps
+	return r.search(from, &left)
+}
+
+// search looks for the first reading of a rule, in so many steps at most as are left.
+func (r *recurrence) search(from reading, left *int) (reading, bool) {
 	from = max(from, r.start)
 	end := min(from+patience, r.until+1)
 	var due reading
@@ -306,7 +320,7 @@ func (r *recurrence) ruled(from reading) (reading, bool) {
 	if r.frequency <= rrule.DAILY {
 		due, ok = r.byPeriodOfDays(from, end)
 	} else {
-		due, ok = r.byPeriodOfTime(from, end)
+		due, ok = r.byPeriodOfTime(from, end, left)
 	}
 	return due, ok && due < end
 }
@@ -413,13 +427,12 @@ func (r *recurrence) atPositions(days []reading, from reading) (first reading, o
 }
 
 // byPeriodOfTime looks through hours, minutes or seconds, and skips what cannot match as a whole.
-func (r *recurrence) byPeriodOfTime(from, end reading) (reading, bool) {
+func (r *recurrence) byPeriodOfTime(from, end reading, left *int) (reading, bool) {
 	unit := map[rrule.Frequency]reading{rrule.HOURLY: 3600, rrule.MINUTELY: 60, rrule.SECONDLY: 1}[r.frequency]
 	begin, step := r.start-r.start%unit, unit*reading(r.interval)
 	// following returns the first period that does not begin before a reading.
 	following := func(at reading) reading { return begin + (max(at-begin, 0)+step-1)/step*step }
-	steps := 0
-	for p := begin + (from-begin)/step*step; p < end && steps < 5_000_000; steps++ {
+	for p := begin + (from-begin)/step*step; p < end && *left > 0; *left-- {
 		d, clock := p/daySeconds, p%daySeconds
 		switch {
 		case !r.hasDay(d):

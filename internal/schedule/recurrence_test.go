@@ -189,6 +189,9 @@ func TestRecurrencesSayWhatIsWrong(t *testing.T) {
 		"too many":                    {"DTSTART:20260105T090000 RRULE:FREQ=DAILY;COUNT=10001", "COUNT is 10001, must be from 0 to 10000"},
 		"never":                       {"DTSTART:20260105T090000 RRULE:FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=30", "never ticks"},
 		"never, by the day":           {"DTSTART:20260105T090000 RRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "never ticks"},
+		"never, by the second":        {"DTSTART:20260105T090000 RRULE:FREQ=MINUTELY;BYSECOND=30;BYSETPOS=2", "never ticks"},
+		"never, counted":              {"DTSTART:20260105T090000 RRULE:FREQ=SECONDLY;INTERVAL=60;BYSECOND=30;COUNT=5", "never ticks"},
+		"counted for too long":        {"DTSTART:20260105T030711 RRULE:FREQ=SECONDLY;INTERVAL=3601;BYHOUR=3;BYMINUTE=7;BYSECOND=11;COUNT=10000", "too far apart to be counted; end it with UNTIL"},
 		"over before it began":        {"DTSTART:20260105T090000 RRULE:FREQ=DAILY;UNTIL=20250101T000000Z", "never ticks"},
 	}
 	for name, test := range tests {

@@ -47,22 +47,28 @@ type rhythm struct {
 }
 
 func (r rhythm) next(after instant) (instant, bool) {
+	// due is the first reading from asked on. Some rules search long for one, so it is kept from one stretch to the next.
+	var asked, due reading
+	ok := false
+	find := func(from reading) {
+		if !ok || from < asked || from > due {
+			due, ok = r.readings.next(from)
+			asked = from
+		}
+	}
 	for at := after + 1; at <= lastInstant; {
 		s := stretchAt(r.zone, at)
 		if at == s.start && r.shift {
-			before := stretchAt(r.zone, at-1)
-			if due, ok := r.readings.next(before.readingOf(at)); ok && due < s.readingOf(at) {
+			find(stretchAt(r.zone, at-1).readingOf(at))
+			if ok && due < s.readingOf(at) {
 				return at, true
 			}
 		}
-		due, ok := r.readings.next(s.readingOf(at))
-		if !ok && !r.shift {
-			return 0, false
-		}
+		find(s.readingOf(at))
 		if tick := s.instantOf(due); ok && tick < s.end {
 			return tick, true
 		}
-		if !ok && s.end > at+5*366*day {
+		if !ok && (!r.shift || s.end > at+farthest) { // what the clock shows later is later than that
 			return 0, false
 		}
 		at = s.end
