@@ -52,8 +52,8 @@ type Policy struct {
 	// CatchupLimit is how many missed ticks [CatchupAll] makes up for; older ones are left out. 0: [DefaultCatchupLimit].
 	CatchupLimit int
 	Overlap      Overlap
-	// Jitter spreads the start of each tick's task over this time after the tick: by how much follows from the schedule's
-	// ID and the tick, and so is the same for every beat. In milliseconds. 0: none.
+	// Jitter spreads the start of each tick's task over this time after the tick, up to the next tick at most: by how much
+	// follows from the schedule's ID and the tick, and so is the same for every beat. In milliseconds. 0: none.
 	Jitter time.Duration
 	// Start and End confine the ticks; both are included. Zero: unlimited.
 	Start, End time.Time
@@ -169,17 +169,24 @@ func (s Schedule) Next(after time.Time) time.Time {
 	return tick
 }
 
-// Due returns when the task of a tick may start: at the tick, or by the schedule's jitter later.
+// Due returns when the task of a tick may start: at the tick, or by the schedule's jitter later, but always before the next
+// tick: of ticks that are due at once most would be taken for missed.
 func (s Schedule) Due(tick time.Time) time.Time {
-	if s.Jitter <= 0 {
+	spread := s.Jitter
+	if spread <= 0 {
 		return tick
+	}
+	if spread > time.Second { // ticks are never nearer to each other
+		if next := s.Next(tick); !next.IsZero() {
+			spread = min(spread, next.Sub(tick))
+		}
 	}
 	h := fnv.New64a()
 	h.Write(strconv.AppendInt([]byte(s.ID+":"), tick.Unix(), 10))
 	x := h.Sum64()
 	x = (x ^ x>>33) * 0xff51afd7ed558ccd // murmur3's finalizer: FNV's low bits alone are not spread well
 	x ^= x >> 33
-	return tick.Add(time.Duration(x%uint64(s.Jitter/time.Millisecond)) * time.Millisecond)
+	return tick.Add(time.Duration(x%uint64(spread/time.Millisecond)) * time.Millisecond)
 }
 
 // Missed counts ticks that were not fired.

@@ -128,6 +128,30 @@ func TestJitterSpreadsTicksAndIsTheSameForEveryBeat(t *testing.T) {
 	}
 }
 
+// However long the jitter, each tick has its turn before the next one, so that none of them is taken for missed.
+func TestATickIsPutOffUpToTheNextAtMost(t *testing.T) {
+	t.Parallel()
+	for _, spec := range []string{"* * * * *", "0 9,10 * * *", "*/10 * * * * *", "30 1 * * *", "DTSTART:20260101T000000 RRULE:FREQ=MINUTELY;INTERVAL=7"} {
+		s := schedule.Schedule{ID: "s", Spec: parse(t, spec, zone(t, "America/New_York")), Policy: schedule.Policy{Jitter: 24 * time.Hour}}
+		tick := s.Next(time.Date(2026, 10, 30, 0, 0, 0, 0, time.UTC))
+		off := make(map[time.Duration]bool)
+		for range 100 {
+			due, next := s.Due(tick), s.Next(tick)
+			off[due.Sub(tick)] = true
+
+			fire, missed, following := s.Settle(tick, due)
+
+			if due.Before(tick) || !due.Before(next) || len(fire) != 1 || missed.Count != 0 || !following.Equal(next) {
+				t.Fatalf("%s: the task of %s starts at %s, the next tick is %s; then %d fire and %d are missed", spec, tick, due, next, len(fire), missed.Count)
+			}
+			tick = next
+		}
+		if len(off) < 90 {
+			t.Errorf("%s: 100 ticks are put off by %d times only", spec, len(off))
+		}
+	}
+}
+
 func TestStartAndEndConfineTheTicks(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
