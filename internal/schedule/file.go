@@ -238,6 +238,9 @@ func (l *loader) schedule(n *yaml.Node) (s Schedule) {
 		}
 	}
 	s.Policy = l.policy(fields, s.Spec)
+	if err := s.expiresBeforeItStarts(); err != nil && !l.faulty(from, "jitter") && !l.faulty(from, "expires_after") {
+		l.fault(fields["expires_after"], "%w", err)
+	}
 	s.Task = l.task(n, fields)
 	l.checkTask(from, n, fields, s)
 	return s

@@ -131,6 +131,9 @@ func (s Schedule) Validate() error {
 	if s.ExpiresAfter > 0 && s.ExpiresWithNext {
 		errs = append(errs, errors.New("expires_after is both a time and the next tick"))
 	}
+	if err := s.expiresBeforeItStarts(); err != nil {
+		errs = append(errs, err)
+	}
 	for _, f := range s.faults(s.Spec) {
 		errs = append(errs, f.err)
 	}
@@ -143,6 +146,14 @@ func (s Schedule) Validate() error {
 		errs[i] = fmt.Errorf("schedule %s: %w", s.ID, err)
 	}
 	return errors.Join(errs...)
+}
+
+// expiresBeforeItStarts refuses tasks that may have expired when their schedule's jitter lets them start.
+func (s Schedule) expiresBeforeItStarts() error {
+	if s.ExpiresAfter > 0 && s.ExpiresAfter <= s.Jitter {
+		return fmt.Errorf("expires_after is %v after the tick, must be longer than the jitter of %v, by which the task may start later", s.ExpiresAfter, s.Jitter)
+	}
+	return nil
 }
 
 func checkID(id string) error {

@@ -272,6 +272,7 @@ func TestPoliciesAreCheckedAllAtOnce(t *testing.T) {
   - {id: g, at: "2026-03-29T02:30:00", timezone: Europe/Berlin, dst: skip, task: t}
   - {id: h, solar: {event: sunset}, timezone: UTC, task: t}
   - {id: i, solar: {event: sunset, latitude: 1, longitude: 1}, rrule: x, task: t}
+  - {id: j, every: 10m, task: t, jitter: 5m, expires_after: 5m}
 `))
 
 	text := fmt.Sprint(err)
@@ -283,13 +284,14 @@ func TestPoliciesAreCheckedAllAtOnce(t *testing.T) {
 		"line 11: schedule d: spec \"0 * * * *\": dst and fold have no meaning where the hour is a wildcard", "line 12: schedule e: spec \"@every 1h\": day, dst and fold have no meaning here",
 		`line 13: schedule f: dst is "sometimes"; use shift or skip`, "line 14: schedule g: spec \"@at 2026-03-29T02:30:00\": never ticks: the clock jumps over that time",
 		"line 15: schedule h: timezone has no meaning for solar", "line 15: schedule h: solar has no latitude", "line 16: schedule i: solar and rrule exclude each other",
+		"line 17: schedule j: expires_after is 5m0s after the tick, must be longer than the jitter of 5m0s",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("fault is missing: %s\nin %s", want, text)
 		}
 	}
-	s := schedule.Schedule{ID: "", Policy: schedule.Policy{Catchup: "some", Overlap: "maybe", Limit: -1}}
-	for _, want := range []string{`catchup is "some", must be one of none, latest, all`, `overlap is "maybe", must be one of allow, skip`, "limit is -1", "id is missing", "the spec is missing", "type is empty"} {
+	s := schedule.Schedule{ID: "", ExpiresAfter: time.Second, Policy: schedule.Policy{Catchup: "some", Overlap: "maybe", Limit: -1, Jitter: time.Minute}}
+	for _, want := range []string{"expires_after is 1s after the tick", `catchup is "some", must be one of none, latest, all`, `overlap is "maybe", must be one of allow, skip`, "limit is -1", "id is missing", "the spec is missing", "type is empty"} {
 		if err := s.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %s", err, want)
 		}
