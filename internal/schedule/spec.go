@@ -131,10 +131,16 @@ func parseRule(text string, options Options) (rule, *SpecError) {
 		return options.elapsed(parseSolar(rest))
 	case kind == "@at":
 		r, fixed, fault := parseOnce(rest, options)
-		if fault == nil && !fixed {
+		if fault != nil {
+			return nil, fault
+		}
+		if tick, _ := r.next(-1); tick > lastInstant {
+			return nil, &SpecError{Problem: "never ticks: ticks end with the year 9998", Advice: "choose an earlier time"}
+		}
+		if !fixed {
 			return options.elapsed(r, nil)
 		}
-		return r, fault
+		return r, nil
 	case strings.Contains(text, "RRULE:"), strings.HasPrefix(text, "DTSTART"):
 		r, rhythmic, fault := parseRecurrence(text, options.Zone)
 		if fault != nil {

@@ -248,6 +248,8 @@ func TestParseSaysWhatIsWrongAndWhatWouldBeRight(t *testing.T) {
 		"an interval backwards":           {"@every -5s", "", "too short", "1s"},
 		"an interval of no time":          {"@every 0s", "", "too short", "1s"},
 		"a broken interval":               {"@every 1500ms", "", "not in whole seconds", "write 1s or 2s"},
+		"a time too late":                 {"@at 9999-06-01T00:00:00Z", "", "never ticks: ticks end with the year 9998", "an earlier time"},
+		"a time of a clock too late":      {"@at 9999-06-01T00:00:00", "", "never ticks: ticks end with the year 9998", "an earlier time"},
 		"an endless interval":             {"@every 99999h", "", "no tick within five years", "43800h"},
 	}
 	for name, test := range tests {
