@@ -8,7 +8,7 @@ import (
 	"github.com/seri-queue/seri/internal/schedule"
 )
 
-// The tables that timeanddate.com publishes for London, to the minute, and those of NOAA for Boulder's meridian.
+// The tables that timeanddate.com publishes for London, to the minute.
 func TestTheSunKeepsToPublishedTables(t *testing.T) {
 	t.Parallel()
 	tests := map[string][]string{
@@ -38,6 +38,24 @@ func TestTheSunKeepsToPublishedTables(t *testing.T) {
 	}
 }
 
+// NOAA publishes its calculator as a sheet, too, filled in for the meridian of Boulder at 40° north, to the second. The rows
+// taken here are those nearest to the event.
+func TestTheSunKeepsToTheSheetOfNOAA(t *testing.T) {
+	t.Parallel()
+	for event, text := range map[string]string{"sunrise": "2010-06-21T04:31:19-07:00", "solar_noon": "2010-06-21T12:01:49-07:00", "sunset": "2010-06-21T19:32:20-07:00"} {
+		want, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		got := parse(t, "@solar "+event+" 40 -105", nil).Next(want.Add(-12 * time.Hour))
+
+		if away := got.Sub(want).Abs(); away > time.Second {
+			t.Errorf("%s is at %s, the sheet says %s", event, got, want)
+		}
+	}
+}
+
 func TestTheEventsOfADayComeInTheirOrderEveryDay(t *testing.T) {
 	t.Parallel()
 	events := []string{"dawn_astronomical", "dawn_nautical", "dawn_civil", "sunrise", "solar_noon", "sunset", "dusk_civil", "dusk_nautical", "dusk_astronomical"}
@@ -46,12 +64,20 @@ func TestTheEventsOfADayComeInTheirOrderEveryDay(t *testing.T) {
 		at = parse(t, "@solar "+events[8]+" "+place, nil).Next(at)
 		for range 366 {
 			begin := at
-			for _, event := range events {
+			ticks := make([]time.Time, len(events))
+			for i, event := range events {
 				tick := parse(t, "@solar "+event+" "+place, nil).Next(at)
 				if tick.Sub(begin) > 25*time.Hour {
 					t.Fatalf("%s at %s comes at %s, after %s", event, place, tick, at)
 				}
-				at = tick
+				at, ticks[i] = tick, tick
+			}
+			noon := ticks[4]
+			for i := range 4 { // as long before noon as after it, but for what the sun's path changes in a day
+				morning, evening := noon.Sub(ticks[i]), ticks[8-i].Sub(noon)
+				if (morning - evening).Abs() > 5*time.Minute {
+					t.Fatalf("%s at %s is %v before noon, %s %v after it", events[i], place, morning, events[8-i], evening)
+				}
 			}
 		}
 	}
