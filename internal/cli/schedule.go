@@ -29,7 +29,7 @@ type scheduleCommand struct {
 	Resume   resumeScheduleCommand   `cmd:"" help:"Let a paused schedule tick again, from now on."`
 	Trigger  triggerScheduleCommand  `cmd:"" help:"Run a schedule now."`
 	Backfill backfillScheduleCommand `cmd:"" help:"Enqueue the tasks of a schedule's ticks in a span of the past."`
-	Next     nextScheduleCommand     `cmd:"" help:"Show the next ticks of a schedule, or of a file that is not saved."`
+	Next     nextScheduleCommand     `cmd:"" help:"Show the next ticks of a schedule, or of one that is not saved."`
 	History  scheduleHistoryCommand  `cmd:"" help:"Show what became of a schedule's newest ticks."`
 	Schema   scheduleSchemaCommand   `cmd:"" help:"Print the JSON Schema of a file of schedules, for your editor."`
 }

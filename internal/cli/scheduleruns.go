@@ -64,19 +64,35 @@ func (c *backfillScheduleCommand) Run(ctx context.Context, std Streams) error {
 }
 
 type nextScheduleCommand struct {
-	ID    string `arg:"" optional:"" help:"The schedule's id. Without it, --file says what is to be looked at."`
-	File  string `help:"A schedule that is not saved, or several, as for seri schedule set. -: what comes in." placeholder:"FILE"`
-	N     int    `short:"n" default:"20" help:"How many ticks at most."`
-	Queue string `help:"The queue its tasks go to. Default: all are searched." placeholder:"NAME"`
+	ID       string `arg:"" optional:"" help:"The schedule's id. Without it, --file or --spec says what is to be looked at."`
+	File     string `help:"A schedule that is not saved, or several, as for seri schedule set. -: what comes in." placeholder:"FILE"`
+	Spec     string `help:"Nothing but a time: a cron expression, @every 90s, @at 2026-12-24T18:00:00, @solar sunset 52.52 13.405, or DTSTART:… RRULE:…" placeholder:"SPEC"`
+	Timezone string `help:"Whose clock --spec means. Default: UTC." placeholder:"ZONE"`
+	N        int    `short:"n" default:"20" help:"How many ticks at most."`
+	Queue    string `help:"The queue its tasks go to. Default: all are searched." placeholder:"NAME"`
 	redisConnection
 }
 
 func (c *nextScheduleCommand) Run(ctx context.Context, std Streams) error {
+	given := 0
+	for _, what := range []string{c.ID, c.File, c.Spec} {
+		if what != "" {
+			given++
+		}
+	}
 	switch {
-	case (c.ID == "") == (c.File == ""):
-		return errors.New("give the id of a schedule, or --file")
+	case given != 1:
+		return errors.New("give the id of a schedule, --file or --spec, and only one of them")
+	case c.Timezone != "" && c.Spec == "":
+		return errors.New("--timezone goes with --spec; other schedules say themselves whose clock they mean")
 	case c.N < 1 || c.N > 10_000:
 		return fmt.Errorf("-n is %d, must be from 1 to 10000", c.N)
+	case c.Spec != "":
+		s, err := c.unsaved()
+		if err != nil {
+			return err
+		}
+		return c.write(std.Out, s)
 	case c.File != "":
 		schedules, err := readSchedules(c.File, std.In)
 		if err != nil {
@@ -101,6 +117,17 @@ func (c *nextScheduleCommand) Run(ctx context.Context, std Streams) error {
 		}
 		return c.write(std.Out, s)
 	})
+}
+
+// unsaved returns a schedule that has nothing but the spec.
+func (c *nextScheduleCommand) unsaved() (s schedule.Schedule, err error) {
+	zone, err := time.LoadLocation(c.Timezone)
+	if err != nil {
+		return s, fmt.Errorf("--timezone %q is not known; use a name from the IANA database, such as Europe/Berlin or UTC", c.Timezone)
+	}
+	s.ID = "-"
+	s.Spec, err = schedule.Parse(c.Spec, zone)
+	return s, err
 }
 
 func (c *nextScheduleCommand) write(out io.Writer, s schedule.Schedule) error {
