@@ -18,7 +18,7 @@ STEP := @printf '\n== %s\n'
 
 .PHONY: help
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## Api, worker and beat in one process, on a store that needs no installation; http://127.0.0.1:8080
@@ -105,6 +105,10 @@ SCALE     ?= 1
 .PHONY: bench-live
 bench-live: ## 300,000 WebSockets on one machine, in 15 minutes: make bench-live SCENARIOS=kill,peers SCALE=0.1; or soak FOR=30m
 	@$(GO) run ./bench/live -scenarios '$(SCENARIOS)' -scale $(SCALE) -for $(FOR)
+
+.PHONY: bench-overhead
+bench-overhead: ## What metrics, traces and logs cost in throughput, each beside the same run without, in 5 minutes
+	@$(GO) run ./bench/overhead
 
 .PHONY: microbench
 microbench: ## Benchmarks of packages: make microbench PACKAGES=./internal/store BENCH=Enqueue COUNT=10

@@ -30,7 +30,7 @@ var arrows = map[string][]string{
 	"internal": {".", "internal"},
 	"tasks":    {".", "internal", "tasks"},
 	"cmd":      {"*"}, // the only places that know everything; nobody may import them
-	"bench":    {".", "internal", "client", "worker", "bench"},
+	"bench":    {".", "internal", "client", "worker", "metrics", "tracing", "bench"},
 	"examples": {".", "client", "worker", "beat", "lock", "examples"}, // what a user's program may import
 }
 

@@ -81,19 +81,19 @@ func (c *child) produce(ctx context.Context, system System, p Produce) error {
 		}
 		cancel()
 	}()
-	begin := cpuTime()
+	begin := CPUTime()
 	r, err := produce(ctx, system, p)
 	if err != nil {
 		return err
 	}
-	r.CPU, r.RSS = cpuTime()-begin, residentBytes()
+	r.CPU, r.RSS = CPUTime()-begin, residentBytes()
 	c.send(message{Report: &r})
 	return nil
 }
 
 func (c *child) work(ctx context.Context, system System, w Work) error {
 	var m meter
-	begin := cpuTime()
+	begin := CPUTime()
 	go func() { // ends with the process
 		if err := system.Work(ctx, w, m.handle(w)); err != nil {
 			c.send(message{Error: err.Error()})
@@ -103,11 +103,11 @@ func (c *child) work(ctx context.Context, system System, w Work) error {
 		switch c.lines.Text() {
 		case commandStatus:
 			r := m.status()
-			r.CPU, r.RSS = cpuTime()-begin, residentBytes()
+			r.CPU, r.RSS = CPUTime()-begin, residentBytes()
 			c.send(message{Status: &r})
 		case commandStop:
 			r := m.status()
-			r.CPU, r.RSS, r.Delays = cpuTime()-begin, residentBytes(), m.sorted()
+			r.CPU, r.RSS, r.Delays = CPUTime()-begin, residentBytes(), m.sorted()
 			c.send(message{Report: &r})
 			return nil
 		}

@@ -4,8 +4,8 @@ package load
 
 import "time"
 
-// cpuTime is not known here.
-func cpuTime() time.Duration { return 0 }
+// CPUTime is not known here.
+func CPUTime() time.Duration { return 0 }
 
 // residentBytes is not known here.
 func residentBytes() int64 { return 0 }

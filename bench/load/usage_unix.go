@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// cpuTime returns what this process has used, in user and system mode.
-func cpuTime() time.Duration {
+// CPUTime returns what this process has used, in user and system mode; 0 where the system does not say.
+func CPUTime() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		return 0
