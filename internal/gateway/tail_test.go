@@ -34,9 +34,12 @@ func (p *paper) write(messages ...string) {
 	}
 }
 
-func (p *paper) Next(context.Context) (wire.TaskLog, bool, error) {
+func (p *paper) Next(ctx context.Context) (wire.TaskLog, bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if ctx.Err() != nil { // a follower that has been stopped takes nothing that is written afterwards
+		return wire.TaskLog{}, false, ctx.Err()
+	}
 	if p.err != nil {
 		err := p.err
 		p.err = nil
@@ -125,7 +128,7 @@ func TestALogIsFollowedOverTheSameWebSocket(t *testing.T) {
 func TestALogAloneKeepsAConnectionOpen(t *testing.T) {
 	t.Parallel()
 	p := newPaper()
-	s := newSite(t, gateway.Config{Logs: logs(map[string]*paper{"a": p}), Patience: 200 * time.Millisecond, Ping: 300 * time.Millisecond}, events.Config{})
+	s := newSite(t, gateway.Config{Logs: logs(map[string]*paper{"a": p}), Patience: 2 * time.Second, Ping: 1100 * time.Millisecond}, events.Config{})
 	k := s.talk(nil)
 	k.say(`{"op":"subscribe","subscriptions":[{"id":"L","task":"a","log":true}]}`)
 	k.hear("subscribed L")
