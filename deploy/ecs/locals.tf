@@ -25,11 +25,15 @@ locals {
   beats       = var.beat.schedules == null ? 0 : var.beat.count
   beat_queues = var.beat.schedules == null ? [] : distinct([for s in yamldecode(var.beat.schedules).schedules : try(s.queue, "default")])
 
+  # Where events are relayed to, with the password that may be in it.
+  broker_url = var.relay == null ? {} : { SERI_EVENTS = var.relay.url_secret_arn }
+
   # The services: what differs between them. Everything else is in services.tf, once.
   services = merge(
     {
       api = {
         role        = "api"
+        program     = "api"
         image       = var.images.api
         cpu         = var.api.cpu
         memory      = var.api.memory
@@ -37,7 +41,7 @@ locals {
         queues      = []
         redis_keys  = []
         environment = var.api.environment
-        secrets     = merge({ SERI_API_KEYS = var.api_keys_secret_arn }, var.api.secrets)
+        secrets     = merge({ SERI_API_KEYS = var.api_keys_secret_arn }, try(var.relay.read_by_api, false) ? local.broker_url : {}, var.api.secrets)
         disk        = null
         policy_json = null
       }
@@ -45,6 +49,7 @@ locals {
     {
       for name, w in var.workers : "worker-${name}" => {
         role       = "worker"
+        program    = "worker"
         image      = var.images.worker
         cpu        = w.cpu
         memory     = w.memory
@@ -65,6 +70,7 @@ locals {
     local.beats == 0 ? {} : {
       beat = {
         role        = "beat"
+        program     = "beat"
         image       = var.images.beat
         cpu         = var.beat.cpu
         memory      = var.beat.memory
@@ -73,6 +79,22 @@ locals {
         redis_keys  = []
         environment = merge({ SERI_SCHEDULES_TEXT = var.beat.schedules }, var.beat.environment)
         secrets     = {}
+        disk        = null
+        policy_json = null
+      }
+    },
+    var.relay == null ? {} : {
+      relay = {
+        role        = "relay"
+        program     = "api"
+        image       = var.images.api
+        cpu         = var.relay.cpu
+        memory      = var.relay.memory
+        count       = var.relay.count
+        queues      = []
+        redis_keys  = []
+        environment = merge({ SERI_ROLE = "relay" }, var.relay.environment)
+        secrets     = local.broker_url
         disk        = null
         policy_json = null
       }

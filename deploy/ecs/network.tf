@@ -194,6 +194,19 @@ resource "aws_vpc_security_group_egress_rule" "http" {
   to_port           = 80
 }
 
+# Only those who speak to the broker.
+resource "aws_vpc_security_group_egress_rule" "broker" {
+  for_each = var.relay == null ? {} : {
+    for pair in setproduct(var.relay.read_by_api ? ["relay", "api"] : ["relay"], var.relay.cidrs) : join(" ", pair) => { service = pair[0], cidr = pair[1] }
+  }
+  security_group_id = aws_security_group.service[each.value.service].id
+  description       = "To the broker of events"
+  cidr_ipv4         = each.value.cidr
+  ip_protocol       = "tcp"
+  from_port         = var.relay.port
+  to_port           = var.relay.port
+}
+
 resource "aws_vpc_security_group_egress_rule" "redis" {
   for_each                     = local.services
   security_group_id            = aws_security_group.service[each.key].id

@@ -17,7 +17,7 @@ output "cluster" {
 
 output "services" {
   description = "The names of the services in the cluster."
-  value       = concat([aws_ecs_service.api.name], [for s in aws_ecs_service.worker : s.name], aws_ecs_service.beat[*].name)
+  value       = concat([aws_ecs_service.api.name], [for s in aws_ecs_service.worker : s.name], aws_ecs_service.beat[*].name, aws_ecs_service.relay[*].name)
 }
 
 output "task_definitions" {

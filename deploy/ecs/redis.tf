@@ -6,7 +6,7 @@ locals {
 
   # The files have a rule on each line, and comments.
   acl_lines = {
-    for file in ["commands", "api", "worker", "beat"] : file => [
+    for file in ["commands", "api", "worker", "beat", "relay"] : file => [
       for line in split("\n", file("${path.module}/acl/${file}.acl")) : trimspace(line)
       if trimspace(line) != "" && !startswith(trimspace(line), "#")
     ]

@@ -58,7 +58,7 @@ locals {
 
       # By the program itself: there is no shell. None of the checks asks Redis.
       healthCheck = {
-        command     = ["CMD", "/usr/local/bin/${s.role}", "health"]
+        command     = ["CMD", "/usr/local/bin/${s.program}", "health"]
         interval    = 15
         timeout     = 5
         retries     = 3
@@ -224,6 +224,39 @@ resource "aws_ecs_service" "beat" {
   network_configuration {
     subnets         = local.private_subnets
     security_groups = [aws_security_group.service["beat"].id]
+  }
+
+  deployment_circuit_breaker {
+    enable   = true
+    rollback = true
+  }
+
+  depends_on = [aws_iam_role_policy.execution, aws_ecs_cluster_capacity_providers.this]
+}
+
+# Relays lead under a fenced lock, and keep under it how far they have come: as with beats, a second one only waits.
+resource "aws_ecs_service" "relay" {
+  count                              = var.relay == null ? 0 : 1
+  name                               = "relay"
+  cluster                            = aws_ecs_cluster.this.id
+  task_definition                    = aws_ecs_task_definition.service["relay"].arn
+  desired_count                      = local.services["relay"].count
+  deployment_minimum_healthy_percent = 50
+  deployment_maximum_percent         = 200
+  availability_zone_rebalancing      = "ENABLED"
+  enable_execute_command             = var.enable_execute_command
+  enable_ecs_managed_tags            = true
+  propagate_tags                     = "SERVICE"
+  tags                               = local.tags
+
+  capacity_provider_strategy {
+    capacity_provider = "FARGATE"
+    weight            = 1
+  }
+
+  network_configuration {
+    subnets         = local.private_subnets
+    security_groups = [aws_security_group.service["relay"].id]
   }
 
   deployment_circuit_breaker {

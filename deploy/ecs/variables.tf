@@ -184,6 +184,10 @@ variable "api" {
     condition     = var.api.count >= 1
     error_message = "api.count must be at least 1, and 2 to survive the loss of a task."
   }
+  validation {
+    condition     = alltrue([for arn in values(var.api.secrets) : can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+$", arn))])
+    error_message = "api.secrets must be ARNs of secrets in Secrets Manager, which may be followed by :key:stage:version."
+  }
 }
 
 variable "workers" {
@@ -253,6 +257,12 @@ variable "workers" {
     condition     = alltrue([for w in values(var.workers) : w.disk >= 21 && w.disk <= 200])
     error_message = "disk is in GiB, between 21 and 200: the task's files, below /data."
   }
+  validation {
+    condition = alltrue(flatten([
+      for w in values(var.workers) : [for arn in values(w.secrets) : can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+$", arn))]
+    ]))
+    error_message = "secrets of every worker must be ARNs of secrets in Secrets Manager, which may be followed by :key:stage:version."
+  }
 }
 
 variable "beat" {
@@ -281,6 +291,48 @@ variable "beat" {
   validation {
     condition     = var.beat.count >= 1
     error_message = "beat.count must be at least 1, and 2 for a failover without a new task."
+  }
+}
+
+variable "relay" {
+  description = <<-EOT
+    The relay: copies the events of all queues into NATS JetStream, RabbitMQ or Kafka (docs/events.md), which is there already.
+    null: there is none, and gateways read events from Redis. Two tasks: one copies, the other takes over within seconds.
+
+    `url_secret_arn` is the secret whose text is the broker's URL, as SERI_EVENTS takes it; `port` and `cidrs` are where the
+    broker answers, for the security groups. With `read_by_api` the api reads events there, too, and no more from Redis.
+  EOT
+  type = object({
+    url_secret_arn = string
+    port           = number
+    cidrs          = list(string)
+    read_by_api    = optional(bool, false)
+    cpu            = optional(number, 256)
+    memory         = optional(number, 512)
+    count          = optional(number, 2)
+    environment    = optional(map(string), {})
+  })
+  default = null
+
+  validation {
+    condition     = var.relay == null ? true : can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+$", var.relay.url_secret_arn))
+    error_message = "relay.url_secret_arn must be the ARN of a secret in Secrets Manager: the URL may hold a password."
+  }
+  validation {
+    condition     = var.relay == null ? true : var.relay.port >= 1 && var.relay.port <= 65535 && floor(var.relay.port) == var.relay.port
+    error_message = "relay.port must be the port of the broker's URL, such as 4222 (NATS), 5671 (RabbitMQ) or 9092 (Kafka)."
+  }
+  validation {
+    condition     = var.relay == null ? true : length(var.relay.cidrs) > 0 && alltrue([for cidr in var.relay.cidrs : can(cidrnetmask(cidr))])
+    error_message = "relay.cidrs must be IPv4 networks in which the broker is, such as 10.20.64.0/18."
+  }
+  validation {
+    condition     = var.relay == null ? true : contains(lookup(local.fargate_memory, tostring(var.relay.cpu), []), var.relay.memory)
+    error_message = "relay.cpu and relay.memory are no pair that Fargate has, such as 256 and 512."
+  }
+  validation {
+    condition     = var.relay == null ? true : var.relay.count >= 1
+    error_message = "relay.count must be at least 1, and 2 for a failover without a new task."
   }
 }
 

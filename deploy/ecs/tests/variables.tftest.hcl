@@ -47,6 +47,8 @@ run "refused_first" {
     workers = { default = { cpu = 256, memory = 4096 } }
     # no pair of Fargate's
     beat = { cpu = 256, memory = 3072 }
+    # the URL itself, with its password
+    relay = { url_secret_arn = "nats://user:password@nats:4222", port = 4222, cidrs = ["10.20.0.0/16"] }
     # more than Fargate grants
     stop_timeout = 900
     # too old
@@ -78,6 +80,7 @@ run "refused_first" {
     var.api,
     var.workers,
     var.beat,
+    var.relay,
     var.stop_timeout,
     var.redis,
     var.kms_key_arn,
@@ -104,6 +107,8 @@ run "refused_second" {
     beat = { schedules = "nightly" }
     # only Valkey has it
     redis = { engine = "redis", engine_version = "8.0" }
+    # no port
+    relay = { url_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:broker-AbCdEf", port = 0, cidrs = ["10.20.0.0/16"] }
   }
 
   expect_failures = [
@@ -113,6 +118,7 @@ run "refused_second" {
     var.workers,
     var.beat,
     var.redis,
+    var.relay,
   ]
 }
 
@@ -124,11 +130,14 @@ run "refused_third" {
     workers = { default = { slots = 0 } }
     # no replica
     redis = { replicas = 0 }
+    # nobody to speak to
+    relay = { url_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:broker-AbCdEf", port = 4222, cidrs = [] }
   }
 
   expect_failures = [
     var.workers,
     var.redis,
+    var.relay,
   ]
 }
 
@@ -140,11 +149,14 @@ run "refused_fourth" {
     workers = { default = { queues = {} } }
     # no type of node
     redis = { node_type = "t4g.small" }
+    # no pair of Fargate's
+    relay = { url_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:broker-AbCdEf", port = 4222, cidrs = ["10.20.0.0/16"], memory = 4096 }
   }
 
   expect_failures = [
     var.workers,
     var.redis,
+    var.relay,
   ]
 }
 
@@ -154,10 +166,16 @@ run "refused_fifth" {
   variables {
     # a brace in a queue's name
     workers = { default = { queues = { "a{b}" = 1 } } }
+    # nobody to copy
+    relay = { url_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:broker-AbCdEf", port = 4222, cidrs = ["10.20.0.0/16"], count = 0 }
+    # the secret itself
+    api = { secrets = { DATABASE_URL = "postgres://user:password@db/app" } }
   }
 
   expect_failures = [
     var.workers,
+    var.relay,
+    var.api,
   ]
 }
 
@@ -200,3 +218,15 @@ run "refused_eighth" {
   ]
 }
 
+run "refused_ninth" {
+  command = plan
+
+  variables {
+    # a parameter of Systems Manager, which the execution role may not read
+    workers = { default = { secrets = { MAIL_TOKEN = "arn:aws:ssm:eu-central-1:123456789012:parameter/mail" } } }
+  }
+
+  expect_failures = [
+    var.workers,
+  ]
+}
