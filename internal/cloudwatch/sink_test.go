@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"runtime/metrics"
 	"strings"
@@ -331,12 +332,22 @@ func TestARefusedLineIsFound(t *testing.T) {
 	})
 }
 
-// BenchmarkLog is what a line costs whoever logs it: without a sink, with one, and with one that is blocked and full.
+// BenchmarkLog is what a line costs whoever logs it: without a sink, into a pipe that is read as a container's output is, with a
+// sink, and with one that is blocked and full.
 func BenchmarkLog(b *testing.B) {
 	blocked := &cloudwatchtest.Service{Fault: func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }}
-	for name, service := range map[string]*cloudwatchtest.Service{"discarded": nil, "shipped": {}, "blocked": blocked} {
+	for name, service := range map[string]*cloudwatchtest.Service{"discarded": nil, "piped": nil, "shipped": {}, "blocked": blocked} {
 		b.Run(name, func(b *testing.B) {
 			logger := slog.New(slog.NewJSONHandler(discard{}, nil))
+			if name == "piped" {
+				from, to, err := os.Pipe()
+				if err != nil {
+					b.Fatal(err)
+				}
+				go io.Copy(io.Discard, from)
+				defer to.Close()
+				logger = slog.New(slog.NewJSONHandler(to, nil))
+			}
 			if service != nil {
 				s := New(service, Config{Group: "g", Stream: "s", Flush: time.Millisecond})
 				ctx, stop := context.WithCancel(context.Background())
