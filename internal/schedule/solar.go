@@ -59,6 +59,12 @@ func parseSolar(text string) (rule, *SpecError) {
 		}
 		*c.value = degrees
 	}
+	if s.event.side != 0 && math.Abs(s.latitude) > mostPolar {
+		return nil, &SpecError{
+			Field: "latitude", Problem: fmt.Sprintf("%q is too near to the pole, where the sun rises and sets by the year and not by the day", fields[1]),
+			Advice: fmt.Sprintf("write a number from -%v to %v, or use solar_noon", mostPolar, mostPolar),
+		}
+	}
 	if _, ok := s.next(0); !ok {
 		return nil, &SpecError{Problem: "never ticks: the sun does not do that there", Advice: "choose another event or place"}
 	}
@@ -70,8 +76,12 @@ func (s solar) String() string {
 	return "@solar " + s.event.name + " " + degrees(s.latitude) + " " + degrees(s.longitude)
 }
 
-// longestNight is more days than any place between the poles waits for the sun to come back to an altitude.
-const longestNight = 400
+const (
+	// mostPolar is the latitude up to which the sun passes each altitude that it does pass on some day of each year.
+	mostPolar = 89.5
+	// longestNight is more days than any such place waits for the sun to come back to an altitude.
+	longestNight = 400
+)
 
 func (s solar) next(after instant) (instant, bool) {
 	today := math.Floor((float64(after) + s.longitude*240) / float64(day))

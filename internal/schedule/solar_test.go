@@ -98,14 +98,33 @@ func TestThePolarNightEnds(t *testing.T) {
 	}
 }
 
+// As near to the poles as is allowed there is one day of each kind a year at least, so that no schedule ends.
+func TestTheSunComesBackEveryYear(t *testing.T) {
+	t.Parallel()
+	for _, event := range []string{"dawn_astronomical", "dawn_nautical", "dawn_civil", "sunrise", "sunset", "dusk_civil", "dusk_nautical", "dusk_astronomical"} {
+		for _, place := range []string{"89.5 0", "-89.5 0", "89.5 180", "-89.5 -97.3", "89.2 33"} {
+			at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+			for at.Year() < 2126 {
+				next := parse(t, "@solar "+event+" "+place, nil).Next(at)
+				if next.IsZero() || next.Sub(at) > 370*24*time.Hour {
+					t.Fatalf("%s at %s comes at %s after %s", event, place, next, at)
+				}
+				at = next
+			}
+		}
+	}
+	parse(t, "@solar solar_noon 90 0", nil)
+}
+
 func TestParseSolarSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for spec, want := range map[string]string{
-		"@solar":              "write @solar sunset 52.52 13.405",
-		"@solar noon 1 2":     `event "noon" is not known; use dawn_astronomical, dawn_nautical, dawn_civil, sunrise, solar_noon, `,
-		"@solar sunset 91 0":  `latitude "91" is not in degrees; write a number from -90 to 90`,
-		"@solar sunset 0 181": `longitude "181"`,
-		"@solar sunset NaN 0": `latitude "NaN"`,
+		"@solar":                "write @solar sunset 52.52 13.405",
+		"@solar noon 1 2":       `event "noon" is not known; use dawn_astronomical, dawn_nautical, dawn_civil, sunrise, solar_noon, `,
+		"@solar sunset 91 0":    `latitude "91" is not in degrees; write a number from -90 to 90`,
+		"@solar sunset 0 181":   `longitude "181"`,
+		"@solar sunset NaN 0":   `latitude "NaN"`,
+		"@solar sunset -89.9 0": `latitude "-89.9" is too near to the pole, where the sun rises and sets by the year and not by the day; write a number from -89.5 to 89.5, or use solar_noon`,
 	} {
 		_, err := schedule.Parse(spec, nil)
 		if want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
