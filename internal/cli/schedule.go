@@ -66,8 +66,10 @@ func (c *oneSchedule) with(ctx context.Context, do func(t *timetable.Timetable) 
 		return fmt.Errorf("%w; say which with --queue", err)
 	}
 	switch {
+	case errors.Is(err, seri.ErrNotFound) && c.Queue != "":
+		return fmt.Errorf("there is no schedule %q in the queue %q; `seri schedule list` shows all", c.ID, c.Queue)
 	case errors.Is(err, seri.ErrNotFound):
-		return fmt.Errorf("%w; `seri schedule list` shows all", err)
+		return fmt.Errorf("there is no schedule %q; `seri schedule list` shows all", c.ID)
 	case errors.Is(err, timetable.ErrFile):
 		return fmt.Errorf("%w; change it there, and restart the beats", err)
 	}

@@ -72,7 +72,7 @@ func TestSchedulesArePausedAndResumed(t *testing.T) {
 	if r := on("resume", "ended"); r.code != 0 || !strings.Contains(r.out, "it has no next tick") {
 		t.Errorf("resume of one that has come to its limit: %+v", r)
 	}
-	if r := on("resume", "other"); r.code != 1 || !strings.Contains(r.err, "schedule other: ") {
+	if r := on("resume", "other"); r.code != 1 || !strings.Contains(r.err, `there is no schedule "other"`) {
 		t.Errorf("resume of one that is not there: %+v", r)
 	}
 }
@@ -113,7 +113,8 @@ func TestASchedulesLifeOnTheCommandLine(t *testing.T) {
 	on(0, `(?s)sched:warm:\d+ +pending \(by hand\).*- +missed: overlap`, "history", "warm")
 	on(1, `to is in the future`, "backfill", "warm", "--from", hour.Format(time.RFC3339), "--to", hour.Add(2*time.Hour).Format(time.RFC3339))
 	on(0, `^schedule warm is deleted; its tasks stay\n$`, "delete", "warm")
-	on(1, "schedule warm: .*; `seri schedule list` shows all", "delete", "warm")
+	on(1, "there is no schedule \"warm\"; `seri schedule list` shows all", "delete", "warm")
+	on(1, "there is no schedule \"warm\" in the queue \"other\"; `seri schedule list` shows all", "next", "warm", "--queue", "other")
 
 	if err := os.WriteFile(file, []byte("id: warm\nevery: 1\ntask: t\nlimit: 0\n"), 0o600); err != nil {
 		t.Fatal(err)
