@@ -284,17 +284,17 @@ func (k tokens) mint(p token.Pass, ttl time.Duration) string {
 }
 
 func newGuardedSite(t *testing.T, cfg gateway.Config) (*site, tokens) {
-	return newGuardedSiteAt(t, cfg, time.Now)
+	return newGuardedSiteAs(t, cfg, events.Config{}, nature{})
 }
 
-func newGuardedSiteAt(t *testing.T, cfg gateway.Config, now func() time.Time) (*site, tokens) {
+func newGuardedSiteAs(t *testing.T, cfg gateway.Config, hubCfg events.Config, is nature) (*site, tokens) {
 	t.Helper()
 	ring, err := token.Parse("k:" + strings.Repeat("Zm9yIHRl", 8))
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg.Tokens = ring
-	return newSiteAt(t, redistest.New(t), cfg, events.Config{}, now), tokens{t, ring}
+	return newSiteAs(t, redistest.New(t), cfg, hubCfg, is), tokens{t, ring}
 }
 
 var ofA = token.Pass{Scope: token.Scope{Tasks: []string{"a"}}}
@@ -452,7 +452,7 @@ func TestSubscriptionsEndWithTheirTokenOrGoOnWithAnother(t *testing.T) {
 func TestTokenThatIsOverAllowsNothingMore(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64
-	s, k := newGuardedSiteAt(t, gateway.Config{}, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
+	s, k := newGuardedSiteAs(t, gateway.Config{}, events.Config{}, nature{now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
 	client := s.talk(nil)
 	client.say(`{"op":"subscribe","token":%q,"subscriptions":[{"id":"A","task":"a"}]}`, k.mint(ofA, time.Minute))
 	client.hear("subscribed A", "snapshot A")
