@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -106,6 +107,38 @@ func TestReferencesOfTheContractLeadSomewhere(t *testing.T) {
 		}
 	}
 	walk(doc)
+}
+
+// TestContractHasEveryKindOfEvent holds the contract, and the manual, against the kinds that package seri has.
+func TestContractHasEveryKindOfEvent(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("../../event.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	manual, err := os.ReadFile("../../docs/events.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := regexp.MustCompile(`EventKind = "([a-z.]+)"`).FindAllSubmatch(source, -1)
+	if len(kinds) < 16 {
+		t.Fatalf("%d kinds were found", len(kinds))
+	}
+	messages := contract().doc["components"].(map[string]any)["messages"].(map[string]any)
+	known := fmt.Sprint(messages["task"], messages["schedule"])
+	for _, found := range kinds {
+		kind := string(found[1])
+		full := "dev.seri." + kind
+		if !strings.Contains(kind, ".") {
+			full = "dev.seri.task." + kind
+		}
+		if !regexp.MustCompile(`[[ ]` + regexp.QuoteMeta(full) + `[] ]`).MatchString(known) {
+			t.Errorf("asyncapi.yaml does not have %s", full)
+		}
+		if short := "`." + kind[strings.LastIndex(kind, ".")+1:] + "`"; !strings.Contains(string(manual), "`"+full+"`") && !strings.Contains(string(manual), short) {
+			t.Errorf("docs/events.md does not have %s", full)
+		}
+	}
 }
 
 func TestExamplesOfTheContractAreCommands(t *testing.T) {

@@ -35,6 +35,9 @@
 //   - when the gateway stops: close 1001, reason "reason=stopping&reconnect_ms=<delay>"; the delays are spread, so that
 //     the clients do not come back all at once
 //   - when Redis cannot be read at a moment when it must be: close 1011, reason "reason=unavailable&reconnect_ms=<delay>"
+//   - when the client sends what it must not, too much of it, or asks for nothing: close 1008 with "reason=unexpected",
+//     "reason=rate&reconnect_ms=60000" or "reason=idle"; of frames that are not those of RFC 6455, texts that are not UTF-8, and
+//     messages that are too long, 1002, 1007 and 1009 with "reason=protocol", "encoding" or "size", and a detail
 //
 // A reason is a query string. The cursor is left out where it does not fit into the 123 bytes of a reason; the last
 // frame has it too. In SSE a stream just ends; the delay comes before as "retry:", and EventSource resumes by itself.

@@ -35,7 +35,7 @@ type incoming struct {
 }
 
 // take gives the messages and control frames that have come with b to got; what it is given is valid during the call, and b
-// is changed. Nothing is kept of the rest but what is in the incoming.
+// is changed. Nothing is kept of the rest but what is in the incoming. An error of got leaves what follows for the next call.
 func (in *incoming) take(b []byte, got func(kind int, payload []byte) error) error {
 	owned := len(in.rest) > 0
 	if owned {
@@ -52,10 +52,11 @@ func (in *incoming) take(b []byte, got func(kind int, payload []byte) error) err
 			}
 			return nil
 		}
-		if err := in.frame(f, got); err != nil {
+		err = in.frame(f, got)
+		if b = b[f.bytes:]; err != nil {
+			in.rest = slices.Clone(b)
 			return err
 		}
-		b = b[f.bytes:]
 	}
 	return nil
 }

@@ -43,6 +43,7 @@ type peer struct {
 	alarm    moment // when the timer will fire; 0: it will not
 	waiting  bool   // a goroutine waits for something to read
 	ending   bool   // a close frame was sent; only the client's is waited for
+	deaf     bool   // what the client sends is not understood any more
 	closed   bool   // and so is the connection
 	over     bool
 }
@@ -219,7 +220,12 @@ func (p *peer) receive(ctx context.Context) error {
 		if len(b) == 0 {
 			break
 		}
+		if p.deaf {
+			continue
+		}
 		if err := in.take(b, func(kind int, payload []byte) error { return p.got(ctx, kind, payload) }); err != nil {
+			p.incoming = in
+			_, p.deaf = errors.AsType[*brokenError](err) // nobody knows where the next frame begins
 			return err
 		}
 	}

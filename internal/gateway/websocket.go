@@ -33,9 +33,7 @@ func (g *Gateway) WebSocket() http.Handler { return http.HandlerFunc(g.serveWebS
 
 func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	if !websocket.IsWebSocketUpgrade(r) {
-		w.Header().Set("Upgrade", "websocket")
-		w.Header().Set("Connection", "Upgrade")
-		g.cfg.Problem(w, r, http.StatusUpgradeRequired, "This is a WebSocket; for Server-Sent Events see /v1/events.", nil)
+		g.askForUpgrade(w, r, "This is a WebSocket; for Server-Sent Events see /v1/events.")
 		return
 	}
 	if !g.allowsOrigin(r) { // the upgrader would ask too, but only after the subscription was made
@@ -82,11 +80,24 @@ func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// askForUpgrade answers what is no request for a WebSocket.
+func (g *Gateway) askForUpgrade(w http.ResponseWriter, r *http.Request, detail string) {
+	w.Header().Set("Upgrade", "websocket")
+	w.Header().Set("Connection", "Upgrade")
+	w.Header().Set("Sec-WebSocket-Version", "13")
+	g.cfg.Problem(w, r, http.StatusUpgradeRequired, detail, nil)
+}
+
 // errGone is why a connection ends that the client has closed, or that has broken.
 var errGone = errors.New("the client has gone")
 
 // errUnexpected is why a connection ends whose client sent a message.
 var errUnexpected = errors.New("the client sent a message; none is understood here")
+
+// brokenReasons are what a close frame calls what is wrong with a client's frames, by its code.
+var brokenReasons = map[int]string{
+	websocket.CloseProtocolError: "protocol", websocket.CloseInvalidFramePayloadData: "encoding", websocket.CloseMessageTooBig: "size",
+}
 
 // farewell returns the code and reason to close with; 0: there is nobody to tell.
 func (g *Gateway) farewell(err error) (code int, reason string) {
@@ -97,9 +108,9 @@ func (g *Gateway) farewell(err error) (code int, reason string) {
 	case isClosed:
 		return closed.code, ""
 	case isBroken:
-		return broken.code, broken.what
+		return broken.code, "reason=" + brokenReasons[broken.code] + "&detail=" + url.QueryEscape(broken.what)
 	case isSlow:
-		reason := url.Values{"reason": {"slow"}, "after": {slow.Cursor}}.Encode()
+		reason := "reason=slow&after=" + url.QueryEscape(slow.Cursor)
 		if len(reason) > reasonLimit {
 			reason = "reason=slow"
 		}
@@ -113,7 +124,7 @@ func (g *Gateway) farewell(err error) (code int, reason string) {
 	case errors.Is(err, errIdle):
 		return websocket.ClosePolicyViolation, "reason=idle"
 	case errors.Is(err, errRate):
-		return websocket.ClosePolicyViolation, "reason=rate&" + url.Values{"reconnect_ms": {fmt.Sprint(time.Minute.Milliseconds())}}.Encode()
+		return websocket.ClosePolicyViolation, fmt.Sprintf("reason=rate&reconnect_ms=%d", time.Minute.Milliseconds())
 	case errors.Is(err, errGone):
 		return 0, ""
 	default:
@@ -123,5 +134,5 @@ func (g *Gateway) farewell(err error) (code int, reason string) {
 }
 
 func (g *Gateway) reconnect(reason string) string {
-	return url.Values{"reason": {reason}, "reconnect_ms": {fmt.Sprint(g.comeBack().Milliseconds())}}.Encode()
+	return fmt.Sprintf("reason=%s&reconnect_ms=%d", reason, g.comeBack().Milliseconds())
 }
