@@ -1,10 +1,44 @@
 package gateway_test
 
 import (
+	"errors"
+	"runtime/debug"
 	"testing"
 
+	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/gateway"
 )
+
+// TestProcessThatIsCloseToItsMemoryLimitIsAFullHouse is not parallel: the limit is the whole process's.
+func TestProcessThatIsCloseToItsMemoryLimitIsAFullHouse(t *testing.T) {
+	s := newSite(t, gateway.Config{}, events.Config{})
+	inside := s.mustOpen("WebSocket", "task=a")
+	read(t, inside, 1)
+	try := func() error {
+		stream, err := s.open("SSE", "task=a")
+		if err == nil {
+			err = stream.Close()
+		}
+		return err
+	}
+
+	usual := debug.SetMemoryLimit(1 << 20)
+	defer debug.SetMemoryLimit(usual)
+	var err error
+	for err == nil && t.Context().Err() == nil { // memory is looked at now and then
+		err = try()
+	}
+
+	if refused, ok := errorsAsStatus(err); !ok || refused.Status != 503 || refused.Header.Get("Retry-After") == "" {
+		t.Errorf("got %v", err)
+	}
+	s.emit("a", 2)
+	read(t, inside, 1)
+	debug.SetMemoryLimit(usual)
+	for err = errors.New("not tried"); err != nil && t.Context().Err() == nil; {
+		err = try()
+	}
+}
 
 func TestClientsAreCountedByAnAddressThatTheyCannotChoose(t *testing.T) {
 	t.Parallel()
