@@ -2,9 +2,13 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/seri-queue/seri/internal/events"
@@ -55,7 +59,7 @@ func readCommand(message []byte) (command, error) {
 	decoder := json.NewDecoder(bytes.NewReader(message))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&c); err != nil {
-		return c, fmt.Errorf("the message is no command: %w", err)
+		return c, errors.New("the message is no command: " + unreadable(err))
 	}
 	if decoder.More() {
 		return c, errors.New("the message has more than one JSON value")
@@ -78,6 +82,22 @@ func readCommand(message []byte) (command, error) {
 		return c, fmt.Errorf("op is %.60q; there are subscribe, unsubscribe, authorize and ping", c.Op)
 	}
 	return c, nil
+}
+
+// unreadable says in the client's words why a message cannot be read.
+func unreadable(err error) string {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		is := map[string]string{"array": "a list", "object": "an object", "bool": "true or false", "string": "a string"}[wrong.Value]
+		must := map[reflect.Kind]string{reflect.String: "a string", reflect.Bool: "true or false", reflect.Slice: "a list"}[wrong.Type.Kind()]
+		return fmt.Sprintf("%s is %s, must be %s", cmp.Or(wrong.Field, "it"), cmp.Or(is, "a number"), cmp.Or(must, "an object"))
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		return "it is empty"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "its JSON breaks off"
+	}
+	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
 // allowance lets so many messages pass in a minute, and half a minute's worth at once.

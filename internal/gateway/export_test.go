@@ -33,3 +33,9 @@ func CheckCommand(message []byte) error {
 
 // SetClock has tokens end by another clock.
 func (g *Gateway) SetClock(now func() time.Time) { g.now = now }
+
+// Masked is a client's frame: its first byte as it stands, and a payload.
+func Masked(first byte, payload string) []byte { return masked(first, payload) }
+
+// MessageLimit bounds a client's message, in bytes.
+const MessageLimit = readLimit

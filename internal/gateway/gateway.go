@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -150,10 +151,12 @@ func New(hub *events.Hub, cfg Config) (*Gateway, error) {
 		Subprotocols:    []string{commandProtocol, eventProtocol},
 		CheckOrigin:     g.allowsOrigin,
 		Error: func(w http.ResponseWriter, r *http.Request, status int, reason error) {
-			if status == http.StatusBadRequest { // it asks for an upgrade, but not for one that can be made
-				status = http.StatusUpgradeRequired
+			if status != http.StatusBadRequest {
+				g.cfg.Problem(w, r, status, reason.Error(), nil)
+				return
 			}
-			g.cfg.Problem(w, r, status, reason.Error(), nil)
+			// It asks for an upgrade, but not for one that can be made.
+			g.askForUpgrade(w, r, "The request for a WebSocket is not that of RFC 6455: "+strings.TrimPrefix(reason.Error(), "websocket: ")+".")
 		},
 	}
 	return g, nil
