@@ -182,6 +182,37 @@ func TestSubscriptionBeginsWithASnapshotAndGoesOnAfterIt(t *testing.T) {
 	}
 }
 
+func TestOneTailAndOneEncodingServeAll(t *testing.T) {
+	m := newMemory("q", "r")
+	bubble(t, m, nothing, Config{}, func(t *testing.T, h *Hub) {
+		var all []*Subscription
+		for range 50 {
+			all = append(all, subscribe(t, h, Filter{Queue: "q"}), subscribe(t, h, Filter{Owner: "user:1"}))
+		}
+		for _, s := range all {
+			collect(t, s)
+		}
+		m.append("q", progress("a", 1))
+
+		written := make(map[*byte]int)
+		for _, s := range all {
+			frames, err := s.Next(t.Context(), time.Hour)
+			if err != nil || len(frames) != 1 {
+				t.Fatalf("got %d frames, %v", len(frames), err)
+			}
+			written[&frames[0].JSON[0]]++
+		}
+		if len(written) != 2 { // those of one queue have other cursors than those of all
+			t.Errorf("the frame was made %d times for %d subscribers", len(written), len(all))
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.most != 2 {
+			t.Errorf("%d tails read two queues", m.most)
+		}
+	})
+}
+
 func TestEventsOfSchedulesAreHandedOutWhateverTheSnapshotShows(t *testing.T) {
 	m := newMemory("q")
 	m.append("q", progress("a", 1))

@@ -19,6 +19,8 @@ type memory struct {
 	down    bool          // every call fails
 	ranges  int           // calls of Range
 	looks   int           // calls of Look
+	tails   int           // calls of Follow that wait or read now
+	most    int           // the most that there were of them at once
 	changed chan struct{} // closed and replaced at each append
 }
 
@@ -118,6 +120,15 @@ func (m *memory) Queues(context.Context) ([]string, error) {
 func (m *memory) Follow(ctx context.Context, queue string, after EntryID, limit int, wait time.Duration) ([]entry, error) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
+	m.mu.Lock()
+	m.tails++
+	m.most = max(m.most, m.tails)
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.tails--
+	}()
 	for {
 		m.mu.Lock()
 		changed, down := m.changed, m.down
