@@ -107,7 +107,7 @@ class Watch {
   }
 
   change({ data, time }) {
-    if (data.seq <= (this.task?.seq ?? -1)) return; // it was shown already
+    if (data.seq && data.seq <= (this.task?.seq ?? -1)) return; // it was shown already; a task that is lost has no number
     const { task, ...rest } = data;
     const at = data.state === "active" && !rest.progress ? { started_at: time } : ENDED.includes(data.state) ? { finished_at: time } : {};
     const old = { ...this.task };

@@ -187,11 +187,17 @@ func (r *rig) enqueue(ttl int) (id, token string) {
 
 func (r *rig) call(path string, body, answer any) {
 	r.t.Helper()
+	r.ask(http.MethodPost, path, body, answer)
+}
+
+// ask sends the api a request, with the key of the application.
+func (r *rig) ask(method, path string, body, answer any) {
+	r.t.Helper()
 	encoded, err := json.Marshal(body)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.net.url()+path, bytes.NewReader(encoded))
+	req, err := http.NewRequestWithContext(r.t.Context(), method, r.net.url()+path, bytes.NewReader(encoded))
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -8,10 +8,13 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/web/webtest"
 )
 
@@ -198,4 +201,52 @@ func TestElementCanBeHeard(t *testing.T) {
 	if shown := evaluate[string](t, tab, `document.querySelector("seri-progress").shadowRoot.querySelector("[part=message]").textContent`); shown != "the printer is on fire" {
 		t.Errorf("it shows %q", shown)
 	}
+}
+
+// TestElementTellsThatATaskIsTriedAgain has the first attempt fail, and revokes the task before the second.
+func TestElementTellsThatATaskIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	browser := webtest.Start(t)
+	mux, origin := site(t)
+	r := newRig(t, origin)
+	var made struct{ ID, Token string }
+	r.call("/v1/tasks?token_ttl=900", map[string]any{"type": "report.make", "payload": struct{}{}, "max_retries": 1}, &made)
+	mux.Handle("GET /{$}", fill(t, "plain.html", r, made.ID, made.Token))
+	tab := navigate(t, browser, origin)
+	message := `document.querySelector("seri-progress").shadowRoot.querySelector("[part=message]").textContent`
+
+	r.progress(made.ID, 1, 4)
+	until(t, tab, elementShows("running", 25))
+	r.tell(made.ID, step{end: true, fail: errors.New("the printer is out of paper")})
+	until(t, tab, elementShows("retrying", 25))
+	if shown := evaluate[string](t, tab, message); shown != "the printer is out of paper" {
+		t.Errorf("it shows %q", shown)
+	}
+	shoot(t, tab, "retrying")
+	r.ask(http.MethodDelete, "/v1/tasks/"+made.ID, nil, new(struct{}))
+
+	until(t, tab, elementShows("failed", -1))
+	if shown := evaluate[string](t, tab, `document.querySelector("seri-progress").shadowRoot.querySelector("[part=status]").textContent`); shown != "Revoked" {
+		t.Errorf("it shows %q", shown)
+	}
+}
+
+// TestWatchEndsWithATaskThatIsLost is about the event of a task of which only the ID was left: its number is 0.
+func TestWatchEndsWithATaskThatIsLost(t *testing.T) {
+	t.Parallel()
+	browser := webtest.Start(t)
+	r, tab, task := script(t, browser, 900, "", `
+		watch(TASK, { token: TOKEN, onupdate: (task) => (window.state = task.state), onend: (task) => (window.ended = `+"`${task.state}, ${task.reason}`"+`) });`)
+	r.progress(task, 1, 2)
+	until(t, tab, `window.state === "active"`)
+
+	err := r.redis.Client().XAdd(t.Context(), &redis.XAddArgs{
+		Stream: keys.Queue("default").Events(),
+		Values: []string{"e", fmt.Sprintf(`[{"kind":"failed","task":%q,"type":"","seq":0,"at":%d,"data":{"reason":"lost"}}]`, task, time.Now().UnixMilli())},
+	}).Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	until(t, tab, `window.ended === "failed, lost"`)
 }
