@@ -173,10 +173,18 @@ func evaluate[T any](t *testing.T, tab context.Context, js string) T {
 	return v
 }
 
+// still is JavaScript: whether nothing glides any more to where it belongs.
+const still = `![document, ...[...document.querySelectorAll("*")].map((e) => e.shadowRoot).filter(Boolean)]
+	.some((root) => root.getAnimations().some((a) => a instanceof CSSTransition))`
+
 func shoot(t *testing.T, tab context.Context, name string) {
 	t.Helper()
 	if *screenshots == "" {
 		return
+	}
+	err := chromedp.Do(tab, webtest.Until(still))
+	if err != nil {
+		t.Log(err)
 	}
 	png, err := chromedp.Run(tab, chromedp.CaptureScreenshot())
 	if err == nil {
@@ -294,7 +302,7 @@ func openDjango(t *testing.T, browser *webtest.Browser) (*rig, context.Context, 
 		t.Fatal(err)
 	}
 	django := exec.CommandContext(t.Context(), program, "django/app.py", "runserver", "--noreload", addr)
-	django.Env = append(os.Environ(), "SERI_URL="+r.net.url(), "SERI_API_KEY="+r.key, "STATIC_DIR="+static, "PYTHONDONTWRITEBYTECODE=1")
+	django.Env = append(os.Environ(), "SERI_URL="+r.net.url(), "SERI_API_KEY="+r.key, "STATIC_DIR="+static, `REPORT={"type":"report.make","payload":{}}`, "PYTHONDONTWRITEBYTECODE=1")
 	var out strings.Builder
 	django.Stdout, django.Stderr = &out, &out
 	if err := django.Start(); err != nil {

@@ -22,6 +22,9 @@ SERI = os.environ.get("SERI_URL", "http://127.0.0.1:8080")  # as this server rea
 SERI_PUBLIC = os.environ.get("SERI_PUBLIC_URL", SERI)  # as browsers do
 SERI_KEY = os.environ.get("SERI_API_KEY", "")  # for this server only: no page ever sees it
 
+# What makes a report: any task of yours. This one comes with Seri.
+REPORT = json.loads(os.environ.get("REPORT", "null")) or {"type": "csv.profile", "payload": {"source": SERI + "/samples/cities.csv"}}
+
 settings.configure(
     DEBUG=False,
     SECRET_KEY=os.environ.get("DJANGO_SECRET_KEY", "for development only"),
@@ -50,6 +53,7 @@ PAGE = """<!doctype html>
 <script type="module" src="{{ seri }}/seri.js"></script>
 <style>
   body { font: 16px/1.5 system-ui, sans-serif; max-width: 30em; margin: 2em auto; padding: 0 1em }
+  form, article { margin-bottom: 1.5em }
   seri-progress::part(bar) { background: #2563eb }
 </style>
 <h1>Reports</h1>
@@ -78,8 +82,7 @@ def index(request):
 
 @require_POST
 def create(request):
-    task = call("/v1/tasks", {"type": "report.make", "payload": {}})
-    return render(request, ROW, task=task)
+    return render(request, ROW, task=call("/v1/tasks", REPORT))
 
 
 def ended(request, id):
