@@ -302,7 +302,7 @@ func openDjango(t *testing.T, browser *webtest.Browser) (*rig, context.Context, 
 		t.Fatal(err)
 	}
 	django := exec.CommandContext(t.Context(), program, "django/app.py", "runserver", "--noreload", addr)
-	django.Env = append(os.Environ(), "SERI_URL="+r.net.url(), "SERI_API_KEY="+r.key, "STATIC_DIR="+static, `REPORT={"type":"report.make","payload":{}}`, "PYTHONDONTWRITEBYTECODE=1")
+	django.Env = append(os.Environ(), "SERI_API_URL="+r.net.url(), "SERI_API_KEY="+r.key, "STATIC_DIR="+static, `REPORT={"type":"report.make","payload":{}}`, "PYTHONDONTWRITEBYTECODE=1")
 	var out strings.Builder
 	django.Stdout, django.Stderr = &out, &out
 	if err := django.Start(); err != nil {

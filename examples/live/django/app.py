@@ -1,6 +1,6 @@
 """A Django site that hands reports to Seri, with HTMX and <seri-progress>.
 
-    SERI_URL=http://127.0.0.1:8080 SERI_API_KEY=seri_… python3 app.py runserver 8000
+    SERI_API_URL=http://127.0.0.1:8080 SERI_API_KEY=seri_… python3 app.py runserver 8000
 
 Everything is in this one file so that it can be read at once; in a site of yours, the views go where yours are.
 """
@@ -18,7 +18,7 @@ from django.urls import path
 from django.views.decorators.http import require_POST
 from django.views.static import serve
 
-SERI = os.environ.get("SERI_URL", "http://127.0.0.1:8080")  # as this server reaches it
+SERI = os.environ.get("SERI_API_URL", "http://127.0.0.1:8080")  # as this server reaches it
 SERI_PUBLIC = os.environ.get("SERI_PUBLIC_URL", SERI)  # as browsers do
 SERI_KEY = os.environ.get("SERI_API_KEY", "")  # for this server only: no page ever sees it
 
