@@ -22,7 +22,7 @@ func TestExactlyTheLinesOfATaskAreRead(t *testing.T) {
 			fmt.Fprintln(s, `a: no JSON`)
 		}
 	}
-	s.drain(t.Context())
+	s.drain(t.Context(), nil)
 	span := Span{"g", "s", begun, time.Now()}
 	for _, id := range []string{"a", `we"ird\`, "Ünï"} {
 		lines, more, err := Read(t.Context(), service, span, id, 1000)

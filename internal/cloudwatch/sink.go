@@ -157,9 +157,9 @@ func (s *Sink) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		timer.Stop()
-		s.drain(shipping)
+		s.drain(shipping, ctx.Done())
 	}
-	s.drain(shipping)
+	s.drain(shipping, ctx.Done())
 	s.mu.Lock()
 	left := len(s.waiting)
 	s.waiting, s.bytes = nil, 0
@@ -176,13 +176,14 @@ func (s *Sink) aside(format string, args ...any) {
 }
 
 // drain ships what is waiting, batch by batch; what comes in meanwhile waits for the next time, unless it is a full batch.
-func (s *Sink) drain(ctx context.Context) {
+// ending is closed when the sink is to end, and ctx ends when it must have.
+func (s *Sink) drain(ctx context.Context, ending <-chan struct{}) {
 	for full := true; full && ctx.Err() == nil; {
 		var batch []line
 		if batch, full = s.take(); len(batch) == 0 {
 			return
 		}
-		s.ship(ctx, batch)
+		s.ship(ctx, ending, batch)
 	}
 }
 
@@ -231,12 +232,13 @@ func (s *Sink) gap(at time.Time) line {
 // The pauses between tries: a random part of one that doubles, so that those who were throttled together come back apart.
 const (
 	firstPause = 100 * time.Millisecond
-	mostPause  = 10 * time.Second
+	mostPause  = 2 * time.Second        // a try a second on average: as often as a sink calls that nobody throttles
+	lastPause  = 400 * time.Millisecond // the same in the few seconds that are left once the sink is to end
 )
 
 // ship hands a batch to CloudWatch, again and again until it is taken or can never be, or ctx ends; then it goes back to
 // where it was.
-func (s *Sink) ship(ctx context.Context, batch []line) {
+func (s *Sink) ship(ctx context.Context, ending <-chan struct{}, batch []line) {
 	told, made := false, false
 	for limit := firstPause; ; limit = min(2*limit, mostPause) {
 		err := s.put(ctx, batch)
@@ -255,8 +257,8 @@ func (s *Sink) ship(ctx context.Context, batch []line) {
 			}
 			err = cmp.Or(err, errStillMissing)
 		case is[*types.InvalidParameterException](err) && len(batch) > 1: // one of them must be what it does not like
-			s.ship(ctx, batch[:len(batch)/2])
-			s.ship(ctx, batch[len(batch)/2:])
+			s.ship(ctx, ending, batch[:len(batch)/2])
+			s.ship(ctx, ending, batch[len(batch)/2:])
 			return
 		case is[*types.InvalidParameterException](err):
 			s.drop(1)
@@ -267,7 +269,19 @@ func (s *Sink) ship(ctx context.Context, batch []line) {
 			s.aside("the log is not shipped: %v; it is tried again", err)
 			told = true
 		}
-		pause.For(ctx, rand.N(limit))
+		rest(ctx, ending, limit)
+	}
+}
+
+// rest pauses for a random part of limit. The end cuts it short.
+func rest(ctx context.Context, ending <-chan struct{}, limit time.Duration) {
+	timer := time.NewTimer(rand.N(limit))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-ending:
+		pause.For(ctx, rand.N(min(limit, lastPause)))
 	}
 }
 

@@ -153,13 +153,13 @@ func TestADayOfOutageFitsIntoNoSingleCall(t *testing.T) {
 		s := New(service, Config{Group: "g", Stream: "s", Flush: time.Minute})
 		away.Store(true)
 		during(t, s, func() {
-			for i := range 60 {
+			for i := range 30 {
 				fmt.Fprintln(s, i)
 				time.Sleep(time.Hour)
 			}
 			away.Store(false)
 		})
-		check(t, service, "g", "s", 60)
+		check(t, service, "g", "s", 30)
 	})
 }
 
@@ -169,7 +169,7 @@ func TestLinesAreInOrderAlthoughTheClockWasSetBack(t *testing.T) {
 	s := New(service, Config{Group: "g", Stream: "s"})
 	now := time.Now()
 	s.waiting = []line{{"1 late", now}, {"2 late", now}, {"0 early", now.Add(-time.Minute)}}
-	s.drain(t.Context())
+	s.drain(t.Context(), nil)
 	check(t, service, "g", "s", 3)
 }
 
@@ -311,6 +311,30 @@ func TestTheEndWaitsNoLongerThanItMay(t *testing.T) {
 		}
 		if s.Dropped() != 7 || !strings.Contains(aside.String(), "7 lines of the log were not shipped") {
 			t.Errorf("%d dropped, told: %s", s.Dropped(), aside)
+		}
+	})
+}
+
+// An outage of minutes, whose pauses are long by then, ends with the process: the lines are shipped all the same.
+func TestTheEndCutsALongPauseShort(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var away atomic.Bool
+		away.Store(true)
+		service := outage(&away)
+		s := New(service, Config{Group: "g", Stream: "s"})
+		var asked time.Time
+		during(t, s, func() {
+			for i := range 100 {
+				fmt.Fprintln(s, i)
+			}
+			time.Sleep(3 * time.Minute)
+			away.Store(false)
+			asked = time.Now()
+		})
+		check(t, service, "g", "s", 100)
+		if took := time.Since(asked); took > lastPause {
+			t.Errorf("the end took %v", took)
 		}
 	})
 }
