@@ -3,6 +3,7 @@ package image_test
 import (
 	"bufio"
 	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +25,7 @@ type container struct {
 	state  string // runc's directory
 	volume string // on this machine; empty: none
 	cmd    *exec.Cmd
+	begun  time.Time // just before it was started
 	exited chan struct{}
 
 	mu    sync.Mutex
@@ -81,6 +83,7 @@ func (i *image) run(t *testing.T, env ...string) *container {
 		t.Fatal(err)
 	}
 	c.cmd.Stdout = c.cmd.Stderr
+	c.begun = time.Now()
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -123,6 +126,30 @@ func (c *container) await(text string) string {
 			c.t.Fatalf("%s ended (%v) without having written %q", c.id, c.cmd.ProcessState, text)
 		case <-expired:
 			c.t.Fatalf("%s has not written %q", c.id, text)
+		}
+	}
+}
+
+// awaitOK returns when a URL is answered with 200.
+func (c *container) awaitOK(url string) {
+	c.t.Helper()
+	again := time.NewTicker(2 * time.Millisecond)
+	defer again.Stop()
+	expired := time.After(patience)
+	for {
+		response, err := http.Get(url)
+		if err == nil {
+			response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		select {
+		case <-again.C:
+		case <-c.exited:
+			c.t.Fatalf("%s ended (%v) without having answered %s", c.id, c.cmd.ProcessState, url)
+		case <-expired:
+			c.t.Fatalf("%s does not answer %s: %v", c.id, url, err)
 		}
 	}
 }

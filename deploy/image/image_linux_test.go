@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"debug/elf"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,8 +19,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/seri-queue/seri/internal/api"
 	"github.com/seri-queue/seri/internal/devstore/redisproc"
+	"github.com/seri-queue/seri/internal/gateway/gatewaytest"
 	"github.com/seri-queue/seri/internal/redistest"
 )
 
@@ -32,6 +36,7 @@ func TestTheImagesRunAsOnFargate(t *testing.T) {
 		images[target] = s.build(target, runtime.GOARCH)
 		t.Run(target+" holds what it needs and nothing else", func(t *testing.T) { images[target].inspect(t, runtime.GOARCH) })
 	}
+	t.Run("they start at once", func(t *testing.T) { startUp(t, images) })
 	t.Run("together they do work", func(t *testing.T) { work(t, images) })
 	other := map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]
 	t.Run("worker for the other architecture", func(t *testing.T) { s.build("worker", other).inspect(t, other) })
@@ -63,6 +68,45 @@ func (i *image) inspect(t *testing.T, arch string) {
 	}
 	if _, volume := c.Volumes["/data"]; volume != (i.target == "worker") {
 		t.Errorf("volumes: %v", c.Volumes)
+	}
+}
+
+// startUp measures how long the roles take from `runc run` until they do what they are for: answer /readyz with 200, take
+// tasks, lead.
+func startUp(t *testing.T, images map[string]*image) {
+	const times, most = 5, 5 * time.Second
+	server := redistest.Exclusive(t)
+	key, err := api.NewKey("image")
+	if err != nil {
+		t.Fatal(err)
+	}
+	apiAddr := fmt.Sprintf("127.0.0.1:%d", redisproc.FreePort())
+	for _, role := range []struct {
+		name  string
+		env   []string
+		ready func(*container)
+	}{
+		{"api", []string{"SERI_API_KEYS=" + key.Entry, "SERI_HTTP_ADDR=" + apiAddr, "SERI_HTTP_DRAIN=1ms"},
+			func(c *container) { c.awaitOK("http://" + apiAddr + "/readyz") }},
+		{"worker", nil, func(c *container) { c.await("worker started") }},
+		{"beat", []string{"SERI_SCHEDULES_TEXT=schedules: [{id: seldom, every: 24h, task: http.request, payload: {url: 'https://example.com/'}}]"},
+			func(c *container) { c.await("beat leads") }},
+	} {
+		var took []time.Duration
+		for range times {
+			health := fmt.Sprintf("SERI_HEALTH_ADDR=127.0.0.1:%d", redisproc.FreePort())
+			c := images[role.name].run(t, append(role.env, "SERI_REDIS_URL="+server.URL(), health)...)
+			role.ready(c)
+			took = append(took, time.Since(c.begun))
+			c.terminate()
+			c.wait()
+		}
+		slices.Sort(took)
+		t.Logf("%s: ready %v after runc run (median of %d, %v to %v)", role.name, took[times/2].Round(time.Millisecond),
+			times, took[0].Round(time.Millisecond), took[times-1].Round(time.Millisecond))
+		if took[times/2] > most {
+			t.Errorf("%s takes more than %v to start", role.name, most)
+		}
 	}
 }
 
@@ -160,9 +204,22 @@ func work(t *testing.T, images map[string]*image) {
 	})
 
 	t.Run("SIGTERM ends the others, too", func(t *testing.T) {
+		stream, err := gatewaytest.WebSocket(t.Context(), e.url+"/v1/ws", http.Header{"Authorization": {"Bearer " + e.key}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stream.Close()
 		for _, c := range []*container{beat, front} {
 			c.terminate()
 			c.wait()
+		}
+		var end error
+		for end == nil {
+			_, end = stream.Next()
+		}
+		closed, ok := errors.AsType[*websocket.CloseError](end)
+		if !ok || closed.Code != websocket.CloseGoingAway || !strings.Contains(closed.Text, "reconnect_ms=") {
+			t.Errorf("a WebSocket ended with %v, want 1001 with a delay", end)
 		}
 	})
 }
