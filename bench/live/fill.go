@@ -26,10 +26,10 @@ func filled(ctx context.Context, r *rig, gateways, each int) ([]row, error) {
 	if err != nil {
 		return rows, err
 	}
-	share := float64(limit) / float64(took)
+	part := float64(limit) / float64(took)
 	return append(rows,
 		row{What: "the same bytes by plain write(2), to as many sockets of as many processes", Unit: "s", Lower: true, Value: limit.Seconds()},
-		row{What: "a broadcast, beside that", Unit: "% of the limit", Value: 100 * share, Target: "≥ 90"}.judge(share >= 0.9),
+		row{What: "a broadcast, beside that", Unit: "% of the limit", Value: 100 * part, Target: "≥ 90"}.judge(part >= 0.9),
 	), nil
 }
 
@@ -44,7 +44,11 @@ func filledGateways(ctx context.Context, r *rig, gateways, each int) (rows []row
 	if err != nil {
 		return nil, 0, err
 	}
-	connected, err := h.fill(ctx)
+	var connected time.Duration
+	cost, err := h.cost(func() (err error) {
+		connected, err = h.fill(ctx)
+		return err
+	})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -54,6 +58,8 @@ func filledGateways(ctx context.Context, r *rig, gateways, each int) (rows []row
 		row{What: fmt.Sprintf("%d subscribers at %d gateways: until the last one is shown its task", n, gateways), Unit: "s", Lower: true,
 			Value: connected.Seconds(), Target: "≤ 60"}.judge(connected <= time.Minute),
 		row{What: "the same, a second", Unit: "connections", Value: float64(n) / connected.Seconds()},
+		row{What: "processor of a gateway", Unit: "µs a connection", Lower: true, Value: share(cost.servers, n)},
+		row{What: "processor of Redis", Unit: "µs a connection", Lower: true, Value: share(cost.redis, n)},
 	)
 	if err := wait(ctx, r.hold); err != nil {
 		return rows, 0, err

@@ -194,6 +194,32 @@ func (h *hall) cpu() (sum time.Duration, err error) {
 	return sum, nil
 }
 
+// used is what the processors have done for something: in the servers, and in Redis.
+type used struct{ servers, redis time.Duration }
+
+// cost returns what something uses.
+func (h *hall) cost(do func() error) (used, error) {
+	stores, before := time.Duration(0), time.Duration(0)
+	if h.redis != nil {
+		stores = h.redis.CPU()
+	}
+	before, err := h.cpu()
+	if err == nil {
+		err = do()
+	}
+	if err != nil {
+		return used{}, err
+	}
+	after, err := h.cpu()
+	if h.redis != nil {
+		stores = h.redis.CPU() - stores
+	}
+	return used{after - before, stores}, err
+}
+
+// share is what each of so many has of a duration, in microseconds.
+func share(d time.Duration, n int) float64 { return d.Seconds() * 1e6 / float64(n) }
+
 // wait waits, unless ctx ends.
 func wait(ctx context.Context, d time.Duration) error {
 	select {

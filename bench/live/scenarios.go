@@ -34,5 +34,4 @@ const (
 	perGateway  = 18_750 // 16 of them are 300,000
 	fullGateway = 19_000 // what a gateway admits that may open 20,000 files
 	repetitions = 5      // of which the median counts
-	micros      = 1e6    // in a second
 )

@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/seri-queue/seri/bench/live/crowd"
 )
 
 // targeted measures how many events a second one gateway delivers.
@@ -20,7 +22,7 @@ func targeted(ctx context.Context, r *rig) ([]row, error) {
 	}
 	var rows []row
 	for _, times := range []int{1, 10} {
-		rate, share, err := h.bursts(ctx, times*h.members(), func() error {
+		b, err := h.bursts(ctx, times*h.members(), func() error {
 			for i := range h.pub.tasks {
 				for range times {
 					if err := h.gather(ctx, &h.pub.tasks[i], perCommit); err != nil {
@@ -33,13 +35,16 @@ func targeted(ctx context.Context, r *rig) ([]row, error) {
 		if err != nil {
 			return rows, err
 		}
-		rows = append(rows, row{What: fmt.Sprintf("each of %d gets %d events of its own task, %.1f in a read", h.members(), times, share), Unit: "events/s", Value: rate})
+		rows = append(rows,
+			row{What: fmt.Sprintf("each of %d gets %d events of its own task, %.1f in a read", h.members(), times, b.reads), Unit: "events/s", Value: b.rate},
+			row{What: "processor of the gateway", Unit: "µs an event", Lower: true, Value: b.cost},
+		)
 	}
 	if err := h.watchTopic(); err != nil {
 		return rows, err
 	}
 	const times = 10
-	rate, share, err := h.bursts(ctx, times*h.members(), func() error {
+	b, err := h.bursts(ctx, times*h.members(), func() error {
 		for range times {
 			h.pub.add(&h.pub.topic, false)
 		}
@@ -48,8 +53,11 @@ func targeted(ctx context.Context, r *rig) ([]row, error) {
 	if err != nil {
 		return rows, err
 	}
-	return append(rows, row{What: fmt.Sprintf("each of %d gets the same %d events, %.1f in a read", h.members(), times, share), Unit: "events/s",
-		Value: rate, Target: "≥ 600,000"}.judge(rate >= 600_000)), nil
+	return append(rows,
+		row{What: fmt.Sprintf("each of %d gets the same %d events, %.1f in a read", h.members(), times, b.reads), Unit: "events/s",
+			Value: b.rate, Target: "≥ 600,000"}.judge(b.rate >= 600_000),
+		row{What: "processor of the gateway", Unit: "µs an event", Lower: true, Value: b.cost},
+	), nil
 }
 
 // gather adds an event, and commits when there are many.
@@ -60,25 +68,35 @@ func (h *hall) gather(ctx context.Context, m *member, most int) error {
 	return h.pub.commit(ctx)
 }
 
-// bursts has events sent, some thousands at once, a few times. It returns how many were delivered a second from the beginning
-// of a burst to its end, in the median, and how many there were in one read.
-func (h *hall) bursts(ctx context.Context, events int, send func() error) (rate, share float64, err error) {
+// burst is what was measured of events that were sent at once.
+type burst struct {
+	rate  float64 // events delivered a second, from the beginning to the end
+	reads float64 // events in one read
+	cost  float64 // processor of the gateway, in microseconds an event
+}
+
+// bursts has events sent, some thousands at once, a few times.
+func (h *hall) bursts(ctx context.Context, events int, send func() error) (b burst, err error) {
 	took := make([]time.Duration, repetitions)
-	for i := range took {
-		if err := h.forget(); err != nil {
-			return 0, 0, err
+	cost, err := h.cost(func() error {
+		for i := range took {
+			if err := h.forget(); err != nil {
+				return err
+			}
+			begun := time.Now()
+			if err := send(); err != nil {
+				return err
+			}
+			report, err := h.await(ctx, events)
+			if err != nil {
+				return fmt.Errorf("burst %d: %w", i+1, err)
+			}
+			took[i], b.reads = report.Last.Sub(begun), float64(report.Frames)/float64(report.Reads)
 		}
-		begun := time.Now()
-		if err := send(); err != nil {
-			return 0, 0, err
-		}
-		report, err := h.await(ctx, events)
-		if err != nil {
-			return 0, 0, fmt.Errorf("burst %d: %w", i+1, err)
-		}
-		took[i], share = report.Last.Sub(begun), float64(report.Frames)/float64(report.Reads)
-	}
-	return float64(events) / median(took).Seconds(), share, nil
+		return nil
+	})
+	b.rate, b.cost = float64(events)/median(took).Seconds(), share(cost.servers, events*repetitions)
+	return b, err
 }
 
 // latency measures how long events take at a steady rate.
@@ -105,32 +123,28 @@ func latency(ctx context.Context, r *rig) ([]row, error) {
 		return nil, err
 	}
 	n := 20 * rate
-	stores, begun := h.redis.CPU(), time.Now()
-	before, err := h.cpu()
-	if err != nil {
-		return nil, err
-	}
-	if err := load(n); err != nil {
-		return nil, err
-	}
-	published := time.Since(begun)
-	report, err := h.await(ctx, n)
-	if err != nil {
-		return nil, err
-	}
-	after, err := h.cpu()
+	var published time.Duration
+	var report crowd.Report
+	cost, err := h.cost(func() (err error) {
+		begun := time.Now()
+		if err := load(n); err != nil {
+			return err
+		}
+		published = time.Since(begun)
+		report, err = h.await(ctx, n)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	p50, p99 := report.Delays.Quantile(0.5), report.Delays.Quantile(0.99)
-	of := func(used time.Duration) float64 { return used.Seconds() * micros / float64(n) }
 	return []row{
 		{What: fmt.Sprintf("%d subscribers, each event to one of them: rate", h.members()), Unit: "events/s", Value: float64(n) / published.Seconds()},
 		row{What: "from commit to the client's read, median", Unit: "ms", Lower: true, Value: millis(p50), Target: "≤ 5"}.judge(p50 <= 5*time.Millisecond),
 		row{What: "the same, 99th percentile", Unit: "ms", Lower: true, Value: millis(p99), Target: "≤ 50"}.judge(p99 <= 50*time.Millisecond),
 		{What: "the same, longest", Unit: "ms", Lower: true, Value: millis(report.Delays.Max())},
-		{What: "processor of the gateway", Unit: "µs an event", Lower: true, Value: of(after - before)},
-		{What: "processor of Redis", Unit: "µs an event", Lower: true, Value: of(h.redis.CPU() - stores)},
+		{What: "processor of the gateway", Unit: "µs an event", Lower: true, Value: share(cost.servers, n)},
+		{What: "processor of Redis", Unit: "µs an event", Lower: true, Value: share(cost.redis, n)},
 	}, nil
 }
 
@@ -142,36 +156,26 @@ func flat(ctx context.Context, r *rig) ([]row, error) {
 		return nil, err
 	}
 	defer h.close()
+	const seconds = 15
+	rate := r.scaled(2000)
+	events := seconds * rate
+	// cost is that of an event: what the gateway uses while there are events, less what it uses while there are none.
 	cost := func() (float64, error) {
-		const seconds = 15
-		rate := r.scaled(2000)
-		var used [2]time.Duration
-		for i, events := range []int{0, seconds * rate} {
-			before, err := h.cpu()
-			if err != nil {
-				return 0, err
-			}
-			if err := h.forget(); err != nil {
-				return 0, err
-			}
-			if events == 0 {
-				err = wait(ctx, seconds*time.Second)
-			} else {
-				err = h.pub.steadily(ctx, rate, events, func(n int) { h.pub.add(&h.pub.tasks[n%watchers], false) })
-			}
-			if err != nil {
-				return 0, err
-			}
-			if _, err := h.await(ctx, events); err != nil {
-				return 0, err
-			}
-			after, err := h.cpu()
-			if err != nil {
-				return 0, err
-			}
-			used[i] = after - before
+		idling, err := h.cost(func() error { return wait(ctx, seconds*time.Second) })
+		if err != nil {
+			return 0, err
 		}
-		return (used[1] - used[0]).Seconds() * micros / float64(seconds*rate), nil
+		if err := h.forget(); err != nil {
+			return 0, err
+		}
+		working, err := h.cost(func() error {
+			if err := h.pub.steadily(ctx, rate, events, func(n int) { h.pub.add(&h.pub.tasks[n%watchers], false) }); err != nil {
+				return err
+			}
+			_, err := h.await(ctx, events)
+			return err
+		})
+		return share(working.servers-idling.servers, events), err
 	}
 	var costs [2]float64
 	for i, count := range []int{watchers, idle} {
