@@ -17,6 +17,8 @@ const (
 	readBlock = time.Second
 	// discovery is the interval at which the names of the queues are read.
 	discovery = time.Second
+	// nudgeRest is the least time between two such reads, for thousands who come together and each ask for one.
+	nudgeRest = 20 * time.Millisecond
 
 	backoffFirst = 50 * time.Millisecond
 	backoffMost  = 5 * time.Second
@@ -70,13 +72,16 @@ func (t *tail) Run(ctx context.Context) error {
 	tick := time.NewTicker(discovery)
 	defer tick.Stop()
 	retry := backoff{logger: t.logger}
+	looked := time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-t.nudge:
+			pause.For(ctx, nudgeRest-time.Since(looked))
 		case <-tick.C:
 		}
+		looked = time.Now()
 		queues, err := t.streams.Queues(ctx)
 		if err != nil {
 			retry.wait(ctx, err)
