@@ -66,11 +66,11 @@ func (b *buffer) notify(w Waker) {
 }
 
 // push adds an item; false if the buffer has ended, with this item or before. A buffer that overflows lets go of all it
-// holds: whoever reads it resumes from the stream.
+// holds: whoever reads it resumes from the stream. It wakes nobody: see wake.
 func (b *buffer) push(it *item) bool {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.ended != nil {
-		b.mu.Unlock()
 		return false
 	}
 	b.items = append(b.items, waiting{item: it})
@@ -80,12 +80,17 @@ func (b *buffer) push(it *item) bool {
 	if b.bytes > b.limit {
 		b.items, b.bytes, b.ended = nil, 0, errFull
 	}
-	open, waker := b.ended == nil, b.waker
+	return b.ended == nil
+}
+
+// wake tells the reader that there is something to take.
+func (b *buffer) wake() {
+	b.mu.Lock()
+	waker := b.waker
 	b.mu.Unlock()
 	if waker != nil {
 		waker.Wake()
 	}
-	return open
 }
 
 // conflate lets go of every progress event that a later event of its task follows, and of what the reader has: that must

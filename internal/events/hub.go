@@ -104,6 +104,7 @@ type Hub struct {
 	losses int     // calls of lose
 	serial uint64  // of the last event or loss that was handed out
 	index  index
+	handed []*Subscription // have been handed something, and are to be woken
 }
 
 // New returns a hub on the event streams in Redis; it does nothing until [Hub.Run], which must be called.
@@ -322,6 +323,7 @@ func (h *Hub) publish(queue string, entries []entry) {
 			h.reach(queue, at)
 			h.hand(queue, at, &decoded[i][j])
 		}
+		h.wake()
 	}
 }
 
@@ -375,8 +377,22 @@ func (h *Hub) hand(queue string, at Position, e *seri.Event) {
 				h.meters.Dropped.Add(1)
 				h.drop(s)
 			}
+			if !s.woken {
+				s.woken = true
+				h.handed = append(h.handed, s)
+			}
 		}
 	}
+}
+
+// wake wakes those who have been handed something: once for an entry, so that they write at once what has happened at once.
+// The lock is held.
+func (h *Hub) wake() {
+	for i, s := range h.handed {
+		s.woken, h.handed[i] = false, nil
+		s.buf.wake()
+	}
+	h.handed = h.handed[:0]
 }
 
 // shape makes the item's frame for subscriptions of one form, unless it is there. Others may read the item at the same
@@ -413,5 +429,6 @@ func (h *Hub) lose(queue string, next Position, before *Position, reset bool) {
 		if !s.buf.push(it) {
 			h.drop(s)
 		}
+		s.buf.wake()
 	}
 }

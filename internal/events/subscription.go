@@ -44,6 +44,7 @@ type Subscription struct {
 	interests []*interest
 	joined    bool
 	handed    uint64 // the serial of the last event or loss that the subscription was handed
+	woken     bool   // it is among those whom the hub is about to wake
 
 	buf    *buffer
 	batch  []waiting // taken from buf
