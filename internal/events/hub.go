@@ -95,6 +95,7 @@ type Hub struct {
 	stopped   chan struct{} // closed when Run has ended
 	recent    *recent
 	turns     turns
+	glances   glances
 	meters    meter.Hub // whose number of subscribers may be asked without the lock
 
 	// mu puts the events of all queues into one order, so that the positions reached after an event are true for every

@@ -99,6 +99,8 @@ func (h *Hub) end(ctx context.Context, queue string) (EntryID, error) {
 	if e, ok := h.streams.(ender); ok {
 		return e.End(ctx, queue)
 	}
-	v, err := h.streams.Look(ctx, queue, EntryID{})
-	return v.last, err
+	return h.glances.share(ctx, queue, func(ctx context.Context) (EntryID, error) {
+		v, err := h.streams.Look(ctx, queue, EntryID{})
+		return v.last, err
+	})
 }
