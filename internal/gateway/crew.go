@@ -76,7 +76,7 @@ func (c *crew) take() *peer {
 func (c *crew) hire() {
 	c.hands.Go(func() {
 		w := &worker{crew: c, in: make([]byte, readSize)}
-		w.slow, w.read, w.write = w.leave, w.readNow, w.writeNow
+		w.slow = w.leave
 		for !w.away {
 			p := c.take()
 			if p == nil {
@@ -97,15 +97,10 @@ const maxOut = 16 << 10
 type worker struct {
 	crew *crew
 	away bool   // it has left the crew
+	at   moment // when its turn has begun
 	in   []byte // to read into
 	out  []byte // gathered, to be written at once
-
-	// Methods, as values that need not be made anew.
-	slow        func() // leave
-	read, write func(fd uintptr) bool
-
-	n   int // what has come of them
-	err error
+	slow func() // leave, as a value that need not be made anew
 }
 
 // leave is called before something that may take long.
@@ -117,34 +112,16 @@ func (w *worker) leave() {
 }
 
 // send writes what the kernel takes at once of what was gathered, and returns how much that was.
-func (w *worker) send(conn syscall.RawConn) (n int, err error) {
-	w.n, w.err = 0, nil
-	if err := conn.Write(w.write); err != nil {
-		return 0, err
-	}
-	return w.n, w.err
-}
-
-func (w *worker) writeNow(fd uintptr) (done bool) {
-	w.n, w.err = now(syscall.Write(int(fd), w.out))
-	return true // never wait
-}
+func (w *worker) send(fd int) (n int, err error) { return now(syscall.Write(fd, w.out)) }
 
 // receive reads what is there; none is no error. It is valid until the next time.
-func (w *worker) receive(conn syscall.RawConn) ([]byte, error) {
-	w.n, w.err = 0, nil
-	if err := conn.Read(w.read); err != nil {
-		return nil, err
+func (w *worker) receive(fd int) ([]byte, error) {
+	n, err := syscall.Read(fd, w.in)
+	if n == 0 && err == nil {
+		return nil, io.EOF
 	}
-	return w.in[:w.n], w.err
-}
-
-func (w *worker) readNow(fd uintptr) (done bool) {
-	n, err := syscall.Read(int(fd), w.in)
-	if w.n, w.err = now(n, err); n == 0 && err == nil {
-		w.err = io.EOF
-	}
-	return true
+	n, err = now(n, err)
+	return w.in[:n], err
 }
 
 // now returns what a system call has done that does not wait: nothing, if it would have had to.

@@ -21,6 +21,7 @@ type peer struct {
 	g     *Gateway
 	conn  net.Conn
 	raw   syscall.RawConn // of conn
+	fd    int             // of conn, which only a turn closes: so a turn may use it as it is
 	visit visit
 	page  page
 	plain bool // the client has said by its URL what it wants, and is to say nothing more
@@ -80,6 +81,9 @@ func (p *peer) start(conn net.Conn) error {
 		return err
 	}
 	p.raw = raw
+	if err := raw.Control(func(fd uintptr) { p.fd = int(fd) }); err != nil {
+		return err
+	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		tcp.SetWriteBuffer(sendBuffer) // a wish; without it a slow client is found out later
 	}
@@ -126,7 +130,7 @@ func (p *peer) Wake() {
 // take takes a turn.
 func (p *peer) take(w *worker) {
 	p.state.Store(taken)
-	p.worker = w
+	p.worker, w.at = w, p.g.moment()
 	p.turn()
 	p.worker = nil
 	w.emptied()
@@ -134,6 +138,14 @@ func (p *peer) take(w *worker) {
 		p.state.Store(queued)
 		p.g.crew.add(p)
 	}
+}
+
+// now is when the turn has begun, or the present moment if it has taken its time since: clocks are read a million times a second.
+func (p *peer) now() moment {
+	if p.worker.away {
+		return p.g.moment()
+	}
+	return p.worker.at
 }
 
 func (p *peer) turn() {
@@ -144,7 +156,7 @@ func (p *peer) turn() {
 	if arrived != nothing {
 		p.waiting = false
 	}
-	rings := p.alarm != 0 && p.g.moment() >= p.alarm
+	rings := p.alarm != 0 && p.now() >= p.alarm
 	if rings {
 		p.alarm = 0
 	}
@@ -213,7 +225,7 @@ func (p *peer) receive(ctx context.Context) error {
 	}
 	const rounds = 8
 	for range rounds {
-		b, err := p.worker.receive(p.raw)
+		b, err := p.worker.receive(p.fd)
 		if err != nil {
 			return fmt.Errorf("%w: %w", errGone, err)
 		}
@@ -266,7 +278,7 @@ func (p *peer) got(ctx context.Context, kind int, payload []byte) error {
 			return err
 		}
 	}
-	p.heard = p.g.moment()
+	p.heard = p.now()
 	return nil
 }
 
@@ -310,7 +322,7 @@ func (p *peer) due() moment {
 	next := min(p.pinged+p.g.cfg.Ping, p.lost())
 	for _, granted := range p.grants {
 		if !granted.all {
-			next = min(next, p.g.moment()+granted.pass.Expires.Sub(p.g.now())) // by the clock, which may be set meanwhile
+			next = min(next, p.now()+granted.pass.Expires.Sub(p.g.now())) // by the clock, which may be set meanwhile
 		}
 	}
 	if p.silent() {
@@ -328,7 +340,7 @@ func (p *peer) lost() moment { return p.heard + p.g.cfg.Ping*5/2 }
 // beat pings, and says where the stream is if it has been silent: a page sees no pings, and an old cursor is of an entry
 // that is trimmed away some day.
 func (p *peer) beat() error {
-	now := p.g.moment()
+	now := p.now()
 	switch {
 	case p.silent() && now-p.asked >= p.g.cfg.Patience:
 		return errIdle
@@ -366,7 +378,7 @@ func (p *peer) ringAt(at moment) {
 // send gathers frames, and sends them when there are many.
 func (p *peer) send(frames ...events.Frame) error {
 	if len(frames) > 0 {
-		p.spoken = p.g.moment()
+		p.spoken = p.now()
 	}
 	for _, f := range frames {
 		if len(p.worker.out)+len(f.JSON) > maxOut {
@@ -390,7 +402,7 @@ func (p *peer) flush() error {
 		return nil
 	}
 	defer w.emptied()
-	sent, err := w.send(p.raw)
+	sent, err := w.send(p.fd)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errGone, err)
 	}

@@ -14,10 +14,11 @@ func TestClockThatIsPutBackPutsOffATokensEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.now = func() time.Time { return time.Now().Add(-time.Hour) } // since g was made
-	p := &peer{g: g, grants: []grant{{pass: token.Pass{Expires: g.now().Add(time.Minute)}}}}
+	p := &peer{g: g, worker: new(worker), grants: []grant{{pass: token.Pass{Expires: g.now().Add(time.Minute)}}}}
 	p.asked, p.heard, p.pinged = g.moment(), g.moment(), g.moment()
 
 	before := g.moment()
+	p.worker.at = before
 	due := p.due()
 
 	if wait := due - before; wait < 50*time.Second || wait > time.Minute+(g.moment()-before) {
