@@ -19,6 +19,7 @@ type admission struct {
 
 	mu        sync.Mutex
 	open      int
+	moves     int // comings and goings, since the beginning
 	holders   map[string]int
 	addresses map[string]int
 	measured  time.Time // when memory was last looked at
@@ -55,6 +56,7 @@ func (a *admission) admit(holder, address string) refusal {
 		return addressFull
 	}
 	a.open++
+	a.moves++
 	count(a.holders, holder, 1)
 	count(a.addresses, address, 1)
 	return admitted
@@ -64,8 +66,16 @@ func (a *admission) leave(holder, address string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.open--
+	a.moves++
 	count(a.holders, holder, -1)
 	count(a.addresses, address, -1)
+}
+
+// moved returns how many have come and gone since the beginning.
+func (a *admission) moved() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.moves
 }
 
 func count(m map[string]int, name string, by int) {
@@ -77,7 +87,8 @@ func count(m map[string]int, name string, by int) {
 	}
 }
 
-// outOfMemory reports whether the process has come close to GOMEMLIMIT; without one, it never has. The lock is held.
+// outOfMemory reports whether what lives in the process has come close to GOMEMLIMIT; without one, it never has. The lock is
+// held.
 func (a *admission) outOfMemory() bool {
 	const often = 500 * time.Millisecond
 	now := time.Now()
@@ -90,11 +101,20 @@ func (a *admission) outOfMemory() bool {
 		a.crowded = false
 		return false
 	}
-	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	metrics.Read(samples)
-	used := samples[0].Value.Uint64() - samples[1].Value.Uint64()
-	a.crowded = float64(used) > 0.9*float64(limit)
+	a.crowded = float64(occupied()) > 0.8*float64(limit) // the rest is room for garbage
 	return a.crowded
+}
+
+// occupied returns the bytes of memory that a collection would not give back, as the last one has found. What is garbage
+// does not count: under a limit it is collected in time, and until then there may be as much of it as the limit lets.
+func occupied() uint64 {
+	samples := []metrics.Sample{
+		{Name: "/memory/classes/total:bytes"}, {Name: "/gc/heap/live:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/released:bytes"},
+	}
+	metrics.Read(samples)
+	of := func(i int) uint64 { return samples[i].Value.Uint64() }
+	return of(0) + of(1) - of(2) - of(3) - of(4)
 }
 
 // Descriptors returns how many connections the process may have open, leaving a twentieth of its descriptors for Redis and for

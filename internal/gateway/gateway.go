@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -127,6 +128,7 @@ type Gateway struct {
 	upgrader websocket.Upgrader
 	opened   chan struct{} // closed when Run has begun to take streams
 	door     *admission
+	giveBack func() // to the system, what memory is not needed
 	crew     *crew
 	now      func() time.Time
 	born     time.Time
@@ -144,7 +146,7 @@ func New(hub *events.Hub, cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	g := &Gateway{hub: hub, cfg: cfg, door: newAdmission(cfg), crew: newCrew(), now: time.Now, born: time.Now(), opened: make(chan struct{}), peers: make(map[*peer]struct{})}
+	g := &Gateway{hub: hub, cfg: cfg, door: newAdmission(cfg), giveBack: debug.FreeOSMemory, crew: newCrew(), now: time.Now, born: time.Now(), opened: make(chan struct{}), peers: make(map[*peer]struct{})}
 	g.upgrader = websocket.Upgrader{
 		ReadBufferSize:  128,            // used for the handshake only: see peer
 		WriteBufferPool: new(sync.Pool), // or a buffer would be made for each
@@ -169,6 +171,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	defer end(nil)
 	g.crew.open()
 	defer g.crew.close()
+	var tidying sync.WaitGroup
+	tidying.Go(func() { g.tidy(ctx) })
+	defer tidying.Wait()
 	g.mu.Lock()
 	g.life, g.running = life, true
 	g.mu.Unlock()
@@ -184,6 +189,34 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.mu.Unlock()
 	g.streams.Wait()
 	return ctx.Err()
+}
+
+const (
+	// rush is how many comings and goings leave so much behind that it is worth giving back: some ten megabytes.
+	rush = 1000
+	// lull is how long nearly nobody comes or goes when a rush is over.
+	lull = 5 * time.Second
+)
+
+// tidy gives back, once a rush is over, the memory that it took to let everybody in. The runtime would keep it for the next
+// one: of thousands who are idle meanwhile, a third more than they need.
+func (g *Gateway) tidy(ctx context.Context) {
+	tick := time.NewTicker(lull)
+	defer tick.Stop()
+	tidied, before := 0, 0
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := g.door.moved()
+		if now-tidied >= rush && now-before < rush/100 {
+			g.giveBack()
+			tidied = now
+		}
+		before = now
+	}
 }
 
 // register makes a peer be told when the gateway stops.
