@@ -48,6 +48,10 @@ const (
 // Task is the ID of the task that the i-th member watches.
 func Task(i int) string { return fmt.Sprintf(taskPrefix+"%06d", i) }
 
+// perSource is how many members come from one address; the next ones come from that whose third byte is one more. Linux tries
+// every other one of the 28,000 ports of an address first: once those 14,000 are taken, each connect looks at all of them.
+const perSource = 7000
+
 // dial begins to connect a member.
 func (c *crowd) dial(i int, to *syscall.SockaddrInet4) error {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
@@ -56,13 +60,15 @@ func (c *crowd) dial(i int, to *syscall.SockaddrInet4) error {
 	}
 	m := &c.members[i]
 	m.fd, m.phase = int32(fd), dialing
+	from := c.source
+	from.Addr[2] += byte(i / perSource)
 	const bindAddressNoPort = 24 // IP_BIND_ADDRESS_NO_PORT: the port is chosen for the pair of addresses, not for the source alone
 	err = errors.Join(
 		syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, bindAddressNoPort, 1),
 		syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1),
 		// Closed by a reset, it leaves nothing behind: of those that wait for their time to run out the kernel keeps few.
 		syscall.SetsockoptLinger(fd, syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1}),
-		syscall.Bind(fd, &c.source),
+		syscall.Bind(fd, &from),
 		syscall.EpollCtl(c.epoll, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{
 			Events: syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edgeTriggered, Fd: int32(i),
 		}),

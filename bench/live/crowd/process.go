@@ -18,7 +18,7 @@ import (
 // Entry is how the members of a crowd come in.
 type Entry struct {
 	Addr   string `json:"addr"`   // of the gateway
-	Source string `json:"source"` // the address that they come from; each has some 28,000 ports
+	Source string `json:"source"` // the address that the first of them come from, see [perSource]
 	First  int    `json:"first"`  // the number of the first member
 	Count  int    `json:"count"`
 	Burst  int    `json:"burst"`  // so many come in at once
