@@ -46,8 +46,11 @@ func (p *peer) sayAlive() error {
 // expire ends the grants that are over, and with them the subscriptions that no other grant allows.
 func (p *peer) expire() error {
 	now := p.g.now()
+	if p.until == 0 || now.UnixMilli() < p.until {
+		return nil
+	}
 	before := len(p.grants)
-	p.grants = slices.DeleteFunc(p.grants, func(granted grant) bool { return granted.expired(now) })
+	p.hold(slices.DeleteFunc(p.grants, func(granted grant) bool { return granted.expired(now) }))
 	switch {
 	case len(p.grants) == before:
 		return nil
@@ -134,8 +137,18 @@ func (p *peer) keep(granted grant) bool {
 	if len(p.grants) >= p.g.cfg.Subscriptions {
 		return false
 	}
-	p.grants = append(p.grants, granted)
+	p.hold(append(p.grants, granted))
 	return true
+}
+
+// hold makes these the grants.
+func (p *peer) hold(grants []grant) {
+	p.grants, p.until = grants, 0
+	for _, granted := range grants {
+		if ends := granted.pass.Expires.UnixMilli(); !granted.all && (p.until == 0 || ends < p.until) {
+			p.until = ends
+		}
+	}
 }
 
 func (p *peer) subscribe(ctx context.Context, c command) error {

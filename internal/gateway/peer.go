@@ -34,6 +34,7 @@ type peer struct {
 	stream   *events.Subscription // nil: nothing was asked for yet
 	tails    *tails
 	grants   []grant
+	until    int64     // when the first of them ends, in Unix milliseconds; 0: none does
 	incoming *incoming // of a message that is on its way; nil: none is
 	rate     allowance
 	asked    moment // since when nothing is asked for, if that is so
@@ -320,10 +321,8 @@ func (p *peer) deliver(ctx context.Context) error {
 // due returns when there is something to do though nothing has come.
 func (p *peer) due() moment {
 	next := min(p.pinged+p.g.cfg.Ping, p.lost())
-	for _, granted := range p.grants {
-		if !granted.all {
-			next = min(next, p.now()+granted.pass.Expires.Sub(p.g.now())) // by the clock, which may be set meanwhile
-		}
+	if p.until != 0 { // by the clock, which may be set meanwhile
+		next = min(next, p.now()+time.UnixMilli(p.until).Sub(p.g.now()))
 	}
 	if p.silent() {
 		next = min(next, p.asked+p.g.cfg.Patience)

@@ -14,7 +14,8 @@ func TestClockThatIsPutBackPutsOffATokensEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.now = func() time.Time { return time.Now().Add(-time.Hour) } // since g was made
-	p := &peer{g: g, worker: new(worker), grants: []grant{{pass: token.Pass{Expires: g.now().Add(time.Minute)}}}}
+	p := &peer{g: g, worker: new(worker)}
+	p.hold([]grant{{pass: token.Pass{Expires: g.now().Add(time.Minute)}}})
 	p.asked, p.heard, p.pinged = g.moment(), g.moment(), g.moment()
 
 	before := g.moment()

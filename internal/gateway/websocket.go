@@ -68,7 +68,7 @@ func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	// without it.
 	p.page = pageOf(r)
 	if granted.all || granted.holder != "" {
-		p.grants = []grant{granted}
+		p.hold([]grant{granted})
 	}
 	if err := p.start(conn.NetConn()); err != nil {
 		g.cfg.Logger.ErrorContext(r.Context(), "could not serve a WebSocket", "error", err)
