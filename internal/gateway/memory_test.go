@@ -50,7 +50,7 @@ func TestMemoryIsGivenBackWhenARushIsOver(t *testing.T) {
 		}
 
 		time.Sleep(lull / 2) // between two looks
-		for range 20 { // a rush that goes on
+		for range 20 {       // a rush that goes on
 			come(rush / 10)
 			time.Sleep(lull)
 		}
