@@ -303,6 +303,10 @@ func TestTokenComesByAnyWayButTheURL(t *testing.T) {
 	t.Parallel()
 	s, k := newGuardedSite(t, gateway.Config{})
 	text := k.mint(ofA, time.Minute)
+	other := "x"
+	if text[len(text)-2] == 'x' {
+		other = "y"
+	}
 	ws := "ws" + strings.TrimPrefix(s.url, "http") + "/v1/ws?task=a"
 
 	for name, c := range map[string]struct {
@@ -317,7 +321,7 @@ func TestTokenComesByAnyWayButTheURL(t *testing.T) {
 		"SSE without, offering a subprotocol":      {s.url + "/v1/events?task=a", http.Header{"Sec-Websocket-Protocol": {"seri.v1"}}, 401},
 		"SSE without":                              {s.url + "/v1/events?task=a", nil, 401},
 		"SSE by the URL":                           {s.url + "/v1/events?task=a&token=" + text, nil, 401},
-		"SSE, wrong in one character":              {s.url + "/v1/events?task=a", http.Header{"Authorization": {"Bearer " + text[:len(text)-2] + "x" + text[len(text)-1:]}}, 401},
+		"SSE, wrong in one character":              {s.url + "/v1/events?task=a", http.Header{"Authorization": {"Bearer " + text[:len(text)-2] + other + text[len(text)-1:]}}, 401},
 		"SSE of another task":                      {s.url + "/v1/events?task=b", http.Header{"Authorization": {"Bearer " + text}}, 403},
 		"SSE of a task that does not exist":        {s.url + "/v1/events?task=nobody", http.Header{"Authorization": {"Bearer " + text}}, 403},
 		"SSE of nothing in particular":             {s.url + "/v1/events", http.Header{"Authorization": {"Bearer " + text}}, 200}, // is of the one task
