@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/meter"
 )
 
 // errFull is why a buffer ended that its reader did not empty in time.
@@ -16,6 +17,8 @@ const spareItems = 128
 
 // buffer holds what the hub has handed to one subscription and its reader has not taken yet. It is bounded by the size
 // of what it holds, and never makes the hub wait.
+//
+// One that is lossy lets go of its oldest items rather than overflow, and says in their place how many events they were.
 //
 // A buffer that is more than half full lets go of what progress events say that a later event of the same task has made
 // old. What it still holds keeps its order, and the later event says how many it stands for. Changes of state are never
@@ -29,6 +32,10 @@ type buffer struct {
 	limit int
 	tight int   // conflate when more bytes than this wait; half the limit, more if that was to little avail
 	ended error // why nothing more is taken in; nil: open
+
+	lossy   bool
+	dropped int            // events let go of since the last take
+	count   *meter.Counter // of them, for all subscriptions; nil: they are not counted
 }
 
 // waiting is an item in a buffer.
@@ -77,6 +84,9 @@ func (b *buffer) push(it *item) bool {
 	if b.bytes += it.size(); b.bytes > b.tight {
 		b.conflate()
 	}
+	if b.bytes > b.limit && b.lossy {
+		b.letGo()
+	}
 	if b.bytes > b.limit {
 		b.items, b.bytes, b.ended = nil, 0, errFull
 	}
@@ -121,6 +131,38 @@ func (b *buffer) conflate() {
 	b.tight = max(b.limit/2, b.bytes+b.limit/8) // not for every event anew
 }
 
+// letGo drops the oldest events until half of the room is free, so that not every further one moves all others. Announcements
+// of losses stay: without that of a reset, what follows it would be taken for what the reader has. The lock is held.
+func (b *buffer) letGo() {
+	before := b.dropped
+	for i := range b.items {
+		if b.bytes <= b.limit/2 {
+			break
+		}
+		w := &b.items[i]
+		if w.loss != nil {
+			continue
+		}
+		if w.at.Compare(b.after.At(w.queue)) > 0 { // or the reader has it
+			b.dropped += 1 + w.conflated
+		}
+		b.bytes -= w.size()
+		w.item = nil
+	}
+	b.items = slices.DeleteFunc(b.items, func(w waiting) bool { return w.item == nil })
+	b.tight = max(b.limit/2, b.bytes+b.limit/8)
+	if b.count != nil {
+		b.count.Add(b.dropped - before)
+	}
+}
+
+// loseRather makes the buffer lossy. What it counts is added to count.
+func (b *buffer) loseRather(count *meter.Counter) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lossy, b.count = true, count
+}
+
 // end makes take return err once it has returned all items.
 func (b *buffer) end(err error) {
 	b.mu.Lock()
@@ -141,16 +183,19 @@ func (b *buffer) take(spare []waiting) ([]waiting, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.items) == 0 {
+	if len(b.items) == 0 && b.dropped == 0 {
 		return spare[:0], b.ended
 	}
 	items := b.items
-	b.items, b.bytes, b.tight = spare[:0], 0, b.limit/2
+	if b.dropped > 0 {
+		items = slices.Insert(items, 0, waiting{item: &item{dropped: b.dropped}})
+	}
+	b.items, b.bytes, b.tight, b.dropped = spare[:0], 0, b.limit/2, 0
 	return items, nil
 }
 
 func (b *buffer) empty() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.items) == 0
+	return len(b.items) == 0 && b.dropped == 0
 }

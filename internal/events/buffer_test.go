@@ -3,10 +3,13 @@ package events
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/wire"
 )
 
 func contains(b []byte, text string) bool { return bytes.Contains(b, []byte(text)) }
@@ -228,4 +231,62 @@ func TestWhatASnapshotHasShownIsNotCountedAsLeftOut(t *testing.T) {
 			t.Errorf("the last event was %d", last)
 		}
 	})
+}
+
+func TestSubscriberThatAskedForAtMostOnceLosesEventsAndIsToldHowMany(t *testing.T) {
+	m := newMemory("q")
+	bubble(t, m, nothing, Config{Buffer: 16_000}, func(t *testing.T, h *Hub) {
+		s := subscribe(t, h, Filter{})
+		s.LetGo()
+		drainFrames(t, s, 1)
+
+		const sent = 300
+		for seq := range sent { // none of which is made old by another
+			m.append("q", event{Kind: seri.EventQueued, Task: "a", Type: "t", Seq: uint64(seq + 1)})
+		}
+		pass(time.Second)
+		frames, err := s.Next(t.Context(), time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var dropped wire.Dropped
+		var ce wire.CloudEvent
+		if err := json.Unmarshal(frames[0].JSON, &ce); err != nil || ce.Type != wire.TypeDropped || json.Unmarshal(ce.Data, &dropped) != nil {
+			t.Fatalf("it begins with %s, %v", frames[0].JSON, err)
+		}
+		next := uint64(dropped.Count + 1)
+		for frames = frames[1:]; len(frames) > 0; frames, err = s.Next(t.Context(), time.Second) {
+			for _, f := range frames {
+				if _, seq, _ := parts(t, f); seq != next {
+					t.Fatalf("got event %d, want %d", seq, next)
+				}
+				next++
+			}
+		}
+		m.append("q", progress("a", sent+1))
+
+		expect(t, collect(t, s), fmt.Sprint("a:", sent+1))
+		if err != nil || next != sent+1 || dropped.Count < sent/2 || dropped.Count == sent {
+			t.Errorf("%d of %d were dropped, then came up to %d, %v", dropped.Count, sent, next-1, err)
+		}
+		if counted := h.meters.Forgone.Load(); counted != float64(dropped.Count) || h.meters.Dropped.Load() != 0 {
+			t.Errorf("%v are counted of %d", counted, dropped.Count)
+		}
+	})
+}
+
+// Or what follows a reset would be taken for what the reader has.
+func TestAnnouncementsAreNotDroppedWithEvents(t *testing.T) {
+	b := newBuffer(2000, nil)
+	b.loseRather(nil)
+	b.push(&item{queue: "q", loss: &loss{reset: true}})
+	for n := range 20 {
+		b.push(&item{queue: "q", at: Position{EntryID{Ms: 1}, n}, event: seri.Event{Kind: seri.EventQueued, Task: "a"}})
+	}
+
+	items, err := b.take(nil)
+
+	if err != nil || len(items) < 3 || items[0].dropped != 20-(len(items)-2) || items[1].loss == nil || items[len(items)-1].at.Index != 19 {
+		t.Errorf("there are %d, the first stands for %d, %v", len(items), items[0].dropped, err)
+	}
 }

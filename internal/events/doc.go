@@ -35,7 +35,7 @@
 //   - Of a reader that is slow, progress events are left out that a later event of their task has made old; that event says
 //     how many. No other event is left out.
 //   - A subscription's memory is bounded. One that does not take its events ends with a [SlowError]; it can be resumed
-//     from its last frame's cursor.
+//     from its last frame's cursor. One that is to lose events instead ([Subscription.LetGo]) is told how many, in their place.
 //
 // # What is not promised
 //

@@ -31,12 +31,14 @@ func sealFrame(typ string, event []byte, cursor string) Frame {
 }
 
 // item is what the hub hands to many subscriptions at once: an event, or the loss of some. It does not change once it
-// was handed out.
+// was handed out. A buffer adds one of its own where it has let go of others.
 type item struct {
 	queue string
 	at    Position // of the event; after a loss, where events go on
 	loss  *loss    // nil: an event
 	event seri.Event
+
+	dropped int // so many events a buffer has let go of; then nothing else is filled in
 
 	typ  string
 	json []byte // the CloudEvent without a cursor, encoded once
@@ -122,6 +124,10 @@ func snapshotFrame(i *interest, tasks []seri.Info, truncated bool, cursor string
 		id = "snapshot/" + url.PathEscape(i.name) + "/" + cursor
 	}
 	return frameOf(wire.TypeSnapshot, id, i.name, s, cursor)
+}
+
+func droppedFrame(count int, cursor string) (Frame, error) {
+	return frameOf(wire.TypeDropped, "dropped/"+rand.Text(), "", wire.Dropped{Count: count}, cursor)
 }
 
 func gapFrame(queue string, l loss, cursor string) (Frame, error) {

@@ -197,6 +197,9 @@ func (h *Hub) join(s *Subscription) (Cursor, int, error) {
 	}
 	s.buf = newBuffer(h.cfg.Buffer, s.waker)
 	s.buf.after = s.cursor
+	if s.fleeting {
+		s.buf.loseRather(&h.meters.Forgone)
+	}
 	for _, i := range s.interests {
 		h.index.add(i)
 	}

@@ -59,6 +59,7 @@ type Subscription struct {
 	queues   []string // form single: where the task was found; nil: not known, any
 	level    bool     // the hub was seen to be where the cursor is, or beyond
 	fresh    bool     // there may be interests that know what their snapshots have shown
+	fleeting bool     // see LetGo
 	starting bool     // a full buffer is no fault of the reader, who has not been given it yet
 	lagging  *lag     // reads streams by itself; nil: lives off the hub
 }
@@ -300,6 +301,9 @@ func (s *Subscription) drain(ctx context.Context, slow func()) error {
 // receive makes the frame of one item, unless the subscriber has it already. conflated is how many progress events of its
 // task, just before it, were left out.
 func (s *Subscription) receive(ctx context.Context, it *item, conflated int) error {
+	if it.dropped > 0 {
+		return s.drop(it.dropped)
+	}
 	at := s.cursor.At(it.queue)
 	switch {
 	case !s.covers(it.queue):
@@ -340,6 +344,25 @@ func (s *Subscription) receive(ctx context.Context, it *item, conflated int) err
 	}
 	s.frames = append(s.frames, frame)
 	s.outgrow()
+	return nil
+}
+
+// LetGo has the subscription lose events, from now on, rather than end with a [SlowError]: of those that its reader does not
+// take in time the oldest are dropped, and in their place comes a frame that says how many. They do not come again.
+func (s *Subscription) LetGo() {
+	s.fleeting = true
+	if s.buf != nil {
+		s.buf.loseRather(&s.hub.meters.Forgone)
+	}
+}
+
+// drop makes the frame of what the buffer has let go of.
+func (s *Subscription) drop(count int) error {
+	frame, err := droppedFrame(count, s.Cursor())
+	if err != nil {
+		return err
+	}
+	s.frames = append(s.frames, frame)
 	return nil
 }
 

@@ -75,6 +75,7 @@ var (
 	Subscribers      = family("seri_subscribers", "Subscribers", Gauge, Number, "api", "Open subscriptions to live events.")
 	Events           = family("seri_events_total", "Events", Total, Number, "api", "Entries of event streams that were read; each holds the events of one call.")
 	EventsLost       = family("seri_events_lost_total", "EventsLost", Total, Number, "api", "How often events were missing from a stream when they should have been read.")
+	EventsForgone    = family("seri_events_dropped_total", "EventsDropped", Total, Number, "api", "Events that at_most_once subscriptions were not given because their readers were too slow.")
 	SubscribersEnded = family("seri_subscribers_dropped_total", "SubscribersDropped", Total, Number, "api", "Subscriptions that were ended because their readers were too slow.")
 )
 

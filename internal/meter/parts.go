@@ -35,6 +35,7 @@ type Hub struct {
 	Entries     Counter // of streams
 	Lost        Counter
 	Dropped     Counter // subscriptions
+	Forgone     Counter // events, by subscriptions that are not cut
 }
 
 // Measure implements [Source].
@@ -43,4 +44,5 @@ func (h *Hub) Measure(_ context.Context, report Report) {
 	report.Value(Events, h.Entries.Load())
 	report.Value(EventsLost, h.Lost.Load())
 	report.Value(SubscribersEnded, h.Dropped.Load())
+	report.Value(EventsForgone, h.Forgone.Load())
 }

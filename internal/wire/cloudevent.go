@@ -33,7 +33,13 @@ const (
 	TypeGap      = "dev.seri.gap"      // data: [Gap]; a snapshot follows
 	TypeAlive    = "dev.seri.alive"    // nothing has come, and the connection lives; its cursor is new
 	TypeReset    = "dev.seri.reset"    // data: [Gap]; a snapshot follows, in which tasks may have gone back
+	TypeDropped  = "dev.seri.dropped"  // data: [Dropped]; nothing makes up for them
 )
+
+// Dropped is the data of [TypeDropped]: a subscriber that asked for events at most once has not taken them in time.
+type Dropped struct {
+	Count int `json:"count"` // of events, just before this frame
+}
 
 // TaskEvent is the data of a "dev.seri.task.*" CloudEvent.
 type TaskEvent struct {
@@ -61,7 +67,14 @@ const (
 	TypeAuthorized   = "dev.seri.authorized"   // data: [Authorized]
 	TypeError        = "dev.seri.error"        // data: [Refused]; "subscription" says which, if it is about one
 	TypeLog          = "dev.seri.log"          // data: [LogLines]; "subscription" says which
+	TypeAcknowledged = "dev.seri.acknowledged" // data: [Acknowledged]
 )
+
+// Acknowledged is the data of [TypeAcknowledged].
+type Acknowledged struct {
+	Consumer string `json:"consumer"`
+	Cursor   string `json:"cursor"` // up to which nothing is delivered again; it may be beyond what was acknowledged now
+}
 
 // LogLines is the data of [TypeLog]: lines of a task's own log.
 type LogLines struct {
@@ -73,7 +86,9 @@ type LogLines struct {
 // Subscribed is the data of [TypeSubscribed] and [TypeUnsubscribed].
 type Subscribed struct {
 	Subscriptions []string `json:"subscriptions"`
-	Resumed       bool     `json:"resumed,omitempty"` // they go on after a cursor; otherwise a snapshot of each follows
+	Resumed       bool     `json:"resumed,omitempty"`  // they go on after a cursor; otherwise a snapshot of each follows
+	Consumer      string   `json:"consumer,omitempty"` // for whom the connection reads
+	Token         uint64   `json:"token,omitempty"`    // by which he acknowledges by POST, too
 }
 
 // Authorized is the data of [TypeAuthorized].
