@@ -56,8 +56,10 @@ func (s *server) addLive(api huma.API, table *routes) {
 			OperationID: "watchEvents", Method: http.MethodGet, Path: "/v1/ws", Tags: []string{"Live"},
 			Summary:     "Watch tasks by WebSocket",
 			Description: strings.TrimSpace(frames) + " With the subprotocol seri.v1 the client says by messages what it wants to watch: many things, that come and go. /asyncapi.yaml describes them.",
-			Parameters:  filters,
-			Responses:   responses,
+			Parameters: slices.Concat(filters, []*huma.Param{
+				{Name: "qos", In: "query", Description: "at_most_once: a client that reads slowly loses events, is told how many, and is not cut. at_least_once, the default: resumed at the cursor.", Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"at_most_once", "at_least_once"}}},
+			}),
+			Responses: responses,
 		})
 	}
 }

@@ -16,11 +16,14 @@ import (
 
 // command is a message of a client that has asked for the subprotocol of commands.
 type command struct {
-	Op            string   `json:"op"` // subscribe, unsubscribe, authorize, ping
+	Op            string   `json:"op"` // subscribe, unsubscribe, authorize, ack, ping
 	Token         string   `json:"token"`
-	After         string   `json:"after"` // subscribe: resume there
+	After         string   `json:"after"`    // subscribe: resume there
+	Quality       string   `json:"qos"`      // subscribe: the guarantee
+	Consumer      string   `json:"consumer"` // subscribe: the name under which the client acknowledges
 	Subscriptions []wanted `json:"subscriptions"`
-	IDs           []string `json:"ids"` // unsubscribe
+	IDs           []string `json:"ids"`    // unsubscribe
+	Cursor        string   `json:"cursor"` // ack: everything up to it has been dealt with
 }
 
 // wanted is one subscription that a client asks for, under an ID of its own choice.
@@ -77,9 +80,13 @@ func readCommand(message []byte) (command, error) {
 		if c.Token == "" {
 			return c, errors.New("authorize has no token")
 		}
+	case "ack":
+		if c.Cursor == "" {
+			return c, errors.New("ack has no cursor: give that of the last frame that has been dealt with")
+		}
 	case "ping":
 	default:
-		return c, fmt.Errorf("op is %.60q; there are subscribe, unsubscribe, authorize and ping", c.Op)
+		return c, fmt.Errorf("op is %.60q; there are subscribe, unsubscribe, authorize, ack and ping", c.Op)
 	}
 	return c, nil
 }
@@ -105,6 +112,9 @@ type allowance struct {
 	left float64
 	at   time.Time
 }
+
+// giveBack has a message not count that was taken.
+func (a *allowance) giveBack() { a.left++ }
 
 // take reports whether another message may pass.
 func (a *allowance) take(perMinute int, now time.Time) bool {

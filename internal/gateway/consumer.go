@@ -33,24 +33,31 @@ var errUnacknowledged = errors.New("the consumer has acknowledged nothing for to
 
 // checkQuality adds what is wrong with the guarantee that a request asks for.
 func (r *request) checkQuality(after string, wrong faults) {
-	switch r.quality {
+	if field, fault := qualityFault(r.quality, r.consumer, after != ""); fault != "" {
+		wrong["query."+field] = fault
+	}
+}
+
+// qualityFault returns what is wrong with a guarantee that is asked for, and with which field; empty: nothing is.
+func qualityFault(quality, consumer string, resumes bool) (field, fault string) {
+	switch quality {
 	case "", atMostOnce, atLeastOnce, exactlyOnce:
 	default:
-		wrong["query.qos"] = "must be at_most_once, at_least_once or exactly_once"
-		return
+		return "qos", "must be at_most_once, at_least_once or exactly_once"
 	}
 	switch {
-	case r.consumer != "" && r.quality != "" && r.quality != exactlyOnce:
-		wrong["query.qos"] = "is " + r.quality + ", but a consumer that acknowledges is exactly_once"
-	case r.consumer == "" && r.quality == exactlyOnce:
-		wrong["query.consumer"] = "is missing: what is to be delivered until it is acknowledged needs a name"
-	case r.consumer != "" && consumers.CheckName(r.consumer) != nil:
-		wrong["query.consumer"] = consumers.ErrName.Error()
-	case r.consumer != "" && after != "":
-		wrong["query.after"] = "cannot be given for a consumer, which goes on after what it has acknowledged"
-	case r.quality == atMostOnce && after != "":
-		wrong["query.after"] = "cannot be given for at_most_once, which does not resume"
+	case consumer != "" && quality != "" && quality != exactlyOnce:
+		return "qos", "is " + quality + ", but a consumer that acknowledges is exactly_once"
+	case consumer == "" && quality == exactlyOnce:
+		return "consumer", "is missing: what is to be delivered until it is acknowledged needs a name"
+	case consumer != "" && consumers.CheckName(consumer) != nil:
+		return "consumer", consumers.ErrName.Error()
+	case consumer != "" && resumes:
+		return "after", "cannot be given for a consumer, which goes on after what it has acknowledged"
+	case quality == atMostOnce && resumes:
+		return "after", "cannot be given for at_most_once, which does not resume"
 	}
+	return "", ""
 }
 
 // attachment is a stream as the one that reads for a named consumer.
@@ -58,6 +65,10 @@ type attachment struct {
 	registry *consumers.Registry
 	patience time.Duration
 	consumers.Consumer
+
+	// Of the one who checks.
+	seen string // what was acknowledged at the last check
+	due  moment // of a WebSocket: when the next check is
 
 	mu     sync.Mutex
 	last   events.Cursor // of the last frame that was sent
@@ -91,7 +102,11 @@ func (g *Gateway) attach(w http.ResponseWriter, r *http.Request, granted grant) 
 		g.unavailable(w, r, "Events cannot be read at the moment.")
 		return nil, false
 	}
-	return &attachment{registry: g.cfg.Consumers, patience: g.cfg.Acknowledgement, Consumer: c}, true
+	return g.attachmentOf(c), true
+}
+
+func (g *Gateway) attachmentOf(c consumers.Consumer) *attachment {
+	return &attachment{registry: g.cfg.Consumers, patience: g.cfg.Acknowledgement, Consumer: c}
 }
 
 // begin notes where the consumer's stream begins, if it is its first: what comes after that is repeated until it is
@@ -127,33 +142,42 @@ func (a *attachment) rest(cursor string) {
 
 // watch ends a stream that another has taken over, or whose consumer does not acknowledge what it gets.
 func (a *attachment) watch(ctx context.Context, end context.CancelCauseFunc) {
-	tick := time.NewTicker(a.patience / 3)
+	tick := time.NewTicker(a.interval())
 	defer tick.Stop()
-	seen := ""
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		c, err := a.registry.Keep(ctx, a.Name, a.Token)
-		switch {
-		case errors.Is(err, consumers.ErrTaken), errors.Is(err, seri.ErrNotFound): // or it was deleted
-			end(consumers.ErrTaken)
+		if err := a.check(ctx); err != nil {
+			end(err)
 			return
-		case err != nil: // Redis does not answer: it goes on while it can
-			continue
-		case a.overdue(&c, c.Cursor != seen, time.Now()):
-			end(errUnacknowledged)
-			return
-		}
-		seen = c.Cursor
-		if at := a.passed(); at != "" {
-			if c, err = a.registry.Acknowledge(ctx, a.Name, a.Token, at); err == nil {
-				seen = c.Cursor
-			}
 		}
 	}
+}
+
+// interval is that of checks.
+func (a *attachment) interval() time.Duration { return a.patience / 3 }
+
+// check returns why the stream has to end: [consumers.ErrTaken] or errUnacknowledged, or nil.
+func (a *attachment) check(ctx context.Context) error {
+	c, err := a.registry.Keep(ctx, a.Name, a.Token)
+	switch {
+	case errors.Is(err, consumers.ErrTaken), errors.Is(err, seri.ErrNotFound): // or it was deleted
+		return consumers.ErrTaken
+	case err != nil: // Redis does not answer: it goes on while it can
+		return nil
+	case a.overdue(&c, c.Cursor != a.seen, time.Now()):
+		return errUnacknowledged
+	}
+	a.seen = c.Cursor
+	if at := a.passed(); at != "" {
+		if c, err = a.registry.Acknowledge(ctx, a.Name, a.Token, at); err == nil {
+			a.seen = c.Cursor
+		}
+	}
+	return nil
 }
 
 // passed returns where the stream has come without a frame since everything was acknowledged; empty: nowhere. An old cursor

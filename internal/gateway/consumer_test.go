@@ -188,10 +188,8 @@ func TestGuaranteesThatContradictEachOtherAreRefused(t *testing.T) {
 			t.Errorf("%s: got %v, want 422 with %q", query, err, detail)
 		}
 	}
-	for _, query := range []string{"consumer=a", "qos=at_least_once"} {
-		if refused, ok := errorsAsStatus(errorOf(s.open("WebSocket", query))); !ok || refused.Status != 422 || !strings.Contains(refused.Body, "is for server-sent events") {
-			t.Errorf("a WebSocket with %s was answered %v", query, refused)
-		}
+	if refused, ok := errorsAsStatus(errorOf(s.open("WebSocket", "consumer=a"))); !ok || refused.Status != 422 || !strings.Contains(refused.Body, "is for server-sent events") {
+		t.Errorf("a WebSocket that can say nothing, for a consumer, was answered %v", refused)
 	}
 }
 

@@ -115,7 +115,14 @@ func (p *peer) obey(ctx context.Context, c command) error {
 	switch c.Op {
 	case "ping":
 		return p.sayAlive()
+	case "ack":
+		ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
+		defer cancel()
+		return p.acknowledge(ctx, c)
 	case "unsubscribe":
+		if p.held != nil && slices.ContainsFunc(c.IDs, p.watches) {
+			return p.refuse(c.Op, "", http.StatusConflict, "what the consumer "+p.held.Name+" is about does not change: close the connection")
+		}
 		for _, id := range c.IDs {
 			p.unfollow(id)
 			if p.stream != nil {
@@ -152,9 +159,14 @@ func (p *peer) hold(grants []grant) {
 }
 
 func (p *peer) subscribe(ctx context.Context, c command) error {
+	if slices.ContainsFunc(c.Subscriptions, func(w wanted) bool { return !w.Log }) {
+		if status, detail := p.checkQuality(c); status != 0 {
+			return p.refuse(c.Op, "", status, detail)
+		}
+	}
 	asked := make(map[string]events.Filter)
 	var order []string
-	watched := 0
+	watched, refusals := 0, 0
 	if p.stream != nil {
 		watched = p.stream.Len()
 	}
@@ -167,6 +179,9 @@ func (p *peer) subscribe(ctx context.Context, c command) error {
 			continue
 		}
 		f, allowed := p.allow(w.filter())
+		if c.Consumer != "" { // by an API key, whatever tokens there are beside it
+			f, allowed = w.filter(), true
+		}
 		_, twice := asked[w.ID]
 		status, detail := 0, ""
 		switch err := w.check(); {
@@ -186,17 +201,22 @@ func (p *peer) subscribe(ctx context.Context, c command) error {
 			order = append(order, w.ID)
 			continue
 		}
+		refusals++
 		if err := p.refuse(c.Op, clip(w.ID), status, detail); err != nil {
 			return err
 		}
 	}
-	if len(asked) == 0 {
+	switch {
+	case len(asked) == 0:
 		return nil
-	}
-	if c.After != "" {
+	case c.Consumer != "" && refusals > 0: // it would be about something else
+		return nil
+	case c.Consumer != "":
+		return p.readFor(ctx, c, asked, order)
+	case c.After != "":
 		return p.resume(ctx, c, asked, order)
 	}
-	return p.add(ctx, asked, order)
+	return p.add(ctx, c, asked, order)
 }
 
 // watches reports whether the stream is about something of that id.
@@ -212,19 +232,18 @@ func (p *peer) watches(id string) bool {
 func clip(id string) string { return id[:min(len(id), maxParameter)] }
 
 // add begins subscriptions, each with a snapshot.
-func (p *peer) add(ctx context.Context, asked map[string]events.Filter, order []string) error {
+func (p *peer) add(ctx context.Context, c command, asked map[string]events.Filter, order []string) error {
 	if p.stream == nil {
 		s, err := p.g.hub.Gather(ctx)
 		if err != nil {
 			return p.failed("", err)
 		}
+		if p.fleeting = c.Quality == atMostOnce; p.fleeting {
+			s.LetGo()
+		}
 		p.attach(s)
 	}
-	wanted := make([]events.Wanted, len(order))
-	for i, id := range order {
-		wanted[i] = events.Wanted{Name: id, Filter: asked[id]}
-	}
-	refused, err := p.stream.Add(ctx, wanted...)
+	refused, err := p.stream.Add(ctx, wantedOf(asked, order)...)
 	if err != nil {
 		return err
 	}
@@ -242,6 +261,14 @@ func (p *peer) add(ctx context.Context, asked map[string]events.Filter, order []
 		return nil
 	}
 	return p.say(wire.TypeSubscribed, "", wire.Subscribed{Subscriptions: begun})
+}
+
+func wantedOf(asked map[string]events.Filter, order []string) []events.Wanted {
+	wanted := make([]events.Wanted, len(order))
+	for n, id := range order {
+		wanted[n] = events.Wanted{Name: id, Filter: asked[id]}
+	}
+	return wanted
 }
 
 // resume begins subscriptions after a cursor. It is the stream's, and the stream has one: so it cannot be done twice.

@@ -30,8 +30,11 @@
 //
 // A stream stays open after its task has ended, until the client closes it. Otherwise it ends
 //
-//   - when the client does not keep up: WebSocket close 1013, reason "reason=slow&after=<cursor>"
+//   - when the client does not keep up, and has not asked for events at most once: WebSocket close 1013, reason
+//     "reason=slow&after=<cursor>"
 //   - when its token expires: close 1008, reason "reason=expired"
+//   - when another begins to read for its consumer, or that is deleted: close 1008, reason "reason=taken"; when the consumer
+//     acknowledges nothing for too long: reason "reason=unacknowledged"
 //   - when the gateway stops: close 1001, reason "reason=stopping&reconnect_ms=<delay>"; the delays are spread, so that
 //     the clients do not come back all at once
 //   - when Redis cannot be read at a moment when it must be: close 1011, reason "reason=unavailable&reconnect_ms=<delay>"

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/seri-queue/seri/internal/consumers"
 	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/token"
 )
@@ -29,6 +30,7 @@ func TestEveryEndIsDocumented(t *testing.T) {
 	}
 	ends := []error{
 		&events.SlowError{Cursor: "q@1-0:0"}, errStopping, events.ErrStopped, errUnexpected, token.ErrExpired, errIdle, errRate,
+		consumers.ErrTaken, errUnacknowledged,
 		errors.New("something of Redis'"),
 	}
 	for code := range brokenReasons {

@@ -297,6 +297,9 @@ func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, commands bool) (
 	return granted, v, true
 }
 
+// silence is after how long without a sign of life a client counts as gone.
+func (g *Gateway) silence() time.Duration { return g.cfg.Ping * 5 / 2 }
+
 // spread returns how long one client is to wait before it reconnects, if nobody tells it otherwise.
 func (g *Gateway) spread() time.Duration {
 	return (g.cfg.Retry/2 + rand.N(g.cfg.Retry+1)).Truncate(time.Millisecond)

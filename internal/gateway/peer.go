@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -25,6 +26,8 @@ type peer struct {
 	visit visit
 	page  page
 	plain bool // the client has said by its URL what it wants, and is to say nothing more
+	// fleeting: at most once, so a client that reads slowly is told how much it has missed, and is not cut.
+	fleeting bool
 
 	state   atomic.Uint32
 	arrival atomic.Uint32 // what has come of waiting for something to read
@@ -32,6 +35,7 @@ type peer struct {
 	// The turn's.
 	worker   *worker              // who takes it
 	stream   *events.Subscription // nil: nothing was asked for yet
+	held     *attachment          // the consumer for whom the peer reads; nil: none
 	tails    *tails
 	grants   []grant
 	until    int64     // when the first of them ends, in Unix milliseconds; 0: none does
@@ -209,6 +213,9 @@ func (p *peer) work(toRead bool) error {
 			}
 		}
 	}
+	if err := p.attend(ctx); err != nil {
+		return err
+	}
 	if err := p.deliver(ctx); err != nil {
 		return err
 	}
@@ -297,6 +304,7 @@ func (p *peer) deliver(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		p.sent(frames)
 		if err := p.send(frames...); err != nil {
 			return err
 		}
@@ -308,6 +316,7 @@ func (p *peer) deliver(ctx context.Context) error {
 		}
 		if p.stream.Behind() {
 			p.Wake()
+			p.rested()
 			if !p.plain { // if it is cut now, it goes on where it has come to
 				return p.sayAlive()
 			}
@@ -327,6 +336,9 @@ func (p *peer) due() moment {
 	if p.silent() {
 		next = min(next, p.asked+p.g.cfg.Patience)
 	}
+	if p.held != nil {
+		next = min(next, p.held.due)
+	}
 	return next
 }
 
@@ -334,7 +346,7 @@ func (p *peer) due() moment {
 func (p *peer) silent() bool { return p.stream == nil && p.tails.len() == 0 }
 
 // lost is when the client counts as gone, unless it gives a sign of life before.
-func (p *peer) lost() moment { return p.heard + p.g.cfg.Ping*5/2 }
+func (p *peer) lost() moment { return p.heard + p.g.silence() }
 
 // beat pings, and says where the stream is if it has been silent: a page sees no pings, and an old cursor is of an entry
 // that is trimmed away some day.
@@ -353,6 +365,7 @@ func (p *peer) beat() error {
 	p.worker.out = appendFrame(p.worker.out, websocket.PingMessage, nil)
 	if p.stream != nil {
 		p.stream.Rest()
+		p.rested()
 	}
 	if silent && !p.silent() && !p.plain {
 		return p.sayAlive()
@@ -409,24 +422,51 @@ func (p *peer) flush() error {
 		return nil
 	}
 	w.slow()
+	if err := p.write(w.out[sent:]); err != nil {
+		return fmt.Errorf("%w: %w", errGone, err)
+	}
+	return nil
+}
+
+// write waits until the kernel has taken something, for as long as the client may take.
+func (p *peer) write(b []byte) error {
 	timeout := p.g.cfg.WriteTimeout
 	if p.ending {
 		timeout = min(timeout, lastWords)
 	}
+	for {
+		n, err := p.writeWithin(timeout, b)
+		if err == nil {
+			break
+		}
+		if b = b[n:]; !p.mayTakeLonger(n > 0, err) {
+			return err
+		}
+	}
+	if p.fleeting {
+		p.heard = p.g.moment() // there was no room before, so the client has read something
+	}
+	return p.conn.SetWriteDeadline(time.Time{})
+}
+
+func (p *peer) writeWithin(timeout time.Duration, b []byte) (int, error) {
 	if err := p.conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
-		return fmt.Errorf("%w: %w", errGone, err)
+		return 0, err
 	}
 	if !p.ending {
 		hurry := func() { p.conn.SetWriteDeadline(time.Now().Add(min(timeout, lastWords))) } // if it fails, the connection is closed
 		defer context.AfterFunc(p.g.life, hurry)()
 	}
-	if _, err := p.conn.Write(w.out[sent:]); err != nil {
-		return fmt.Errorf("%w: %w", errGone, err)
+	return p.conn.Write(b)
+}
+
+// mayTakeLonger decides after a write that was not done in time. A client that is to lose events rather than be cut has for as
+// long as it may be silent, and what it reads is a sign of life.
+func (p *peer) mayTakeLonger(progress bool, err error) bool {
+	if progress {
+		p.heard = p.g.moment()
 	}
-	if err := p.conn.SetWriteDeadline(time.Time{}); err != nil {
-		return fmt.Errorf("%w: %w", errGone, err)
-	}
-	return nil
+	return p.fleeting && !p.ending && errors.Is(err, os.ErrDeadlineExceeded) && p.g.life.Err() == nil && p.g.moment() < p.lost()
 }
 
 // lastWords is how long a close frame may take, and the client's answer to it.

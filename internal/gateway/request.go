@@ -92,12 +92,8 @@ func parse(rawQuery, lastEventID string, granted grant) (request, faults) {
 // subscribe begins the subscription that a request asks for, or answers the request with what is wrong.
 func (g *Gateway) subscribe(w http.ResponseWriter, r *http.Request, granted grant, lastEventID string) (*events.Subscription, bool) {
 	asked, wrong := parse(r.URL.RawQuery, lastEventID, granted)
-	if websocket.IsWebSocketUpgrade(r) {
-		for name, value := range map[string]string{"consumer": asked.consumer, "qos": asked.quality} {
-			if value != "" {
-				wrong["query."+name] = "is for server-sent events (GET /v1/events): over a WebSocket nothing can be acknowledged"
-			}
-		}
+	if websocket.IsWebSocketUpgrade(r) && asked.consumer != "" {
+		wrong["query.consumer"] = "is for server-sent events (GET /v1/events) and for the subprotocol " + commandProtocol + ", where a client can acknowledge"
 	}
 	if len(wrong) > 0 {
 		g.cfg.Problem(w, r, http.StatusUnprocessableEntity, "", wrong)
@@ -118,6 +114,9 @@ func (g *Gateway) subscribe(w http.ResponseWriter, r *http.Request, granted gran
 	}
 	switch {
 	case err == nil:
+		if asked.quality == atMostOnce {
+			s.LetGo()
+		}
 		return s, true
 	case errors.Is(err, seri.ErrNotFound):
 		g.cfg.Problem(w, r, http.StatusNotFound, fmt.Sprintf("There is no task %q, or no longer.", asked.filter.Task), nil)
@@ -132,6 +131,9 @@ func (g *Gateway) subscribe(w http.ResponseWriter, r *http.Request, granted gran
 	}
 	return nil, false
 }
+
+// isFleeting reports whether a request asks for events at most once.
+func isFleeting(r *http.Request) bool { return r.URL.Query().Get("qos") == atMostOnce }
 
 // OutOfScope is the detail that refuses what a token does not allow. It is said of what exists and of what does not.
 const OutOfScope = "The token does not allow to watch this: ask for no more than the tasks, the owner or the queues that it was made for."

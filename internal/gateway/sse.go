@@ -74,8 +74,13 @@ func (g *Gateway) serveSSE(w http.ResponseWriter, r *http.Request) {
 	if held != nil {
 		header.Set(ConsumerHeader, strconv.FormatUint(held.Token, 10))
 	}
-	stream := &sseStream{w: w, control: http.NewResponseController(w), timeout: g.cfg.WriteTimeout, held: held, fleeting: r.URL.Query().Get("qos") == atMostOnce}
-	err := stream.retry(g.spread()) // and the headers: the client knows at once that it is connected
+	stream := &sseStream{w: w, control: http.NewResponseController(w), timeout: g.cfg.WriteTimeout, held: held, fleeting: isFleeting(r)}
+	if stream.fleeting {
+		stream.timeout = g.silence()
+		// Or who does not read would hold up the gateway's stop for as long.
+		defer context.AfterFunc(ctx, func() { _ = stream.control.SetWriteDeadline(time.Now().Add(lastWords)) })()
+	}
+	err := stream.retry(ctx, g.spread()) // and the headers: the client knows at once that it is connected
 	for err == nil {
 		err = stream.next(ctx, s, g.cfg.KeepAlive)
 	}
@@ -83,10 +88,10 @@ func (g *Gateway) serveSSE(w http.ResponseWriter, r *http.Request) {
 		return // EventSource comes back by itself, at the last cursor; one whose token has expired is then told so
 	}
 	if errors.Is(err, consumers.ErrTaken) || errors.Is(err, errUnacknowledged) {
-		_ = stream.comment(err.Error()) // nobody is left to tell if this fails
+		_ = stream.comment(ctx, err.Error()) // nobody is left to tell if this fails
 		return
 	}
-	if retryErr := stream.retry(g.comeBack()); retryErr != nil || errors.Is(err, errStopping) || errors.Is(err, events.ErrStopped) {
+	if retryErr := stream.retry(ctx, g.comeBack()); retryErr != nil || errors.Is(err, errStopping) || errors.Is(err, events.ErrStopped) {
 		return
 	}
 	g.cfg.Logger.WarnContext(ctx, "ended a stream", "error", err)
@@ -103,7 +108,7 @@ type sseStream struct {
 	b       []byte // gathered, not written yet
 
 	held     *attachment // whose frames are acknowledged; nil: they are not
-	fleeting bool        // nothing is told by which a browser would resume
+	fleeting bool        // nothing is told by which a browser would resume, and who reads slowly is not cut, but loses events
 }
 
 // next writes what the subscription has next.
@@ -135,24 +140,28 @@ func (o *sseStream) next(ctx context.Context, s *events.Subscription, keepAlive 
 		// that is trimmed away by the time the browser comes back.
 		o.b = append(append(append(o.b, ": keep-alive\nid: "...), s.Cursor()...), "\n\n"...)
 	}
-	return o.flush()
+	return o.flush(ctx)
 }
 
 // comment tells a person who looks at the stream something.
-func (o *sseStream) comment(text string) error {
+func (o *sseStream) comment(ctx context.Context, text string) error {
 	o.b = append(append(append(o.b, ": "...), text...), "\n\n"...)
-	return o.flush()
+	return o.flush(ctx)
 }
 
 // retry tells how long an EventSource is to wait before it reconnects.
-func (o *sseStream) retry(after time.Duration) error {
+func (o *sseStream) retry(ctx context.Context, after time.Duration) error {
 	o.b = append(strconv.AppendInt(append(o.b, "retry: "...), after.Milliseconds(), 10), "\n\n"...)
-	return o.flush()
+	return o.flush(ctx)
 }
 
 // flush sends what was gathered. A client that does not take it within the timeout is gone.
-func (o *sseStream) flush() error {
-	if err := o.control.SetWriteDeadline(time.Now().Add(o.timeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+func (o *sseStream) flush(ctx context.Context) error {
+	timeout := o.timeout
+	if o.fleeting && ctx.Err() != nil {
+		timeout = min(timeout, lastWords)
+	}
+	if err := o.control.SetWriteDeadline(time.Now().Add(timeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
 	if _, err := o.w.Write(o.b); err != nil {

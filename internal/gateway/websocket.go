@@ -10,6 +10,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/seri-queue/seri/internal/consumers"
 	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/token"
 )
@@ -67,6 +68,7 @@ func (g *Gateway) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	// The handler returns and takes net/http's buffers with it, and the upgrader's connection: frames are read and written
 	// without it.
 	p.page = pageOf(r)
+	p.fleeting = !commands && isFleeting(r)
 	if granted.all || granted.holder != "" {
 		p.hold([]grant{granted})
 	}
@@ -121,6 +123,10 @@ func (g *Gateway) farewell(err error) (code int, reason string) {
 		return websocket.ClosePolicyViolation, "reason=unexpected"
 	case errors.Is(err, token.ErrExpired):
 		return websocket.ClosePolicyViolation, "reason=expired"
+	case errors.Is(err, consumers.ErrTaken):
+		return websocket.ClosePolicyViolation, "reason=taken"
+	case errors.Is(err, errUnacknowledged):
+		return websocket.ClosePolicyViolation, "reason=unacknowledged"
 	case errors.Is(err, errIdle):
 		return websocket.ClosePolicyViolation, "reason=idle"
 	case errors.Is(err, errRate):

@@ -100,7 +100,7 @@ func (s *Stream) readEvent(lines *bufio.Reader) (wire.CloudEvent, error) {
 			}
 		case len(bytes.TrimSpace(line)) == 0 && len(data) > 0:
 			ce, err := decode(data)
-			if err == nil && (ce.Type != name || ce.Cursor != s.LastEventID) {
+			if err == nil && (ce.Type != name || s.LastEventID != "" && ce.Cursor != s.LastEventID) {
 				err = fmt.Errorf("event %q with id %q has data %s", name, s.LastEventID, data)
 			}
 			return ce, err
