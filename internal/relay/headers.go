@@ -17,6 +17,7 @@ const (
 	headerAfter = "seri-after"
 	headerType  = "seri-type"
 	headerKey   = "seri-key"
+	headerMark  = "seri-mark" // of a message that is no event, in RabbitMQ
 
 	contentType = "application/cloudevents+json"
 )

@@ -205,7 +205,7 @@ func (b *natsBroker) Read(ctx context.Context, queue string, from time.Time, cau
 				return err
 			}
 		}
-		if behind && about.Sequence.Stream >= last.Sequence {
+		if behind && (about.Sequence.Stream >= last.Sequence || about.NumPending == 0) { // the last one may be deleted meanwhile
 			behind = false
 			caught()
 		}

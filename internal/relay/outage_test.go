@@ -2,6 +2,8 @@ package relay
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/redis/go-redis/v9"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/keys"
@@ -344,5 +347,120 @@ func TestWhatARelayMayNotDoIsFoundAtTheStart(t *testing.T) {
 		if (err == nil) != (c.want == "") || !strings.Contains(fmt.Sprint(err), c.want) && c.want != "" {
 			t.Errorf("%s: got %v, want %q", c.without, err, c.want)
 		}
+	}
+}
+
+// stalling dials connections of which nothing more is read, once that is wanted, after so many bytes, until it is released.
+type stalling struct {
+	mu       sync.Mutex
+	left     int // bytes, while it is armed
+	armed    bool
+	reached  chan struct{} // is closed when nothing more is read
+	released chan struct{}
+}
+
+func (s *stalling) Dial(network, addr string) (net.Conn, error) {
+	conn, err := net.Dial(network, addr)
+	return &stallingConn{conn, s}, err
+}
+
+func (s *stalling) arm(bytes int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left, s.armed = bytes, true
+}
+
+// pass counts what was read; it waits if that was too much.
+func (s *stalling) pass(n int) {
+	s.mu.Lock()
+	before := s.left
+	s.left -= n
+	stalled := s.armed && s.left < 0
+	if stalled && before >= 0 {
+		close(s.reached)
+	}
+	s.mu.Unlock()
+	if stalled {
+		<-s.released
+	}
+}
+
+type stallingConn struct {
+	net.Conn
+	of *stalling
+}
+
+func (c *stallingConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.of.pass(n)
+	return n, err
+}
+
+// A network or a broker that is silent for a while has not said that nothing more is there.
+func TestSilenceIsNotTakenForTheEnd(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(ctx context.Context, direct Broker, network *stalling) (Broker, error){
+		"nats": func(ctx context.Context, direct Broker, network *stalling) (Broker, error) {
+			return openNATS(ctx, direct.(*natsBroker).target, nats.SetCustomDialer(network))
+		},
+		"rabbitmq": func(ctx context.Context, direct Broker, network *stalling) (Broker, error) {
+			return openRabbit(ctx, direct.(*rabbitBroker).target, func(c *amqp.Config) { c.Dial = network.Dial })
+		},
+		"kafka": func(ctx context.Context, direct Broker, network *stalling) (Broker, error) {
+			dial := func(_ context.Context, kind, addr string) (net.Conn, error) { return network.Dial(kind, addr) }
+			return openKafka(ctx, direct.(*kafkaBroker).target, kgo.Dialer(dial))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			direct, q := brokers[name](t).relay(t), redistest.Queue(t)
+			const sent = 2000
+			records := recordsOf(q, sent)
+			for i := range records { // a megabyte that cannot be compressed
+				noise := make([]byte, 375)
+				rand.Read(noise)
+				records[i].Body = fmt.Appendf(nil, `{"text":%q}`, base64.StdEncoding.EncodeToString(noise))
+			}
+			publish(t, direct, records)
+			network := &stalling{reached: make(chan struct{}), released: make(chan struct{})}
+			b, err := open(t.Context(), direct, network)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(b.Close)
+			network.arm(200_000)
+
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			read, caught, ended := 0, make(chan int, 1), make(chan error, 1)
+			go func() {
+				ended <- b.Read(ctx, "", time.Now().Add(-time.Hour), func() { caught <- read }, func(events.Record) error { read++; return nil })
+			}()
+			await := func() {
+				select {
+				case n := <-caught:
+					if n != sent {
+						t.Errorf("after %d of %d records it says that it has had all", n, sent)
+					}
+				case err := <-ended:
+					t.Fatal(err)
+				}
+			}
+			select {
+			case <-network.reached:
+			case err := <-ended:
+				t.Fatal(err)
+			}
+			select {
+			case n := <-caught:
+				t.Errorf("while the network is silent it says that it has had all, of which there are %d", n)
+				close(network.released)
+			case <-time.After(1500 * time.Millisecond): // longer than what was once taken for the end
+				close(network.released)
+				await()
+			}
+			cancel()
+			<-ended
+		})
 	}
 }

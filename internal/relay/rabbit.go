@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -26,8 +27,6 @@ type rabbitBroker struct {
 const (
 	// unconfirmed bounds what a consumer has been sent and has not taken, which streams ask for.
 	unconfirmed = 1000
-	// quiet is after how long without a message a consumer has had all that there was: RabbitMQ does not say what the last is.
-	quiet = time.Second
 	// farewell bounds the wait for a server that is told that a connection ends.
 	farewell = time.Second
 )
@@ -193,20 +192,15 @@ func (b *rabbitBroker) Read(ctx context.Context, _ string, from time.Time, caugh
 	if err != nil {
 		return fmt.Errorf("read events: %w", err)
 	}
-	begun, behind := time.Now(), true
-	silence := time.NewTimer(quiet)
-	defer silence.Stop()
+	last, err := b.mark(ctx, conn)
+	if err != nil {
+		return fmt.Errorf("find the end of the events: %w", err)
+	}
 	for {
 		var m amqp.Delivery
 		var open bool
 		select {
 		case m, open = <-messages:
-		case <-silence.C:
-			if behind {
-				behind = false
-				caught()
-			}
-			continue
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -215,9 +209,6 @@ func (b *rabbitBroker) Read(ctx context.Context, _ string, from time.Time, caugh
 			return context.Cause(ctx)
 		case !open:
 			return errors.New("read events: the connection has ended")
-		}
-		if behind {
-			silence.Reset(quiet)
 		}
 		r, err := read(func(name string) string { text, _ := m.Headers[name].(string); return text }, m.Body)
 		if err == nil { // others are not ours
@@ -231,9 +222,39 @@ func (b *rabbitBroker) Read(ctx context.Context, _ string, from time.Time, caugh
 				return fmt.Errorf("read events: %w", err)
 			}
 		}
-		if behind && m.Timestamp.After(begun) {
-			behind = false
+		if name, _ := m.Headers[headerMark].(string); name == last {
 			caught()
 		}
 	}
+}
+
+// mark writes a message that is no event into the stream, and returns what it is called. RabbitMQ does not say what the last
+// message of a stream is: who has read the mark has read all that was there before it. A reader writes his when he has begun,
+// so it comes to him whatever the clocks say.
+func (b *rabbitBroker) mark(ctx context.Context, conn *amqp.Connection) (name string, err error) {
+	channel, err := conn.Channel()
+	if err != nil {
+		return "", err
+	}
+	if err := channel.Confirm(false); err != nil {
+		return "", err
+	}
+	lost := returned(channel)
+	name = rand.Text()
+	confirm, err := channel.PublishWithDeferredConfirmWithContext(ctx, "", b.stream, true, false, amqp.Publishing{
+		Headers: amqp.Table{headerMark: name}, DeliveryMode: amqp.Persistent, Timestamp: time.Now(),
+	})
+	if err != nil {
+		return "", err
+	}
+	switch taken, err := confirm.WaitContext(ctx); {
+	case err != nil:
+		return "", err
+	case !taken:
+		return "", errors.New("RabbitMQ has refused a mark")
+	}
+	if gone, open := <-lost; gone || !open {
+		return "", fmt.Errorf("RabbitMQ has no stream %q any more", b.stream)
+	}
+	return name, channel.Close()
 }
