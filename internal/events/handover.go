@@ -30,7 +30,7 @@ func (h *handover) End(ctx context.Context, queue string) (EntryID, error) {
 
 // feed reads the streams in Redis until ctx ends.
 func (h *handover) feed(ctx context.Context, logger *slog.Logger, nudge <-chan struct{}) {
-	_ = (&tail{streams: h.read, sink: filled{h.mirror}, logger: logger, nudge: nudge}).Run(ctx)
+	_ = (&tail{streams: h.read, sink: filled{h.mirror}, logger: logger, nudge: nudge, costly: true}).Run(ctx)
 }
 
 // filled fills a mirror with what a tail reads.

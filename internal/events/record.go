@@ -80,7 +80,7 @@ func (r *Reader) Queues(ctx context.Context) ([]string, error) { return r.stream
 // record announces it. An entry that is not ours is passed over, and its fault is among wrong.
 func (r *Reader) Next(ctx context.Context, queue string, at Mark) (records []Record, next Mark, wrong, err error) {
 	var read caught
-	reached, err := (&tail{streams: r.streams, sink: &read}).step(ctx, queue, at.mark)
+	reached, _, err := (&tail{streams: r.streams, sink: &read}).step(ctx, queue, at.mark, false)
 	if err != nil {
 		return nil, at, nil, err
 	}

@@ -43,6 +43,8 @@ type tail struct {
 	logger  *slog.Logger
 	// nudge asks for a look at the names of the queues before its time.
 	nudge <-chan struct{}
+	// costly says that a read costs Redis something: a busy stream is read less often than entries come.
+	costly bool
 }
 
 // Run follows until ctx ends. Queues that are there at first are followed from their ends, later ones from their
@@ -142,27 +144,46 @@ func endOfView(v view) mark {
 // follow reads one stream until ctx ends.
 func (t *tail) follow(ctx context.Context, queue string, at mark) {
 	retry := backoff{logger: t.logger.With("queue", queue)}
+	var r rhythm
+	busy := false
 	for ctx.Err() == nil {
-		next, err := t.step(ctx, queue, at)
+		next, entries, err := t.step(ctx, queue, at, busy)
 		if err != nil {
 			retry.wait(ctx, err) // and read again from where it was, never from the new end
 			continue
 		}
 		retry.reset(ctx)
 		at = next
+		if !t.costly {
+			continue
+		}
+		wait := r.pause(entries, entries == readLimit, time.Now())
+		if busy = wait == pauseMost || entries == readLimit; wait > 0 {
+			pause.For(ctx, wait)
+		}
 	}
 }
 
-// step reads once and hands over what came. The look comes after the read, so that what was trimmed between this read
-// and the last one does not go unnoticed.
-func (t *tail) step(ctx context.Context, queue string, at mark) (mark, error) {
+// step reads once and hands over what came: n entries. The look comes after the read, so that what was trimmed between this
+// read and the last one does not go unnoticed. Where others are likely to be there, busy, one read does for both.
+func (t *tail) step(ctx context.Context, queue string, at mark, busy bool) (next mark, n int, err error) {
+	if busy && at.id != (EntryID{}) {
+		// The entry at the mark is read again: its being there proves that nothing after it was trimmed.
+		entries, err := t.streams.Range(ctx, queue, at.id, 1+readLimit)
+		if err != nil {
+			return at, 0, err
+		}
+		if len(entries) > 1 && entries[0].id == at.id {
+			return t.pass(queue, at, entries[1:]), len(entries) - 1, nil
+		}
+	}
 	entries, err := t.streams.Follow(ctx, queue, at.id, readLimit, readBlock)
 	if err != nil {
-		return at, err
+		return at, 0, err
 	}
 	v, err := t.streams.Look(ctx, queue, at.id)
 	if err != nil {
-		return at, err
+		return at, 0, err
 	}
 	switch judge(at.id, at.number, v) {
 	case whole:
@@ -176,25 +197,30 @@ func (t *tail) step(ctx context.Context, queue string, at mark) (mark, error) {
 				at.number = v.added - int64(len(entries))
 			}
 		case v.first != (EntryID{}):
-			return at, nil // what is left came after the read: it is read next
+			return at, 0, nil // what is left came after the read: it is read next
 		default:
 			t.sink.lose(queue, endOf(v.last), nil, false)
-			return endOfView(v), nil
+			return endOfView(v), 0, nil
 		}
 	case lost:
 		end := endOfView(v)
 		t.sink.lose(queue, endOf(end.id), nil, true)
-		return end, nil
+		return end, 0, nil
 	}
 	if len(entries) == 0 {
-		return at, nil
+		return at, 0, nil
 	}
+	return t.pass(queue, at, entries), len(entries), nil
+}
+
+// pass hands entries on and returns the mark after them.
+func (t *tail) pass(queue string, at mark, entries []entry) mark {
 	t.sink.publish(queue, entries)
 	at.id = entries[len(entries)-1].id
 	if at.number >= 0 {
 		at.number += int64(len(entries))
 	}
-	return at, nil
+	return at
 }
 
 // backoff waits between failed attempts: exponentially longer, with full jitter, so that the gateways do not fall upon

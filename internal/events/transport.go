@@ -77,6 +77,7 @@ func NewOn(t Transport, snapshots Snapshotter, cfg Config) (*Hub, error) {
 func (h *Hub) tail(ctx context.Context) (t *tail, wait func()) {
 	t = &tail{streams: h.streams, sink: h, logger: h.cfg.Logger, nudge: h.nudge}
 	if h.transport.feed == nil {
+		t.costly = true // otherwise they are in memory
 		return t, func() {}
 	}
 	if h.transport.live != nil {
