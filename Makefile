@@ -110,6 +110,10 @@ bench-live: ## 300,000 WebSockets on one machine, in 15 minutes: make bench-live
 bench-overhead: ## What metrics, traces and logs cost in throughput, each beside the same run without, in 5 minutes
 	@$(GO) run ./bench/overhead
 
+.PHONY: bench-bus
+bench-bus: ## Bytes between the nodes of a Redis Cluster, and its processor time, for a live event by each way; 6 minutes
+	@$(GO) run ./bench/bus
+
 .PHONY: microbench
 microbench: ## Benchmarks of packages: make microbench PACKAGES=./internal/store BENCH=Enqueue COUNT=10
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 60m $(PACKAGES)
