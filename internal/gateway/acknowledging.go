@@ -125,7 +125,7 @@ func (p *peer) acknowledge(ctx context.Context, c command) error {
 
 // attend checks now and then whether the peer still is the one that reads for its consumer, and that it acknowledges.
 func (p *peer) attend(ctx context.Context) error {
-	if p.held == nil || p.g.moment() < p.held.due {
+	if p.held == nil || p.now() < p.held.due {
 		return nil
 	}
 	p.worker.slow()
