@@ -27,6 +27,9 @@ type rabbitBroker struct {
 const (
 	// unconfirmed bounds what a consumer has been sent and has not taken, which streams ask for.
 	unconfirmed = 1000
+	// markAgain is after how long a reader that has not come to the end writes another mark, which wakes a server that has
+	// forgotten him.
+	markAgain = 10 * time.Second
 	// farewell bounds the wait for a server that is told that a connection ends.
 	farewell = time.Second
 )
@@ -192,15 +195,22 @@ func (b *rabbitBroker) Read(ctx context.Context, _ string, from time.Time, caugh
 	if err != nil {
 		return fmt.Errorf("read events: %w", err)
 	}
-	last, err := b.mark(ctx, conn)
-	if err != nil {
+	last := rand.Text()
+	if err := b.mark(ctx, conn, last); err != nil {
 		return fmt.Errorf("find the end of the events: %w", err)
 	}
+	overdue := time.NewTicker(markAgain)
+	defer overdue.Stop()
 	for {
 		var m amqp.Delivery
 		var open bool
 		select {
 		case m, open = <-messages:
+		case <-overdue.C:
+			if err := b.mark(ctx, conn, last); err != nil {
+				return fmt.Errorf("find the end of the events: %w", err)
+			}
+			continue
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -222,39 +232,40 @@ func (b *rabbitBroker) Read(ctx context.Context, _ string, from time.Time, caugh
 				return fmt.Errorf("read events: %w", err)
 			}
 		}
-		if name, _ := m.Headers[headerMark].(string); name == last {
+		if name, _ := m.Headers[headerMark].(string); name == last && last != "" {
+			last = ""
+			overdue.Stop()
 			caught()
 		}
 	}
 }
 
-// mark writes a message that is no event into the stream, and returns what it is called. RabbitMQ does not say what the last
-// message of a stream is: who has read the mark has read all that was there before it. A reader writes his when he has begun,
-// so it comes to him whatever the clocks say.
-func (b *rabbitBroker) mark(ctx context.Context, conn *amqp.Connection) (name string, err error) {
+// mark writes a message that is no event into the stream. RabbitMQ does not say what the last message of a stream is: who has
+// read the mark has read all that was there before it. A reader writes his when he has begun, so it comes to him whatever the
+// clocks say.
+func (b *rabbitBroker) mark(ctx context.Context, conn *amqp.Connection, name string) error {
 	channel, err := conn.Channel()
 	if err != nil {
-		return "", err
+		return err
 	}
 	if err := channel.Confirm(false); err != nil {
-		return "", err
+		return err
 	}
 	lost := returned(channel)
-	name = rand.Text()
 	confirm, err := channel.PublishWithDeferredConfirmWithContext(ctx, "", b.stream, true, false, amqp.Publishing{
 		Headers: amqp.Table{headerMark: name}, DeliveryMode: amqp.Persistent, Timestamp: time.Now(),
 	})
 	if err != nil {
-		return "", err
+		return err
 	}
 	switch taken, err := confirm.WaitContext(ctx); {
 	case err != nil:
-		return "", err
+		return err
 	case !taken:
-		return "", errors.New("RabbitMQ has refused a mark")
+		return errors.New("RabbitMQ has refused a mark")
 	}
 	if gone, open := <-lost; gone || !open {
-		return "", fmt.Errorf("RabbitMQ has no stream %q any more", b.stream)
+		return fmt.Errorf("RabbitMQ has no stream %q any more", b.stream)
 	}
-	return name, channel.Close()
+	return channel.Close()
 }
