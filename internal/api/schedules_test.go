@@ -258,6 +258,10 @@ func TestTicksAreForeseen(t *testing.T) {
 		if preview := is[Upcoming](o, w.Body.String()); w.Code != 200 || len(preview.Ticks) != 3 || !preview.Ticks[0].Tick.Equal(got.Ticks[0].Tick) || preview.Ticks[0].Due != nil {
 			o.t.Errorf("preview %d %s", w.Code, w.Body)
 		}
+		w = do(o, "POST", "/v1/schedules/preview?n=9&calendar=true", `{"cron":"30 2 * * *","limit":2}`)
+		if preview := is[Upcoming](o, w.Body.String()); w.Code != 200 || len(preview.Ticks) != 2 || len(preview.Calendar) > 3 {
+			o.t.Errorf("preview of two ticks: %d %s", w.Code, w.Body)
+		}
 		w = do(o, "POST", "/v1/schedules/preview", `{"cron":"0 0 31 2 *"}`)
 		if p := problemOf(o.t, w); w.Code != 422 || p.Errors[0].Location != "body.cron" || !strings.Contains(p.Detail, "never ticks") {
 			o.t.Errorf("preview of what never ticks: %d %s", w.Code, w.Body)

@@ -54,7 +54,7 @@ func (s *server) addScheduleTimes(api huma.API) {
 	register(api, huma.Operation{
 		OperationID: "getScheduleTicks", Method: http.MethodGet, Path: "/v1/schedules/{id}/next", Tags: scheduleTags,
 		Summary:     "Look ahead at a schedule's ticks",
-		Description: "The next ticks as the definition has them, whether the schedule is paused or not.",
+		Description: "The next ticks as the definition has them and its limit leaves them, whether the schedule is paused or not.",
 		Responses:   answers(200, "The next ticks", exampleUpcoming, 404, 409, 422, 503),
 	}, func(ctx context.Context, in *nextInput) (*upcomingOutput, error) {
 		ctx, cancel := storeContext(ctx)
@@ -67,7 +67,7 @@ func (s *server) addScheduleTimes(api huma.API) {
 		if err != nil {
 			return nil, s.scheduleError(ctx, "look ahead at a schedule's ticks", in.ID, err)
 		}
-		return &upcomingOutput{s.upcoming(planned, in.TimesQuery)}, nil
+		return &upcomingOutput{s.upcoming(planned, e.Runs, in.TimesQuery)}, nil
 	})
 	preview := huma.Operation{
 		OperationID: "previewSchedule", Method: http.MethodPost, Path: "/v1/schedules/preview", Tags: scheduleTags, DefaultStatus: http.StatusOK,
@@ -86,17 +86,18 @@ func (s *server) addScheduleTimes(api huma.API) {
 		if faults := scheduleFaults(planned.UnmarshalJSON(whole)); len(faults) > 0 {
 			return nil, invalid(faults)
 		}
-		return &upcomingOutput{s.upcoming(planned, *in)}, nil
+		return &upcomingOutput{s.upcoming(planned, 0, *in)}, nil
 	})
 	describeBodyAs(api, preview, "application/json", &huma.Schema{Type: huma.TypeObject, Description: "What says when, as in a schedule."},
 		json.RawMessage(`{"cron":"30 2 * * *","timezone":"Europe/Berlin"}`))
 }
 
 // upcoming goes by the server's clock, since nothing depends on it.
-func (s *server) upcoming(planned schedule.Schedule, asked TimesQuery) Upcoming {
+func (s *server) upcoming(planned schedule.Schedule, runs int64, asked TimesQuery) Upcoming {
 	now := s.now()
+	left := planned.Left(runs)
 	body := Upcoming{Timezone: planned.Zone().String(), Ticks: []Tick{}}
-	for _, at := range planned.Upcoming(now, asked.N) {
+	for _, at := range planned.Upcoming(now, min(asked.N, left)) {
 		tick := Tick{Tick: at.UTC(), Local: at.In(planned.Zone()).Format(time.RFC3339)}
 		if due := planned.Due(at); due.After(at) {
 			tick.Due = optional(due)
@@ -105,7 +106,7 @@ func (s *server) upcoming(planned schedule.Schedule, asked TimesQuery) Upcoming 
 	}
 	if asked.Calendar {
 		body.Calendar = []CalendarDay{}
-		for _, d := range planned.Days(now, calendarDays) {
+		for _, d := range planned.EndingAfter(left, now).Days(now, calendarDays) {
 			body.Calendar = append(body.Calendar, CalendarDay{d.Date, d.Ticks, d.More, int(d.Change / time.Second)})
 		}
 	}

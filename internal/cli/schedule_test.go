@@ -72,6 +72,9 @@ func TestSchedulesArePausedAndResumed(t *testing.T) {
 	if r := on("resume", "ended"); r.code != 0 || !strings.Contains(r.out, "it has no next tick") {
 		t.Errorf("resume of one that has come to its limit: %+v", r)
 	}
+	if r := on("next", "ended"); r.code != 0 || strings.Contains(r.out, "ended") {
+		t.Errorf("next ticks of one that has come to its limit: %+v", r)
+	}
 	if r := on("resume", "other"); r.code != 1 || !strings.Contains(r.err, `there is no schedule "other"`) {
 		t.Errorf("resume of one that is not there: %+v", r)
 	}
@@ -99,6 +102,11 @@ func TestASchedulesLifeOnTheCommandLine(t *testing.T) {
 	on(0, `(?s)^schedule +warm\n.*source +api\n.*"n": 1.10`, "show", "warm")
 	on(0, `(?s)^schedule +tick +UTC\n(warm +\S+:00:00Z +\w{3} \S+ \d\d:00:00 \+00:00\n){3}$`, "next", "warm", "-n", "3")
 	on(0, `(?s)^schedule +tick +UTC\n(warm .*){2}$`, "next", "--file", file, "-n", "2")
+	few := filepath.Join(t.TempDir(), "few.yaml")
+	if err := os.WriteFile(few, []byte("id: few\nevery: 1h\ntask: t\nlimit: 2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	on(0, `^schedule +tick +UTC\n(few .*\n){2}$`, "next", "--file", few)
 	on(0, `^schedule +tick +America/New_York\n- +\S+T\d\d:30:00Z +\w{3} \S+ 02:30:00 -0[45]:00\n$`, "next", "--spec", "30 2 28 * *", "--timezone", "America/New_York", "-n", "1")
 	on(0, `(?s)^schedule +tick +UTC\n(- .*){3}$`, "next", "--spec", "@every 90s", "-n", "3")
 	on(1, `spec "30 24 \* \* \*": hour "24" is not valid`, "next", "--spec", "30 24 * * *")

@@ -92,14 +92,14 @@ func (c *nextScheduleCommand) Run(ctx context.Context, std Streams) error {
 		if err != nil {
 			return err
 		}
-		return c.write(std.Out, s)
+		return c.write(std.Out, s, 0)
 	case c.File != "":
 		schedules, err := readSchedules(c.File, std.In)
 		if err != nil {
 			return err
 		}
 		for _, s := range schedules {
-			if err := c.write(std.Out, s); err != nil {
+			if err := c.write(std.Out, s, 0); err != nil {
 				return err
 			}
 		}
@@ -115,7 +115,7 @@ func (c *nextScheduleCommand) Run(ctx context.Context, std Streams) error {
 		if err != nil {
 			return err
 		}
-		return c.write(std.Out, s)
+		return c.write(std.Out, s, e.Runs)
 	})
 }
 
@@ -130,9 +130,9 @@ func (c *nextScheduleCommand) unsaved() (s schedule.Schedule, err error) {
 	return s, err
 }
 
-func (c *nextScheduleCommand) write(out io.Writer, s schedule.Schedule) error {
+func (c *nextScheduleCommand) write(out io.Writer, s schedule.Schedule, runs int64) error {
 	table := term.Table{Header: []string{"schedule", "tick", s.Zone().String()}}
-	for _, tick := range s.Upcoming(time.Now(), c.N) {
+	for _, tick := range s.Upcoming(time.Now(), min(c.N, s.Left(runs))) {
 		table.Add(term.Line(s.ID), tickText(tick), tick.In(s.Zone()).Format("Mon 2006-01-02 15:04:05 -07:00"))
 	}
 	return table.Write(out)

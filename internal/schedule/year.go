@@ -1,6 +1,9 @@
 package schedule
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Day is what a day of a calendar shows, by the clock of the schedule's zone.
 type Day struct {
@@ -57,6 +60,34 @@ func (s Schedule) Days(from time.Time, n int) []Day {
 		}
 	}
 	return all
+}
+
+// Left returns how many ticks the schedule's limit leaves to it after so many runs.
+func (s Schedule) Left(runs int64) int {
+	if s.Limit == 0 {
+		return math.MaxInt
+	}
+	return max(s.Limit-int(min(runs, math.MaxInt32)), 0)
+}
+
+// EndingAfter returns a schedule that has a limit as one that ends with the last of so many ticks after an instant, if that
+// comes within a year and is no more than [MaxMissed] ticks away: farther it is not looked. Others are returned as they are.
+func (s Schedule) EndingAfter(n int, from time.Time) Schedule {
+	if s.Limit == 0 {
+		return s
+	}
+	last, year := from, from.AddDate(1, 0, 2)
+	for looked := range n {
+		tick := s.Next(last)
+		if tick.IsZero() || tick.After(year) || looked == MaxMissed {
+			return s
+		}
+		last = tick
+	}
+	if s.End.IsZero() || last.Before(s.End) {
+		s.End = last
+	}
+	return s
 }
 
 // Upcoming returns the first n ticks after an instant; fewer if there are no more.

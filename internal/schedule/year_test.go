@@ -67,6 +67,36 @@ func TestUpcomingEndsWithTheSchedule(t *testing.T) {
 	}
 }
 
+func TestALimitLeavesSoManyTicks(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_774_000_000, 0)
+	for fields, c := range map[string]struct {
+		runs          int64
+		ticks, ending int // of 30: those that are left, those of a schedule that is said to end with them
+	}{
+		"every: 1h, limit: 5":                              {0, 5, 5},
+		"every: 1h, limit: 6":                              {4, 2, 2},
+		"every: 1h, limit: 7":                              {7, 0, 0},
+		"every: 1h, limit: 8":                              {20, 0, 0}, // it was lowered
+		"every: 1h":                                        {20, 30, 30},
+		"cron: '@yearly', limit: 20":                       {1, 19, 30}, // the last is far away
+		"every: 1s, limit: 2000000000":                     {1, 30, 30},
+		"at: '2027-01-01T00:00:00Z', limit: 3":             {0, 1, 1},
+		"every: 1h, limit: 9, end: '2026-03-20T00:00:00Z'": {0, 0, 0},
+	} {
+		s := load(t, "schedules: [{id: a, task: t, "+fields+"}]")[0]
+		left := s.Left(c.runs)
+		ticks, ending := len(s.Upcoming(now, min(left, 30))), len(s.EndingAfter(left, now).Upcoming(now, 30))
+		if ticks != c.ticks || ending != c.ending {
+			t.Errorf("%s, after %d runs: %d ticks, and %d of one that ends; want %d and %d", fields, c.runs, ticks, ending, c.ticks, c.ending)
+		}
+	}
+	s := load(t, "schedules: [{id: a, task: t, cron: '@daily', limit: 3}]")[0]
+	if days := s.EndingAfter(s.Left(1), now).Days(now, 365); len(days) != 3 { // that of the tick before now, and two
+		t.Errorf("a calendar of %d days: %v", len(days), days)
+	}
+}
+
 // A year of the densest specs must not keep a server busy.
 func BenchmarkDays(b *testing.B) {
 	for _, fields := range []string{"every: 1s", "cron: '* * * * * *', timezone: America/New_York", "cron: '*/5 * * * *', timezone: Africa/Cairo", "solar: {event: sunset, latitude: 52, longitude: 13}"} {
