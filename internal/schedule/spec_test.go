@@ -111,6 +111,48 @@ func TestARhythmFollowsElapsedTime(t *testing.T) {
 	}
 }
 
+// The last readings of a rule that ends are shown twice as others are, whatever is asked for in between.
+func TestARuleThatEndsInAFoldTicksInBothHalves(t *testing.T) {
+	t.Parallel()
+	z := zone(t, "Europe/Berlin")
+	for name, test := range map[string]struct {
+		spec    string
+		options schedule.Options
+		want    []string
+	}{
+		"a rhythm": {
+			"DTSTART:20261025T010000 RRULE:FREQ=HOURLY;UNTIL=20261025T020000", schedule.Options{},
+			[]string{"2026-10-25T01:00:00+02:00", "2026-10-25T02:00:00+02:00", "2026-10-25T02:00:00+01:00"},
+		},
+		"a fixed time": {
+			"DTSTART:20261024T023000 RRULE:FREQ=DAILY;UNTIL=20261025T023000", schedule.Options{Fold: schedule.FoldBoth},
+			[]string{"2026-10-24T02:30:00+02:00", "2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00"},
+		},
+		"a fixed time that a gap would leave out": {
+			"DTSTART:20261024T023000 RRULE:FREQ=DAILY;COUNT=2", schedule.Options{Fold: schedule.FoldBoth, DST: schedule.DSTSkip},
+			[]string{"2026-10-24T02:30:00+02:00", "2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.options.Zone = z
+			spec, err := schedule.ParseWith(test.spec, test.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			var got []string
+			for tick := range spec.Ticks(time.Date(2026, 10, 1, 0, 0, 0, 0, z)) {
+				got = append(got, tick.Format(time.RFC3339))
+			}
+
+			if !slices.Equal(got, test.want) {
+				t.Errorf("ticks %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
 func TestTicksLieBetweenTheEpochAndTheYear9999(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

@@ -68,7 +68,7 @@ func (r rhythm) next(after instant) (instant, bool) {
 		if tick := s.instantOf(due); ok && tick < s.end {
 			return tick, true
 		}
-		if !ok && (!r.shift || s.end > at+farthest) { // what the clock shows later is later than that
+		if !ok && s.end > at+farthest { // what the clock shows later is later than that
 			return 0, false
 		}
 		at = s.end
