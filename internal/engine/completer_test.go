@@ -130,32 +130,47 @@ func TestAQueueThatDoesNotAnswerHoldsUpNoOther(t *testing.T) {
 
 func TestNoMoreIsTakenOnThanALateQueueMayHoldUp(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		answer := make(chan struct{})
-		s := &endings{do: func(string, []string) ([]error, error) {
-			<-answer
-			return nil, nil
-		}}
-		c, r, outcomes, _ := newTestCompleter(s, 0)
+	for name, c := range map[string]struct{ resultBytes, most int }{
+		"small results": {2, laneLength},
+		"large results": {256 << 10, laneBytes / (256 << 10)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				answer := make(chan struct{})
+				s := &endings{do: func(string, []string) ([]error, error) {
+					<-answer
+					return nil, nil
+				}}
+				completer, r, outcomes, _ := newTestCompleter(s, 0)
+				result := make([]byte, c.resultBytes)
 
-		during(t, c.run, func(context.Context) {
-			taken := 0
-			for taken < 2*laneLength {
-				synctest.Wait()
-				select {
-				case outcomes <- done(held(r, fmt.Sprint(taken), nil)):
-					taken++
-					continue
-				case <-time.After(time.Second):
+				during(t, completer.run, func(context.Context) {
+					taken := 0
+					for taken < 2*c.most {
+						synctest.Wait()
+						o := done(held(r, fmt.Sprint(taken), nil))
+						o.result = result
+						select {
+						case outcomes <- o:
+							taken++
+							continue
+						case <-time.After(time.Second):
+						}
+						break
+					}
+					if taken < c.most || taken >= 2*c.most {
+						t.Errorf("%d outcomes are taken while none can be written, want a little over %d", taken, c.most)
+					}
+					close(answer)
+				})
+
+				if s.count() < c.most {
+					t.Errorf("%d outcomes are written, want all that were taken", s.count())
 				}
-				break
-			}
-			if taken < laneLength || taken >= 2*laneLength {
-				t.Errorf("%d outcomes are taken while none can be written, want a little over %d", taken, laneLength)
-			}
-			close(answer)
+			})
 		})
-	})
+	}
 }
 
 func TestCompleterWritesWhatIsWaitingBeforeItEnds(t *testing.T) {

@@ -14,9 +14,12 @@ import (
 // inTime is how long the calls of one batch are waited for: what a node that answers needs at most.
 const inTime = 100 * time.Millisecond
 
-// laneLength is how many outcomes wait at most behind a call that is late. Then the others wait, too: a worker that takes on
-// work whose outcomes it cannot write has to stop somewhere.
-const laneLength = 10 * store.MaxBatch
+// laneLength is how many outcomes wait at most behind a call that is late, and laneBytes what their results may take. Then the
+// others wait, too: a worker that takes on work whose outcomes it cannot write has to stop somewhere.
+const (
+	laneLength = 10 * store.MaxBatch
+	laneBytes  = 16 << 20
+)
 
 // group is what can be written in one call.
 type group struct {
@@ -30,12 +33,20 @@ type lanes struct {
 	calls sync.WaitGroup
 
 	mu      sync.Mutex
-	waiting map[group][]outcome // there for each call that is under way, even if nothing waits behind it
-	shorter *sync.Cond          // a lane has become shorter
+	waiting map[group]*lane // there for each call that is under way, even if nothing waits behind it
+	shorter *sync.Cond      // a lane has become shorter
 }
 
+// lane is what waits behind a call.
+type lane struct {
+	outcomes []outcome
+	bytes    int // of their results
+}
+
+func (l *lane) full() bool { return len(l.outcomes) > laneLength || l.bytes > laneBytes }
+
 func newLanes() *lanes {
-	l := &lanes{waiting: make(map[group][]outcome)}
+	l := &lanes{waiting: make(map[group]*lane)}
 	l.shorter = sync.NewCond(&l.mu)
 	return l
 }
@@ -76,15 +87,19 @@ func (l *lanes) write(ctx context.Context, groups map[group][]outcome, settle fu
 func (l *lanes) join(g group, outcomes []outcome) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.waiting[g]) > laneLength {
+	for l.waiting[g] != nil && l.waiting[g].full() {
 		l.shorter.Wait()
 	}
-	waiting, underWay := l.waiting[g]
-	l.waiting[g] = waiting
-	if underWay {
-		l.waiting[g] = append(waiting, outcomes...)
+	behind := l.waiting[g]
+	if behind == nil {
+		l.waiting[g] = new(lane)
+		return false
 	}
-	return underWay
+	behind.outcomes = append(behind.outcomes, outcomes...)
+	for _, o := range outcomes {
+		behind.bytes += len(o.result)
+	}
+	return true
 }
 
 // next takes what waits in a lane, as much as fits into one call, and ends the lane if it is empty.
@@ -92,14 +107,18 @@ func (l *lanes) next(g group) []outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	defer l.shorter.Broadcast()
-	all := l.waiting[g]
-	if len(all) == 0 {
+	behind := l.waiting[g]
+	if len(behind.outcomes) == 0 {
 		delete(l.waiting, g)
 		return nil
 	}
-	n := min(len(all), store.MaxBatch)
-	l.waiting[g] = all[n:]
-	return all[:n]
+	n := min(len(behind.outcomes), store.MaxBatch)
+	taken := behind.outcomes[:n:n]
+	behind.outcomes = behind.outcomes[n:]
+	for _, o := range taken {
+		behind.bytes -= len(o.result)
+	}
+	return taken
 }
 
 // wait returns when all is settled.
