@@ -3,11 +3,15 @@ package gateway_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/gateway"
+	"github.com/seri-queue/seri/internal/redistest"
 	"github.com/seri-queue/seri/internal/wire"
 )
 
@@ -77,6 +81,57 @@ func TestClientThatAskedForAtMostOnceAndDoesNotReadIsToldWhatItHasMissed(t *test
 			}
 		})
 	}
+}
+
+// lent is a ResponseWriter that is the handler's until it returns. In HTTP/2, who uses one later meets a nil pointer.
+type lent struct {
+	http.ResponseWriter
+	returned chan struct{} // closed when the handler has
+	late     chan<- bool   // is told of a write that has less time than usual, whether the handler had returned meanwhile
+}
+
+func (w *lent) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *lent) SetWriteDeadline(at time.Time) error {
+	if time.Until(at) > time.Second {
+		return http.NewResponseController(w.ResponseWriter).SetWriteDeadline(at)
+	}
+	select {
+	case <-w.returned:
+		w.late <- true
+	case <-time.After(100 * time.Millisecond): // the time that a handler may take to return too early
+		w.late <- false
+	}
+	return nil
+}
+
+func TestAnswerIsNotUsedOnceItsHandlerHasReturned(t *testing.T) {
+	t.Parallel()
+	late, returned := make(chan bool, 100), make(chan struct{}, 1)
+	s := newSiteAs(t, redistest.New(t), gateway.Config{}, events.Config{}, nature{serve: func(_ redis.UniversalClient, g *gateway.Gateway) *http.Server {
+		return &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mine := &lent{w, make(chan struct{}), late}
+			g.SSE().ServeHTTP(mine, r)
+			close(mine.returned)
+			returned <- struct{}{}
+		})}
+	}})
+
+	for range 20 { // it need not have had to hurry
+		stream := s.mustOpen("SSE", "queue=q&qos=at_most_once")
+		read(t, stream, 1)
+		stream.Close()
+		<-returned
+		select {
+		case used := <-late:
+			if used {
+				t.Error("the time for a write was set after the handler had returned")
+			}
+			return
+		case <-time.After(time.Second):
+		}
+	}
+	t.Error("it has never hurried")
 }
 
 func mustEncode(t *testing.T, ce wire.CloudEvent) []byte {

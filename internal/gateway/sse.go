@@ -77,8 +77,7 @@ func (g *Gateway) serveSSE(w http.ResponseWriter, r *http.Request) {
 	stream := &sseStream{w: w, control: http.NewResponseController(w), timeout: g.cfg.WriteTimeout, held: held, fleeting: isFleeting(r)}
 	if stream.fleeting {
 		stream.timeout = g.silence()
-		// Or who does not read would hold up the gateway's stop for as long.
-		defer context.AfterFunc(ctx, func() { _ = stream.control.SetWriteDeadline(time.Now().Add(lastWords)) })()
+		defer stream.hurryAfter(ctx)()
 	}
 	err := stream.retry(ctx, g.spread()) // and the headers: the client knows at once that it is connected
 	for err == nil {
@@ -155,14 +154,38 @@ func (o *sseStream) retry(ctx context.Context, after time.Duration) error {
 	return o.flush(ctx)
 }
 
-// flush sends what was gathered. A client that does not take it within the timeout is gone.
-func (o *sseStream) flush(ctx context.Context) error {
-	timeout := o.timeout
-	if o.fleeting && ctx.Err() != nil {
-		timeout = min(timeout, lastWords)
+// hurryAfter gives the client less time once ctx has ended: who does not read would hold up the gateway's stop for as long as he
+// may be silent. done must be called before the handler returns, after which its ResponseWriter may not be used.
+func (o *sseStream) hurryAfter(ctx context.Context) (done func()) {
+	hurried := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(hurried)
+		_ = o.within(lastWords) // then it does not hurry
+	})
+	return func() {
+		if !stop() {
+			<-hurried
+		}
 	}
+}
+
+// within bounds the time of the writes from now on, where the server can.
+func (o *sseStream) within(timeout time.Duration) error {
 	if err := o.control.SetWriteDeadline(time.Now().Add(timeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
+	}
+	return nil
+}
+
+// flush sends what was gathered. A client that does not take it within the timeout is gone.
+func (o *sseStream) flush(ctx context.Context) error {
+	if err := o.within(o.timeout); err != nil {
+		return err
+	}
+	if o.fleeting && ctx.Err() != nil { // maybe just now
+		if err := o.within(min(o.timeout, lastWords)); err != nil {
+			return err
+		}
 	}
 	if _, err := o.w.Write(o.b); err != nil {
 		return err
