@@ -62,7 +62,7 @@ func (p *peer) expire() error {
 		return nil
 	}
 	for id, f := range p.stream.Filters() {
-		if narrowed, allowed := p.allow(f); allowed && narrowed == f { // what would have to be narrowed was more than is left
+		if p.allows(f) {
 			continue
 		}
 		p.stream.Remove(id)
@@ -89,6 +89,14 @@ func (p *peer) allow(f events.Filter) (left events.Filter, allowed bool) {
 		}
 	}
 	return left, allowed
+}
+
+// allows reports whether one of the grants allows a filter as it is. What would have to be narrowed is more than it allows.
+func (p *peer) allows(f events.Filter) bool {
+	return slices.ContainsFunc(p.grants, func(granted grant) bool {
+		narrowed, ok := granted.narrow(f)
+		return ok && narrowed == f
+	})
 }
 
 func bare(f events.Filter) events.Filter {
