@@ -167,6 +167,10 @@ func (p *peer) hold(grants []grant) {
 }
 
 func (p *peer) subscribe(ctx context.Context, c command) error {
+	if n, most := len(c.Subscriptions), p.g.cfg.Subscriptions; n > most+maxTails { // to refuse each would take a hundred times the message
+		detail := fmt.Sprintf("subscribe has %d subscriptions; a connection may have %d, and follow %d logs", n, most, maxTails)
+		return p.refuse(c.Op, "", http.StatusTooManyRequests, detail)
+	}
 	if slices.ContainsFunc(c.Subscriptions, func(w wanted) bool { return !w.Log }) {
 		if status, detail := p.checkQuality(c); status != 0 {
 			return p.refuse(c.Op, "", status, detail)

@@ -31,6 +31,7 @@ func (e *brokenError) Error() string { return "the client sends " + e.what }
 type incoming struct {
 	rest      []byte // the beginning of a frame
 	fragments []byte // of a message
+	count     int    // of them
 	kind      int    // of that message; 0: none
 }
 
@@ -114,6 +115,9 @@ func (in *incoming) next(b []byte) (f frame, err error) {
 	if !control && length > uint64(readLimit-len(in.fragments)) {
 		return frame{}, &brokenError{websocket.CloseMessageTooBig, fmt.Sprintf("a message of more than %d bytes", readLimit)}
 	}
+	if !control && in.count == fragmentLimit {
+		return frame{}, &brokenError{websocket.CloseMessageTooBig, fmt.Sprintf("a message in more than %d fragments", fragmentLimit)}
+	}
 	const key = 4
 	if uint64(len(b)) < uint64(head+key)+length {
 		return frame{}, nil
@@ -137,11 +141,11 @@ func (in *incoming) frame(f frame, got func(kind int, payload []byte) error) err
 		in.kind = f.kind
 	}
 	in.fragments = append(in.fragments, f.payload...)
-	if !f.final {
+	if in.count++; !f.final {
 		return nil
 	}
 	kind, payload := in.kind, in.fragments
-	in.kind, in.fragments = 0, nil
+	in.kind, in.fragments, in.count = 0, nil, 0
 	return message(kind, payload, got)
 }
 

@@ -104,6 +104,7 @@ func TestBrokenFramesAreRefusedByTheirHeads(t *testing.T) {
 		"a long message, before it has come": {masked(0x81, strings.Repeat("x", readLimit+1))[:10], websocket.CloseMessageTooBig},
 		"a message of 2^63 bytes":            {[]byte{0x81, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0}, websocket.CloseMessageTooBig},
 		"a message of 2^64-1 bytes":          {append([]byte{0x81, 0xff}, bytes.Repeat([]byte{0xff}, 8)...), websocket.CloseMessageTooBig},
+		"fragments without an end":           {append(masked(0x01, ""), bytes.Repeat(masked(0x00, ""), fragmentLimit)...), websocket.CloseMessageTooBig},
 		"many fragments of a long message":   {append(masked(0x01, "x"), bytes.Repeat(masked(0x00, strings.Repeat("x", 1000)), 40)...), websocket.CloseMessageTooBig},
 	} {
 		_, err := piecemeal(c.sent, 7)

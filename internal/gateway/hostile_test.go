@@ -44,7 +44,8 @@ type attempt struct {
 func TestHostileInputsAreTurnedAway(t *testing.T) {
 	t.Parallel()
 	origins := []string{"https://app.example.com"}
-	f := newFortress(t, gateway.Config{Origins: origins, WriteTimeout: time.Minute}, events.Config{Buffer: 100_000})
+	// The honest client hears nothing for as long as the attempts take, no ping either.
+	f := newFortress(t, gateway.Config{Origins: origins, WriteTimeout: time.Minute, Ping: time.Hour}, events.Config{Buffer: 100_000})
 	honest := f.talk(f.header())
 	honest.say(`{"op":"subscribe","subscriptions":[{"id":"A","task":"a"}]}`)
 	honest.hear("subscribed A", "snapshot A")

@@ -127,12 +127,14 @@ func frames() []attempt {
 		sent("a message of 10 MiB", masked(0x81, strings.Repeat("x", 10<<20))),
 		sent("the head of a message of 2^63 bytes", []byte{0x81, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0}),
 		sent("fragments of a message that does not end", append(masked(0x01, "x"), bytes.Repeat(masked(0x00, long[:1000]), 40)...)),
+		sent("empty fragments of a message that does not end", append(masked(0x01, ""), bytes.Repeat(masked(0x00, ""), 5000)...)),
 		sent("a close frame of one byte", masked(0x88, "\x03")),
 		sent("the close code 999", masked(0x88, "\x03\xe7")),
 		sent("the close code 1006, which nobody may send", masked(0x88, "\x03\xee")),
 		sent("a close frame whose reason is not UTF-8", masked(0x88, "\x03\xe8\xff")),
 		sent("HTTP", []byte("GET / HTTP/1.1\r\nHost: seri\r\n\r\n")),
 		sent("130 pings at once", bytes.Repeat(masked(0x89, "x"), 130)),
+		sent("130 pongs at once, without a ping", bytes.Repeat(masked(0x8a, "x"), 130)),
 		sent("130 empty messages at once", bytes.Repeat(masked(0x81, ""), 130)),
 	}
 }
@@ -175,6 +177,7 @@ func messages() []attempt {
 		said("a task of 600 bytes", subscribe(`"id":"B","task":"`+strings.Repeat("x", 600)+`"`)),
 		said("a task that does not exist", subscribe(`"id":"B","task":"nobody"`)),
 		said("100 subscriptions beside one", `{"op":"subscribe","subscriptions":[`+strings.Join(many, ",")+`]}`),
+		said("5,000 subscriptions in one message", `{"op":"subscribe","subscriptions":[`+strings.Repeat("{},", 4999)+`{}]}`),
 		said("a log of no task", subscribe(`"id":"B","log":true`)),
 		said("a cursor, in the second `subscribe`", `{"op":"subscribe","after":"-","subscriptions":[{"id":"B","task":"a"}]}`),
 		said("a token that is none", `{"op":"authorize","token":"x.y.z"}`),

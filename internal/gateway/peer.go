@@ -50,6 +50,7 @@ type peer struct {
 	waiting  bool   // a goroutine waits for something to read
 	ending   bool   // a close frame was sent; only the client's is waited for
 	deaf     bool   // what the client sends is not understood any more
+	asking   bool   // by a ping that was not answered yet
 	closed   bool   // and so is the connection
 	over     bool
 }
@@ -273,9 +274,11 @@ func (p *peer) got(ctx context.Context, kind int, payload []byte) error {
 		return &closedError{code}
 	case p.ending:
 		return nil
-	case kind == websocket.PongMessage:
+	case kind == websocket.PongMessage && p.asking:
+		p.asking = false
 	case !p.rate.take(p.g.cfg.Messages, p.g.now()):
 		return errRate
+	case kind == websocket.PongMessage: // of the client's own accord
 	case kind == websocket.PingMessage:
 		p.worker.out = appendFrame(p.worker.out, websocket.PongMessage, payload)
 	case p.plain:
@@ -361,7 +364,7 @@ func (p *peer) beat() error {
 		return nil
 	}
 	silent := now-p.spoken >= p.g.cfg.Ping
-	p.pinged = now
+	p.pinged, p.asking = now, true
 	p.worker.out = appendFrame(p.worker.out, websocket.PingMessage, nil)
 	if p.stream != nil {
 		p.stream.Rest()

@@ -22,6 +22,8 @@ const (
 	commandProtocol = "seri.v1"
 	// readLimit bounds a client's message, in bytes.
 	readLimit = 32 << 10
+	// fragmentLimit bounds the fragments of one: empty ones add nothing to its length.
+	fragmentLimit = 4096
 	// sendBuffer is what the kernel may hold of what a client does not read, in bytes. With the usual megabytes a
 	// stalled client goes unnoticed for ten thousands of events.
 	sendBuffer = 32 << 10
