@@ -1,5 +1,5 @@
 // Package ground is what the measured systems stand on: a Redis and, for River, a PostgreSQL, each started for the
-// benchmark alone, on the loopback interface, and gone with it.
+// benchmark alone, on the loopback interface, and gone with it; and how the programs of the benchmarks begin and end.
 package ground
 
 import (

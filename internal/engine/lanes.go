@@ -62,7 +62,7 @@ func (l *lanes) write(ctx context.Context, groups map[group][]outcome, settle fu
 		if l.join(g, outcomes) {
 			continue
 		}
-		permitted := permits.Acquire(wait, 1) == nil // if not, those that have a permit are late, and have it for another node
+		permitted := permits.Acquire(wait, 1) == nil // if not, those that have a permit are late, and hold nobody up any longer
 		started++
 		l.calls.Go(func() {
 			for more := outcomes; len(more) > 0; more = l.next(g) {
