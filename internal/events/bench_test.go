@@ -50,6 +50,28 @@ func BenchmarkFanOut(b *testing.B) {
 	}
 }
 
+// BenchmarkEncode makes the JSON of one event, which all who watch it share.
+func BenchmarkEncode(b *testing.B) {
+	e := seri.Event{Task: "Q5YHRWTHQ6E6TDYKR5UJ2HFSMA", Type: "csv.profile", Queue: "default", Owner: "user:42", Seq: 7, Time: time.UnixMilli(1763800000123)}
+	for kind, data := range map[seri.EventKind]seri.EventData{
+		seri.EventProgress:  {Progress: &seri.ProgressInfo{Done: 37, Total: 100, Message: "37 of 100 rows"}},
+		seri.EventSucceeded: {Attempt: 1, Result: []byte(`{"rows":100,"columns":["id","name"],"url":"https://example.org/r/7"}`)},
+		seri.EventFailed:    {Attempt: 3, Error: `open "a.csv": no such file`, Reason: seri.ReasonExhausted},
+	} {
+		b.Run(string(kind), func(b *testing.B) {
+			e := e
+			e.Kind, e.Data = kind, data
+			b.ReportAllocs()
+			for b.Loop() {
+				it := item{queue: "default", at: Position{EntryID{1763800000123, 0}, 3}, event: e}
+				if err := it.encode(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkPublishUnwatched is what events cost that nobody watches, while somebody watches another task.
 func BenchmarkPublishUnwatched(b *testing.B) {
 	for name, watched := range map[string]bool{"nobody there": false, "others watched": true} {

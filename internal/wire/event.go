@@ -13,19 +13,6 @@ import (
 // and the event says "truncated".
 const MaxEventResult = 8 << 10
 
-// DecodeEvents decodes the field e of an entry of a queue's event stream.
-func DecodeEvents(queue, entry string) ([]seri.Event, error) {
-	var frames []frame
-	if err := json.Unmarshal([]byte(entry), &frames); err != nil {
-		return nil, fmt.Errorf("decode events of queue %q: %w", queue, err)
-	}
-	events := make([]seri.Event, len(frames))
-	for i, f := range frames {
-		events[i] = f.event(queue)
-	}
-	return events, nil
-}
-
 // frame is an event as it stands in the stream.
 type frame struct {
 	Seq   uint64         `json:"seq"`

@@ -35,3 +35,16 @@ func BenchmarkDecodeEvents(b *testing.B) {
 		}
 	}
 }
+
+// Progress comes by itself mostly: an entry of one event.
+func BenchmarkDecodeProgress(b *testing.B) {
+	entry := `[{"seq":7,"at":1763800000123,"kind":"progress",` + wire.About("Q5YHRWTHQ6E6TDYKR5UJ2HFSMA", "csv.profile", "user:42") +
+		`,"data":{"done":37,"total":100,"message":"37 of 100 rows"}}]`
+	b.ReportAllocs()
+	b.SetBytes(int64(len(entry)))
+	for b.Loop() {
+		if _, err := wire.DecodeEvents("default", entry); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
