@@ -36,57 +36,77 @@ func (p *peer) checkQuality(c command) (status int, detail string) {
 	return 0, ""
 }
 
-// readFor begins subscriptions for a consumer: all of them, or none.
+// readFor begins subscriptions for a consumer: all of them, or none. It takes the name only once nothing can be refused for
+// another reason: who reads under it goes on reading.
 func (p *peer) readFor(ctx context.Context, c command, asked map[string]events.Filter, order []string) error {
 	about := asked
 	if len(order) == 1 { // then the name may be read by server-sent events, too
 		about = map[string]events.Filter{"": asked[order[0]]}
 	}
-	known, err := p.g.cfg.Consumers.Attach(ctx, c.Consumer, about)
+	known, err := p.g.lookUp(ctx, c.Consumer, about)
+	if err != nil {
+		return p.refuseConsumer(c, err)
+	}
+	s, err := p.gatherFor(ctx, &known, asked, order)
+	if s == nil {
+		return err
+	}
+	held, err := p.g.takeName(ctx, known)
+	if err == nil && held.Cursor != known.Cursor { // who reads until now has acknowledged more meanwhile
+		s.Close()
+		if s, err = p.gatherFor(ctx, &held.Consumer, asked, order); s == nil {
+			return err
+		}
+	}
+	if err == nil {
+		err = held.begin(ctx, s)
+	}
+	if err != nil {
+		s.Close()
+		return p.refuseConsumer(c, err)
+	}
+	_, resumed := held.Resumable()
+	p.attach(s)
+	p.held, held.due = held, p.g.moment()+held.interval()
+	return p.say(wire.TypeSubscribed, "", wire.Subscribed{Subscriptions: order, Resumed: resumed, Consumer: held.Name, Token: held.Token})
+}
+
+// refuseConsumer tells the client why it cannot read for a consumer. Errors that are not its own end the connection.
+func (p *peer) refuseConsumer(c command, err error) error {
 	switch {
 	case errors.Is(err, consumers.ErrAbout):
 		return p.refuse(c.Op, "", http.StatusUnprocessableEntity, "consumer is not usable: "+err.Error())
 	case errors.Is(err, consumers.ErrMany):
 		return p.refuse(c.Op, "", http.StatusTooManyRequests, "of consumers, "+err.Error())
-	case err != nil:
-		return err
-	}
-	held := p.g.attachmentOf(known)
-	at, resumed := known.Resumable()
-	var s *events.Subscription
-	if resumed {
-		s, err = p.g.hub.GatherAfter(ctx, at, asked)
-	} else {
-		s, err = p.g.hub.Gather(ctx)
-	}
-	if err != nil {
-		return p.failed("", err)
-	}
-	begun := false
-	defer func() {
-		if !begun {
-			s.Close()
-		}
-	}()
-	if !resumed {
-		refused, err := s.Add(ctx, wantedOf(asked, order)...)
-		if err != nil {
-			return err
-		}
-		if errors.Join(refused...) != nil {
-			return p.failedAny(order, refused)
-		}
-	}
-	switch err := held.begin(ctx, s); {
 	case errors.Is(err, consumers.ErrTaken), errors.Is(err, seri.ErrNotFound):
 		return p.refuse(c.Op, "", http.StatusConflict, "another has begun to read for the consumer, or has deleted it")
-	case err != nil:
-		return err
 	}
-	begun = true
-	p.attach(s)
-	p.held, held.due = held, p.g.moment()+held.interval()
-	return p.say(wire.TypeSubscribed, "", wire.Subscribed{Subscriptions: order, Resumed: resumed, Consumer: held.Name, Token: held.Token})
+	return err
+}
+
+// gatherFor returns a stream that goes on after what a consumer has acknowledged, or begins with snapshots. nil without an
+// error: it is refused, and the client was told.
+func (p *peer) gatherFor(ctx context.Context, known *consumers.Consumer, asked map[string]events.Filter, order []string) (*events.Subscription, error) {
+	if at, resumes := known.Resumable(); resumes {
+		s, err := p.g.hub.GatherAfter(ctx, at, asked)
+		if err != nil {
+			return nil, p.failed("", err)
+		}
+		return s, nil
+	}
+	s, err := p.g.hub.Gather(ctx)
+	if err != nil {
+		return nil, p.failed("", err)
+	}
+	refused, err := s.Add(ctx, wantedOf(asked, order)...)
+	if err == nil && errors.Join(refused...) == nil {
+		return s, nil
+	}
+	s.Close()
+	if err == nil {
+		err = p.failedAny(order, refused)
+	}
+	return nil, err
 }
 
 // failedAny tells the client of each subscription that could not begin.

@@ -1,19 +1,23 @@
 package gateway_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
 
+	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/consumers"
 	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/gateway"
+	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/redistest"
 	"github.com/seri-queue/seri/internal/token"
 	"github.com/seri-queue/seri/internal/wire"
@@ -321,6 +325,102 @@ func TestWhatAConsumerGetsWrongOverAWebSocketIsSaidToIt(t *testing.T) {
 	k.say(`{"op":"subscribe","qos":"at_most_once","subscriptions":[{"id":"B","task":"a"}]}`)
 	if ce := k.hear("error 409 "); !strings.Contains(string(ce.Data), "qos is that of") {
 		t.Errorf("got %s", ce.Data)
+	}
+}
+
+// Who reads under a name goes on reading when another is refused, and a name that nobody has is not spent.
+func TestWhoIsRefusedTakesNoConsumersName(t *testing.T) {
+	t.Parallel()
+	for transport, ask := range map[string]func(s *site, name string){
+		"WebSocket": func(s *site, name string) {
+			k := s.talk(nil)
+			k.say(`{"op":"subscribe","consumer":%q,"subscriptions":[{"id":"N","task":"none"}]}`, name)
+			k.hear("error 404 N")
+		},
+		"SSE": func(s *site, name string) {
+			_, err := s.open("SSE", "task=none&consumer="+name)
+			if refused, ok := errorsAsStatus(err); !ok || refused.Status != http.StatusNotFound {
+				s.t.Errorf("the answer is %v", err)
+			}
+		},
+	} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			rdb := redistest.New(t)
+			registry := consumers.New(rdb)
+			s := newSiteOn(t, rdb, gateway.Config{Consumers: registry}, events.Config{})
+			reader, err := registry.Attach(t.Context(), "billing", map[string]events.Filter{"": {Task: "none"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			ask(s, "billing")
+			ask(s, "fresh")
+
+			if _, err := registry.Keep(t.Context(), "billing", reader.Token); err != nil {
+				t.Errorf("who reads for billing: %v", err)
+			}
+			if c, err := registry.Find(t.Context(), "fresh"); !errors.Is(err, seri.ErrNotFound) {
+				t.Errorf("fresh is on record as %+v, %v", c, err)
+			}
+		})
+	}
+}
+
+// rival is a snapshotter during whose first look another reads for a consumer and acknowledges.
+type rival struct {
+	snapshotter
+	once sync.Once
+	read func() error
+}
+
+func (r *rival) Snapshots(ctx context.Context, filters []events.Filter) (shown []events.Snapshot, err error) {
+	r.once.Do(func() { err = r.read() })
+	if err != nil {
+		return nil, err
+	}
+	return r.snapshotter.Snapshots(ctx, filters)
+}
+
+// What another has acknowledged while a stream begins does not come again.
+func TestAConsumerBeginsAfterWhatWasAcknowledgedMeanwhile(t *testing.T) {
+	t.Parallel()
+	for transport, begin := range map[string]func(s *site) []string{
+		"WebSocket": func(s *site) []string {
+			k := s.talk(nil)
+			k.say(asBilling)
+			k.hear("subscribed Q resumed", "task.progress a3")
+			return []string{"task.progress3"}
+		},
+		"SSE": func(s *site) []string {
+			got, _ := read(s.t, s.mustOpen("SSE", "consumer=billing&queue=q"), 1)
+			return got
+		},
+	} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			rdb := redistest.New(t)
+			registry := consumers.New(rdb)
+			var s *site
+			s = newSiteAs(t, rdb, gateway.Config{Consumers: registry}, events.Config{}, nature{shows: &rival{read: func() error {
+				c, err := registry.Attach(t.Context(), "billing", map[string]events.Filter{"": {Queue: "q"}})
+				if err != nil {
+					return err
+				}
+				s.emit("a", 2)
+				newest, err := rdb.XRevRangeN(t.Context(), keys.Queue("q").Events(), "+", "-", 1).Result()
+				if err != nil {
+					return err
+				}
+				_, err = registry.Acknowledge(t.Context(), "billing", c.Token, newest[0].ID+":0")
+				s.emit("a", 3)
+				return err
+			}}})
+
+			got := begin(s)
+
+			expect(t, got, "task.progress3")
+		})
 	}
 }
 

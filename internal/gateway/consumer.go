@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -76,9 +77,28 @@ type attachment struct {
 	rested string        // where the stream has come since, without a frame; empty: nowhere
 }
 
-// attach makes a stream the one that reads for the consumer that a request names; nil: it names none. It is false if the
-// request has been answered.
-func (g *Gateway) attach(w http.ResponseWriter, r *http.Request, granted grant) (*attachment, bool) {
+// lookUp returns what is on record of a consumer that is to be about something. One that is not there yet has nothing but
+// that. It returns [consumers.ErrAbout], and writes nothing.
+func (g *Gateway) lookUp(ctx context.Context, name string, about map[string]events.Filter) (consumers.Consumer, error) {
+	known, err := g.cfg.Consumers.Find(ctx, name)
+	switch {
+	case errors.Is(err, seri.ErrNotFound):
+		return consumers.Consumer{Name: name, About: about}, nil
+	case err == nil && !maps.Equal(known.About, about):
+		return known, consumers.ErrAbout
+	}
+	return known, err
+}
+
+// takeName makes the caller the one who reads for a consumer that was looked up. Its cursor may be another by now.
+func (g *Gateway) takeName(ctx context.Context, known consumers.Consumer) (*attachment, error) {
+	c, err := g.cfg.Consumers.Attach(ctx, known.Name, known.About)
+	return &attachment{registry: g.cfg.Consumers, patience: g.cfg.Acknowledgement, Consumer: c}, err
+}
+
+// consumerOf returns what is on record of the consumer that a request names; nil: it names none. It is false if the request
+// has been answered.
+func (g *Gateway) consumerOf(w http.ResponseWriter, r *http.Request, granted grant) (*consumers.Consumer, bool) {
 	asked, wrong := parse(r.URL.RawQuery, "", granted)
 	if asked.consumer == "" || len(wrong) > 0 || asked.forbidden { // of which subscribe will tell
 		return nil, true
@@ -89,24 +109,54 @@ func (g *Gateway) attach(w http.ResponseWriter, r *http.Request, granted grant) 
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), subscribeTimeout)
 	defer cancel()
-	c, err := g.cfg.Consumers.Attach(ctx, asked.consumer, map[string]events.Filter{"": asked.filter})
+	known, err := g.lookUp(ctx, asked.consumer, map[string]events.Filter{"": asked.filter})
+	if err != nil {
+		g.refuseConsumer(w, r, err)
+		return nil, false
+	}
+	return &known, true
+}
+
+// read begins a stream for a consumer, or answers the request. It takes the name only once nothing can be refused for another
+// reason: who reads under it goes on reading.
+func (g *Gateway) read(w http.ResponseWriter, r *http.Request, granted grant, known *consumers.Consumer) (*attachment, *events.Subscription, bool) {
+	s, ok := g.subscribe(w, r, granted, known.Cursor) // which alone says where it goes on
+	if !ok {
+		return nil, nil, false
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), subscribeTimeout)
+	defer cancel()
+	held, err := g.takeName(ctx, *known)
+	if err == nil && held.Cursor != known.Cursor { // who reads until now has acknowledged more meanwhile
+		s.Close()
+		if s, ok = g.subscribe(w, r, granted, held.Cursor); !ok {
+			return nil, nil, false
+		}
+	}
+	if err == nil {
+		err = held.begin(ctx, s)
+	}
+	if err != nil {
+		s.Close()
+		g.refuseConsumer(w, r, err)
+		return nil, nil, false
+	}
+	return held, s, true
+}
+
+// refuseConsumer answers a request that cannot read for the consumer that it names.
+func (g *Gateway) refuseConsumer(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, consumers.ErrAbout):
 		g.cfg.Problem(w, r, http.StatusUnprocessableEntity, "", faults{"query.consumer": "is not usable: " + err.Error()})
-		return nil, false
 	case errors.Is(err, consumers.ErrMany):
 		g.refuse(w, r, http.StatusTooManyRequests, "Of consumers, "+err.Error()+".")
-		return nil, false
-	case err != nil:
+	case errors.Is(err, consumers.ErrTaken), errors.Is(err, seri.ErrNotFound):
+		g.unavailable(w, r, "Another has begun to read for the consumer, or has deleted it.")
+	default:
 		g.cfg.Logger.WarnContext(r.Context(), "could not begin a stream", "error", err)
 		g.unavailable(w, r, "Events cannot be read at the moment.")
-		return nil, false
 	}
-	return g.attachmentOf(c), true
-}
-
-func (g *Gateway) attachmentOf(c consumers.Consumer) *attachment {
-	return &attachment{registry: g.cfg.Consumers, patience: g.cfg.Acknowledgement, Consumer: c}
 }
 
 // begin notes where the consumer's stream begins, if it is its first: what comes after that is repeated until it is

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/consumers"
 	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/token"
@@ -28,29 +27,21 @@ func (g *Gateway) serveSSE(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer visit.leave()
-	held, ok := g.attach(w, r, granted)
+	known, ok := g.consumerOf(w, r, granted)
 	if !ok {
 		return
 	}
-	after := r.Header.Get("Last-Event-ID")
-	if held != nil {
-		after = held.Cursor // which alone says where it goes on
+	var held *attachment
+	var s *events.Subscription
+	if known != nil {
+		held, s, ok = g.read(w, r, granted, known)
+	} else {
+		s, ok = g.subscribe(w, r, granted, r.Header.Get("Last-Event-ID"))
 	}
-	s, ok := g.subscribe(w, r, granted, after)
 	if !ok {
 		return
 	}
 	defer s.Close()
-	if held != nil {
-		if err := held.begin(r.Context(), s); errors.Is(err, consumers.ErrTaken) || errors.Is(err, seri.ErrNotFound) {
-			g.unavailable(w, r, "Another has begun to read for the consumer, or has deleted it.")
-			return
-		} else if err != nil {
-			g.cfg.Logger.WarnContext(r.Context(), "could not begin a stream", "error", err)
-			g.unavailable(w, r, "Events cannot be read at the moment.")
-			return
-		}
-	}
 
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
