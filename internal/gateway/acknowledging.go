@@ -123,7 +123,7 @@ func (p *peer) failedAny(order []string, refused []error) error {
 }
 
 // acknowledge notes what the client has dealt with. That does not count among what it may say: who may acknowledge may do so
-// by POST as often as he likes.
+// by POST as often as he likes. Nor does what it is told to repeat.
 func (p *peer) acknowledge(ctx context.Context, c command) error {
 	if p.held == nil {
 		return p.refuse(c.Op, "", http.StatusConflict, "the connection reads for no consumer: name one, as consumer, in its first subscribe")
@@ -136,6 +136,7 @@ func (p *peer) acknowledge(ctx context.Context, c command) error {
 	case errors.Is(err, consumers.ErrTaken), errors.Is(err, seri.ErrNotFound):
 		return p.overtaken()
 	case err != nil:
+		p.rate.giveBack()
 		p.g.cfg.Logger.WarnContext(ctx, "could not acknowledge", "consumer", p.held.Name, "error", err)
 		return p.refuse(c.Op, "", http.StatusServiceUnavailable, "this cannot be acknowledged at the moment: repeat it")
 	}

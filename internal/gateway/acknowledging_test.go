@@ -19,6 +19,7 @@ import (
 	"github.com/seri-queue/seri/internal/gateway"
 	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/redistest"
+	"github.com/seri-queue/seri/internal/redisurl"
 	"github.com/seri-queue/seri/internal/token"
 	"github.com/seri-queue/seri/internal/wire"
 )
@@ -455,5 +456,27 @@ func TestAcknowledgementsAreNoFlood(t *testing.T) {
 
 	for range 50 {
 		k.acknowledge(last.Cursor)
+	}
+}
+
+// It is told to repeat them.
+func TestAcknowledgementsThatTheStoreDoesNotTakeAreNoFlood(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.New(t)
+	theirs, err := redisurl.Open(redistest.URL(rdb))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSiteOn(t, rdb, gateway.Config{Consumers: consumers.New(theirs), Messages: 10}, events.Config{})
+	k := s.talk(nil)
+	k.say(asBilling)
+	last := k.hear("subscribed Q", "snapshot Q")
+	if err := theirs.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	for range 50 {
+		k.say(`{"op":"ack","cursor":%q}`, last.Cursor)
+		k.hear("error 503 ")
 	}
 }
