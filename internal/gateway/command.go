@@ -88,7 +88,34 @@ func readCommand(message []byte) (command, error) {
 	default:
 		return c, fmt.Errorf("op is %.60q; there are subscribe, unsubscribe, authorize, ack and ping", c.Op)
 	}
-	return c, nil
+	return c, c.checkFields()
+}
+
+// checkFields refuses what means nothing to the command: who gives it expects something of it.
+func (c *command) checkFields() error {
+	for _, field := range [...]struct {
+		name  string
+		given bool
+		of    string
+	}{
+		{"after", c.After != "", "subscribe"}, {"qos", c.Quality != "", "subscribe"}, {"consumer", c.Consumer != "", "subscribe"},
+		{"subscriptions", len(c.Subscriptions) > 0, "subscribe"}, {"ids", len(c.IDs) > 0, "unsubscribe"}, {"cursor", c.Cursor != "", "ack"},
+	} {
+		if field.given && c.Op != field.of {
+			return fmt.Errorf("%s has %s, which is for %s", c.Op, field.name, field.of)
+		}
+	}
+	return nil
+}
+
+// checkOfLogs returns what a subscribe has that means nothing to logs, if it is about nothing else.
+func (c *command) checkOfLogs() error {
+	for _, field := range [...]struct{ name, value string }{{"after", c.After}, {"qos", c.Quality}, {"consumer", c.Consumer}} {
+		if field.value != "" {
+			return errors.New(field.name + " is about events, and this follows logs alone: leave it out, or subscribe to events, too")
+		}
+	}
+	return nil
 }
 
 // unreadable says in the client's words why a message cannot be read.

@@ -175,6 +175,8 @@ func (p *peer) subscribe(ctx context.Context, c command) error {
 		if status, detail := p.checkQuality(c); status != 0 {
 			return p.refuse(c.Op, "", status, detail)
 		}
+	} else if err := c.checkOfLogs(); err != nil {
+		return p.refuse(c.Op, "", http.StatusUnprocessableEntity, err.Error())
 	}
 	asked := make(map[string]events.Filter)
 	var order []string
