@@ -112,6 +112,8 @@ func TestASchedulesLifeOnTheCommandLine(t *testing.T) {
 	on(1, `spec "30 24 \* \* \*": hour "24" is not valid`, "next", "--spec", "30 24 * * *")
 	on(1, `--timezone "Berlin" is not known`, "next", "--spec", "@daily", "--timezone", "Berlin")
 	on(1, `--timezone goes with --spec`, "next", "warm", "--timezone", "UTC")
+	on(1, `--queue goes with the id`, "next", "--spec", "@daily", "--queue", "default")
+	on(1, `--queue goes with the id`, "next", "--file", file, "--queue", "default")
 	on(1, `give the id of a schedule, --file or --spec, and only one of them`, "next")
 	on(1, `only one of them`, "next", "warm", "--spec", "@daily")
 	on(0, `has not ticked yet`, "history", "warm")

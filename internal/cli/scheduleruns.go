@@ -69,7 +69,7 @@ type nextScheduleCommand struct {
 	Spec     string `help:"Nothing but a time: a cron expression, @every 90s, @at 2026-12-24T18:00:00, @solar sunset 52.52 13.405, or DTSTART:… RRULE:…" placeholder:"SPEC"`
 	Timezone string `help:"Whose clock --spec means. Default: UTC." placeholder:"ZONE"`
 	N        int    `short:"n" default:"20" help:"How many ticks at most."`
-	Queue    string `help:"The queue its tasks go to. Default: all are searched." placeholder:"NAME"`
+	Queue    string `help:"With an id: the queue its tasks go to. Default: all are searched." placeholder:"NAME"`
 	redisConnection
 }
 
@@ -85,6 +85,8 @@ func (c *nextScheduleCommand) Run(ctx context.Context, std Streams) error {
 		return errors.New("give the id of a schedule, --file or --spec, and only one of them")
 	case c.Timezone != "" && c.Spec == "":
 		return errors.New("--timezone goes with --spec; other schedules say themselves whose clock they mean")
+	case c.Queue != "" && c.ID == "":
+		return errors.New("--queue goes with the id of a schedule; what is not saved is in no queue yet")
 	case c.N < 1 || c.N > 10_000:
 		return fmt.Errorf("-n is %d, must be from 1 to 10000", c.N)
 	case c.Spec != "":
