@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -125,6 +126,47 @@ func TestAQueueThatDoesNotAnswerHoldsUpNoOther(t *testing.T) {
 		if left := r.byQueue(); len(left) != 0 {
 			t.Errorf("leases are left in %d queues", len(left))
 		}
+	})
+}
+
+// A node has more queues than calls are made at once: each has one call that is late, and none holds up another node's.
+func TestManyQueuesThatDoNotAnswerHoldUpNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const hung, rounds = 3 * callsAtOnce, 5
+		answer := make(chan struct{})
+		var late atomic.Int32
+		s := &endings{do: func(_ string, ids []string) ([]error, error) {
+			if strings.HasPrefix(ids[0], "hung") {
+				late.Add(1)
+				<-answer
+			}
+			return nil, nil
+		}}
+		c, r, outcomes, _ := newTestCompleter(s, hung+1)
+		one := func(round int) {
+			for i := range hung {
+				outcomes <- done(heldIn(r, keys.Queue(fmt.Sprint("hung", i)), fmt.Sprint("hung", i, "-", round), nil))
+			}
+			outcomes <- done(held(r, fmt.Sprint("near", round), nil))
+		}
+		one(0) // all in one batch
+
+		during(t, c.run, func(context.Context) {
+			begun := time.Now()
+			for round := 1; round < rounds; round++ {
+				one(round)
+			}
+			time.Sleep(inTime)
+			synctest.Wait()
+			if took := time.Since(begun); s.count() != rounds || took > 2*inTime {
+				t.Errorf("%d outcomes of the queue that answers were written in %v, want %d", s.count(), took, rounds)
+			}
+			if n := late.Load(); n != hung {
+				t.Errorf("%d calls are late, want one for each of %d queues", n, hung)
+			}
+			close(answer)
+		})
 	})
 }
 

@@ -29,6 +29,10 @@ type group struct {
 
 // lanes keep a queue whose node does not answer from holding up the outcomes of others: what comes for it waits behind the
 // call that is under way.
+//
+// At most [callsAtOnce] calls of a batch are under way that are not late yet. Those that are late are not counted: there is one
+// at most for each queue and kind of outcome, and in a Cluster their connections are those of the node that does not answer,
+// which has a pool of its own. A bound on them would stop the outcomes of all nodes once one with that many queues hangs.
 type lanes struct {
 	calls sync.WaitGroup
 
