@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -133,14 +132,14 @@ func (p *publisher) steadily(ctx context.Context, rate, events int, add func(n i
 	}
 }
 
-// plainEvent is an event of progress as a gateway writes it, but for the order of its fields.
+// plainEvent is an event of progress as a gateway writes it.
 func plainEvent(seq uint64, at time.Time) ([]byte, error) {
 	e := seri.Event{Kind: seri.EventProgress, Task: crowd.Topic, Type: taskType, Queue: crowd.Queue, Seq: seq, Time: at}
 	e.Data.Progress = &seri.ProgressInfo{Done: 37, Total: 100, Message: string(crowd.Stamp(nil, at))}
 	position := fmt.Sprintf("%d-0:0", at.UnixMilli())
-	ce, err := wire.NewCloudEvent(e, position, crowd.Queue+"@"+position)
+	text, err := wire.AppendCloudEvent(nil, &e, position)
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(ce)
+	return wire.WithCursor(text, crowd.Queue+"@"+position), nil
 }

@@ -21,13 +21,8 @@ type Frame struct {
 
 // sealFrame completes a CloudEvent, encoded without its cursor, by the cursor.
 func sealFrame(typ string, event []byte, cursor string) Frame {
-	const key = `,"cursor":"`
-	b := make([]byte, 0, len(event)+len(key)+len(cursor)+len(`"`))
-	b = append(b, event[:len(event)-len("}")]...)
-	b = append(b, key...)
-	b = append(b, cursor...)
-	b = append(b, `"}`...)
-	return Frame{typ, cursor, b}
+	b := make([]byte, 0, len(event)+len(`,"cursor":""`)+len(cursor))
+	return Frame{typ, cursor, wire.WithCursor(append(b, event...), cursor)}
 }
 
 // item is what the hub hands to many subscriptions at once: an event, or the loss of some. It does not change once it
@@ -59,13 +54,9 @@ type loss struct {
 }
 
 // encode makes the event's JSON.
-func (it *item) encode() error {
-	ce, err := wire.NewCloudEvent(it.event, it.at.String(), "")
-	if err != nil {
-		return err
-	}
-	it.typ = ce.Type
-	it.json, err = json.Marshal(ce)
+func (it *item) encode() (err error) {
+	it.typ = wire.CloudEventType(&it.event)
+	it.json, err = wire.AppendCloudEvent(nil, &it.event, it.at.String())
 	return err
 }
 

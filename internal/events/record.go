@@ -112,17 +112,14 @@ func (r *Reader) records(queue string, after EntryID, e entry) ([]Record, error)
 	records := make([]Record, len(decoded))
 	for i, event := range decoded {
 		event.Partition = place.Partition
-		ce, err := wire.NewCloudEvent(event, Position{e.id, i}.String(), "")
-		if err != nil {
-			return nil, err
-		}
-		body, err := json.Marshal(ce)
+		position := Position{e.id, i}.String()
+		body, err := wire.AppendCloudEvent(nil, &event, position)
 		if err != nil {
 			return nil, err
 		}
 		records[i] = Record{
-			ID: ce.ID, Queue: queue, Entry: e.id, Index: i, Of: len(decoded), After: after,
-			Key: ce.Subject, Type: ce.Type, Time: event.Time, Body: body,
+			ID: wire.CloudEventID(&event, position), Queue: queue, Entry: e.id, Index: i, Of: len(decoded), After: after,
+			Key: wire.CloudEventSubject(&event), Type: wire.CloudEventType(&event), Time: event.Time, Body: body,
 		}
 	}
 	return records, nil

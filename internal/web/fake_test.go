@@ -113,8 +113,12 @@ func (f *fake) emit(id string, kind seri.EventKind, data seri.EventData) {
 	now := time.Now().Truncate(time.Millisecond)
 	apply(task, kind, data, now)
 	event := seri.Event{Kind: kind, Task: id, Type: task.Type, Queue: task.Queue, Owner: task.Owner, Seq: task.Seq, Time: now, Data: data}
-	frame, err := wire.NewCloudEvent(event, fmt.Sprintf("%d-0:0", len(f.log)), strconv.Itoa(len(f.log)+1))
+	text, err := wire.AppendCloudEvent(nil, &event, fmt.Sprintf("%d-0:0", len(f.log)))
 	if err != nil {
+		panic(err)
+	}
+	frame := wire.CloudEvent{Cursor: strconv.Itoa(len(f.log) + 1)}
+	if err := json.Unmarshal(text, &frame); err != nil {
 		panic(err)
 	}
 	f.log = append(f.log, frame)

@@ -2,11 +2,9 @@ package wire
 
 import (
 	"encoding/json"
-	"strconv"
 	"time"
 
 	"github.com/seri-queue/seri"
-	"github.com/seri-queue/seri/internal/keys"
 )
 
 // CloudEvent is the envelope in which events reach subscribers, over SSE and WebSocket alike.
@@ -131,59 +129,4 @@ type ScheduleEvent struct {
 	Last     *time.Time  `json:"last,omitempty"`    // missed
 	Reason   seri.Reason `json:"reason,omitempty"`  // missed: outage, overlap
 	Note     string      `json:"note,omitempty"`    // paused
-}
-
-// NewCloudEvent wraps one event. position is its "<entry>:<index>" in the queue's stream.
-func NewCloudEvent(e seri.Event, position, cursor string) (CloudEvent, error) {
-	if e.Data.Schedule != nil {
-		return newScheduleEvent(e, position, cursor)
-	}
-	data := TaskEvent{
-		Task: e.Task, Type: e.Type, Queue: e.Queue, Partition: e.Partition, Owner: e.Owner, State: e.State(), Seq: e.Seq,
-		Attempt: e.Data.Attempt, Worker: e.Data.Worker, Progress: e.Data.Progress, DueAt: optional(e.Data.Due),
-		Error: e.Data.Error, Reason: e.Data.Reason, Result: e.Data.Result, Truncated: e.Data.Truncated,
-	}
-	encoded, err := json.Marshal(data)
-	if err != nil {
-		return CloudEvent{}, err
-	}
-	return CloudEvent{
-		SpecVersion:     "1.0",
-		ID:              string(keys.Queue(e.Queue).Partition(e.Partition)) + "/" + position,
-		Source:          "/v1/queues/" + e.Queue,
-		Type:            "dev.seri.task." + string(e.Kind),
-		Subject:         e.Task,
-		Time:            e.Time.UTC(),
-		DataContentType: "application/json",
-		Sequence:        strconv.FormatUint(e.Seq, 10),
-		Cursor:          cursor,
-		Data:            encoded,
-	}, nil
-}
-
-func newScheduleEvent(e seri.Event, position, cursor string) (CloudEvent, error) {
-	s := e.Data.Schedule
-	data := ScheduleEvent{
-		Schedule: s.ID, Queue: e.Queue, Task: s.Task, Tick: optional(s.Tick), Count: s.Count, More: s.More,
-		First: optional(s.First), Last: optional(s.Last), Reason: s.Reason, Note: s.Note,
-	}
-	if e.Kind == seri.EventScheduleFired {
-		data.LateMs = new(s.Late.Milliseconds())
-	}
-	encoded, err := json.Marshal(data)
-	if err != nil {
-		return CloudEvent{}, err
-	}
-	return CloudEvent{
-		SpecVersion: "1.0", ID: e.Queue + "/" + position, Source: "/v1/queues/" + e.Queue, Type: "dev.seri." + string(e.Kind),
-		Subject: s.ID, Time: e.Time.UTC(), DataContentType: "application/json", Cursor: cursor, Data: encoded,
-	}, nil
-}
-
-func optional(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
 }

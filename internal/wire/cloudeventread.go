@@ -9,7 +9,7 @@ import (
 	"github.com/seri-queue/seri"
 )
 
-// Event returns the event that a CloudEvent was made of by [NewCloudEvent]. It fails for those about a subscription.
+// Event returns the event that a CloudEvent was made of by [AppendCloudEvent]. It fails for those about a subscription.
 func (c *CloudEvent) Event() (seri.Event, error) {
 	if kind, ok := strings.CutPrefix(c.Type, "dev.seri.task."); ok {
 		return c.taskEvent(seri.EventKind(kind))

@@ -38,11 +38,7 @@ func TestCloudEventsAreReadAsTheyWereMade(t *testing.T) {
 			if want.Kind.OfSchedule() {
 				want.Partition = 0 // which does not travel
 			}
-			made, err := NewCloudEvent(want, "1-0:0", "")
-			if err != nil {
-				t.Fatal(err)
-			}
-			text, err := json.Marshal(made)
+			text, err := AppendCloudEvent(nil, &want, "1-0:0")
 			if err != nil {
 				t.Fatal(err)
 			}

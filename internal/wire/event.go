@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/json"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -141,25 +140,4 @@ func FailedAttempt(attempt int, text string) string {
 
 func eventRest(kind seri.EventKind, about string, data frameData) string {
 	return `"kind":"` + string(kind) + `",` + about + `,"data":` + string(mustMarshal(data))
-}
-
-// mustMarshal encodes data of this package, which can fail only for a result that is not JSON; its sender has checked that.
-func mustMarshal(data any) []byte {
-	b, err := json.Marshal(data)
-	if err != nil {
-		panic(fmt.Sprintf("wire: encode event: %v", err))
-	}
-	return b
-}
-
-// appendString appends s as a JSON string.
-func appendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			return append(b, mustMarshal(s)...)
-		}
-	}
-	b = append(b, '"')
-	b = append(b, s...)
-	return append(b, '"')
 }

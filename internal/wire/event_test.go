@@ -146,8 +146,12 @@ func TestEventsOfSchedulesHaveNeitherTaskNorNumber(t *testing.T) {
 			if err != nil || len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 				t.Fatalf("got  %+v, %v\nwant %+v", got, err, want)
 			}
-			frame, err := NewCloudEvent(got[0], "1-0:0", "")
-			if err != nil || frame.Type != "dev.seri."+string(c.kind) || frame.Subject != "s" || frame.Sequence != "" || string(frame.Data) != c.json {
+			text, err := AppendCloudEvent(nil, &got[0], "1-0:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var frame CloudEvent
+			if err := json.Unmarshal(text, &frame); err != nil || frame.Type != "dev.seri."+string(c.kind) || frame.Subject != "s" || frame.Sequence != "" || string(frame.Data) != c.json {
 				t.Errorf("frame %+v with %s, %v", frame, frame.Data, err)
 			}
 		})

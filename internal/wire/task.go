@@ -63,3 +63,11 @@ func NewTask(info seri.Info) Task {
 	}
 	return t
 }
+
+func optional(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}

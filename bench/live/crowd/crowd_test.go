@@ -124,16 +124,11 @@ func event(t *testing.T, task string, seq uint64, kind seri.EventKind) string {
 		e.Data.Progress = &seri.ProgressInfo{Total: 10, Message: string(Stamp(nil, time.Now().Add(-time.Second)))}
 	}
 	position := fmt.Sprintf("1795404418446-%d:0", seq)
-	ce, err := wire.NewCloudEvent(e, position, Queue+"@"+position)
+	text, err := wire.AppendCloudEvent(nil, &e, position)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ce.Cursor = ""
-	text, err := json.Marshal(ce)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSuffix(string(text), "}") + `,"cursor":"` + Queue + "@" + position + `"}`
+	return string(wire.WithCursor(text, Queue+"@"+position))
 }
 
 const snapshotOfOwn = `{"type":"dev.seri.snapshot","subscription":"own","data":{"tasks":[{"id":"live-000007","seq":1}]},"cursor":"live@1-1:0"}`
