@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/wire"
 )
 
 // BenchmarkFanOut hands one event to 10,000 subscriptions and takes it out of their buffers, as their readers do.
@@ -65,6 +66,36 @@ func BenchmarkEncode(b *testing.B) {
 			for b.Loop() {
 				it := item{queue: "default", at: Position{EntryID{1763800000123, 0}, 3}, event: e}
 				if err := it.encode(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkFrames makes what a subscriber gets first, and the sign of life that he gets when nothing comes.
+func BenchmarkFrames(b *testing.B) {
+	task := seri.Info{
+		ID: "Q5YHRWTHQ6E6TDYKR5UJ2HFSMA", Type: "csv.profile", Queue: "default", Owner: "user:42", State: seri.Active, Attempt: 1, MaxRetries: 25,
+		Payload: []byte(`{"url":"https://example.org/a.csv","columns":["id","name"]}`), Retention: time.Hour,
+		Progress: &seri.ProgressInfo{Done: 37, Total: 100, Message: "37 of 100 rows"}, Seq: 7,
+		EnqueuedAt: time.UnixMilli(1763800000123), StartedAt: time.UnixMilli(1763800001123),
+	}
+	cursor := Cursor{}.With("default", Position{EntryID{1763800000123, 0}, 3})
+	s := &Subscription{cursor: cursor, queue: "default"}
+	for name, frame := range map[string]func() (Frame, error){
+		"subscribed": func() (Frame, error) {
+			return Note(wire.TypeSubscribed, "", wire.Subscribed{Subscriptions: []string{"own"}})
+		},
+		"snapshot": func() (Frame, error) {
+			return snapshotFrame(&interest{name: "own", filter: Filter{Task: task.ID}}, []seri.Info{task}, false, s.Cursor())
+		},
+		"alive": s.Alive,
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := frame(); err != nil {
 					b.Fatal(err)
 				}
 			}

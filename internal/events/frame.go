@@ -2,10 +2,11 @@ package events
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seri-queue/seri"
@@ -74,32 +75,34 @@ func conflate(typ string, event []byte, cursor string, conflated int) Frame {
 // Note returns a frame that is not about events: data by the type, and about the one of a gathering's interests that is
 // named, if any is.
 func Note(typ, interest string, data any) (Frame, error) {
-	return frameOf(typ, "note/"+rand.Text(), interest, data, "")
+	return frameOf(typ, newID("note"), interest, data, "")
+}
+
+// The IDs of frames that are about no event begin with a text that is random for each process, and go on with a number. They
+// have to be unique among all gateways, not hard to guess: a random text for each would say no more, and cost more than the
+// rest of the frame. They are the process's, not a hub's, because a note belongs to no hub.
+var (
+	idOrigin = sync.OnceValue(rand.Text)
+	idNumber atomic.Uint64
+)
+
+// newID returns the ID of a frame that is about no event.
+func newID(kind string) string {
+	var room [64]byte
+	b := append(append(append(append(room[:0], kind...), '/'), idOrigin()...), '-')
+	return string(strconv.AppendUint(b, idNumber.Add(1), 10))
 }
 
 // frameOf makes a frame about a whole subscription, or about one of its interests, by name.
 func frameOf(typ, id, interest string, data any, cursor string) (Frame, error) {
-	encoded, err := json.Marshal(data)
+	event, err := wire.AppendNote(nil, typ, id, interest, time.Now(), data)
 	if err != nil {
 		return Frame{}, fmt.Errorf("encode %s: %w", typ, err)
 	}
-	event, err := json.Marshal(wire.CloudEvent{
-		SpecVersion:     "1.0",
-		ID:              id,
-		Source:          "/v1/events",
-		Type:            typ,
-		Time:            time.Now().UTC(),
-		DataContentType: "application/json",
-		Subscription:    interest,
-		Data:            encoded,
-	})
-	if err != nil {
-		return Frame{}, fmt.Errorf("encode %s: %w", typ, err)
+	if cursor != "" {
+		event = wire.WithCursor(event, cursor)
 	}
-	if cursor == "" {
-		return Frame{Type: typ, JSON: event}, nil
-	}
-	return sealFrame(typ, event, cursor), nil
+	return Frame{typ, cursor, event}, nil
 }
 
 func snapshotFrame(i *interest, tasks []seri.Info, truncated bool, cursor string) (Frame, error) {
@@ -118,7 +121,7 @@ func snapshotFrame(i *interest, tasks []seri.Info, truncated bool, cursor string
 }
 
 func droppedFrame(count int, cursor string) (Frame, error) {
-	return frameOf(wire.TypeDropped, "dropped/"+rand.Text(), "", wire.Dropped{Count: count}, cursor)
+	return frameOf(wire.TypeDropped, newID("dropped"), "", wire.Dropped{Count: count}, cursor)
 }
 
 func gapFrame(queue string, l loss, cursor string) (Frame, error) {

@@ -2,7 +2,6 @@ package events
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"slices"
 
@@ -166,7 +165,7 @@ func (s *Subscription) Len() int { return len(s.interests) }
 
 // Alive returns a frame that says nothing but how far the gathering has come.
 func (s *Subscription) Alive() (Frame, error) {
-	return frameOf(wire.TypeAlive, "alive/"+rand.Text(), "", struct{}{}, s.Cursor())
+	return frameOf(wire.TypeAlive, newID("alive"), "", struct{}{}, s.Cursor())
 }
 
 // renew makes room for frames that the next call of Next is to return first.

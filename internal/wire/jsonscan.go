@@ -1,5 +1,7 @@
 package wire
 
+import "encoding/json"
+
 // scanner reads JSON of the plain sort that our own programs and scripts write, several times as fast as encoding/json
 // reads any. What it takes is JSON, and means to it what it means to encoding/json; what it does not take may be JSON all
 // the same: whoever reads by it has encoding/json read that.
@@ -21,6 +23,12 @@ const (
 
 // maxDepth bounds how deep the arrays and objects are nested that a scanner passes over.
 const maxDepth = 64
+
+// valid reports whether a value is JSON, which it nearly always is.
+func valid(value []byte) bool {
+	s := scanner[[]byte]{text: value}
+	return s.value(maxDepth) && s.at == len(value) || json.Valid(value)
+}
 
 // is takes a byte, if it is the next one.
 func (s *scanner[T]) is(c byte) bool {

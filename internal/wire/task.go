@@ -53,12 +53,12 @@ func NewTask(info seri.Info) Task {
 		FinishedAt: optional(info.FinishedAt), ExpiresAt: optional(info.Expires), Deadline: optional(info.Deadline),
 		Seq: info.Seq,
 	}
-	if json.Valid(info.Payload) {
+	if valid(info.Payload) {
 		t.Payload = info.Payload
 	} else if len(info.Payload) > 0 {
 		t.PayloadBase64 = info.Payload
 	}
-	if json.Valid(info.Result) {
+	if valid(info.Result) {
 		t.Result = info.Result
 	}
 	return t
