@@ -46,6 +46,7 @@ lint: ## Format, vet, modernisers, staticcheck
 	if [ -n "$$unformatted" ]; then printf 'not formatted; run gofmt -w:\n%s\n' "$$unformatted"; exit 1; fi
 	$(STEP) 'go vet'
 	@$(GO) vet $(PACKAGES)
+	@$(GO) vet -tags portable ./internal/gateway # as it is elsewhere than on Linux
 	@$(GO) -C internal/compat/asynqmon vet ./... # modules of their own, which ./... leaves out
 	@$(GO) -C bench/river vet ./...
 	@$(GO) -C bench/live/peers vet ./...

@@ -6,24 +6,70 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // crew is the workers who take the turns of WebSockets. There are as many as processors, because a turn does not wait. If it
 // has to, for Redis or for a client that does not read, its worker leaves the crew, and another takes the place: however many
 // wait, there are hands for the others.
+//
+// Turns that only an alarm asks for, which is to ping, give way to those in which there is something to say or to hear: of
+// hundred thousands of idle connections the pings take as much time as live events leave, and those are not to wait for them.
 type crew struct {
+	now       func() moment
+	deference time.Duration // how long a turn gives way to others at most
+
 	mu     sync.Mutex
 	some   sync.Cond
-	queue  []*peer // each once, the first at next
-	next   int
+	queue  fifo[*peer]   // each once
+	later  fifo[waiting] // of these some are not the crew's any more: they did not want to wait after all
+	relief sync.Cond     // for the spare
+	spare  int           // workers who have come back and wait to be wanted
+	wanted int           // of these
 	closed bool
 	hands  sync.WaitGroup
 }
 
-func newCrew() *crew {
-	c := new(crew)
-	c.some.L = &c.mu
+// spares bounds the workers who are kept though they are not needed. A new one would begin with the smallest of stacks, and each
+// subscription would grow it anew.
+const spares = 32
+
+// waiting is a peer whose turn gives way to others, since a moment.
+type waiting struct {
+	p     *peer
+	since moment
+}
+
+func newCrew(now func() moment, deference time.Duration) *crew {
+	c := &crew{now: now, deference: deference}
+	c.some.L, c.relief.L = &c.mu, &c.mu
 	return c
+}
+
+// fifo is a queue that forgets what was taken.
+type fifo[T any] struct {
+	list []T
+	next int // the first of list
+}
+
+func (f *fifo[T]) len() int { return len(f.list) - f.next }
+
+func (f *fifo[T]) add(v T) {
+	if len(f.list) == cap(f.list) && f.next > len(f.list)/2 { // under load it may never be empty
+		n := copy(f.list, f.list[f.next:])
+		clear(f.list[n:])
+		f.list, f.next = f.list[:n], 0
+	}
+	f.list = append(f.list, v)
+}
+
+func (f *fifo[T]) take() T {
+	v := f.list[f.next]
+	clear(f.list[f.next : f.next+1])
+	if f.next++; f.next == len(f.list) {
+		f.list, f.next = f.list[:0], 0
+	}
+	return v
 }
 
 // open hires the workers.
@@ -38,6 +84,7 @@ func (c *crew) close() {
 	c.mu.Lock()
 	c.closed = true
 	c.some.Broadcast()
+	c.relief.Broadcast()
 	c.mu.Unlock()
 	c.hands.Wait()
 }
@@ -45,12 +92,15 @@ func (c *crew) close() {
 // add has a peer's turn taken. It may be called with locks held.
 func (c *crew) add(p *peer) {
 	c.mu.Lock()
-	if len(c.queue) == cap(c.queue) && c.next > len(c.queue)/2 { // under load the queue may never be empty
-		n := copy(c.queue, c.queue[c.next:])
-		clear(c.queue[n:])
-		c.queue, c.next = c.queue[:n], 0
-	}
-	c.queue = append(c.queue, p)
+	c.queue.add(p)
+	c.mu.Unlock()
+	c.some.Signal()
+}
+
+// addLater has a peer's turn taken when there is nothing else to do. It may be called with locks held.
+func (c *crew) addLater(p *peer) {
+	c.mu.Lock()
+	c.later.add(waiting{p, c.now()})
 	c.mu.Unlock()
 	c.some.Signal()
 }
@@ -59,32 +109,70 @@ func (c *crew) add(p *peer) {
 func (c *crew) take() *peer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.next == len(c.queue) {
-		if c.closed {
+	for {
+		switch {
+		case c.later.len() > 0 && (c.queue.len() == 0 || c.now()-c.later.list[c.later.next].since > c.deference):
+			if p := c.later.take().p; p.state.CompareAndSwap(deferred, taken) {
+				return p
+			}
+		case c.queue.len() > 0:
+			p := c.queue.take()
+			p.state.Store(taken)
+			return p
+		case c.closed:
 			return nil
+		default:
+			c.some.Wait()
 		}
-		c.some.Wait()
 	}
-	p := c.queue[c.next]
-	c.queue[c.next] = nil
-	if c.next++; c.next == len(c.queue) {
-		c.queue, c.next = c.queue[:0], 0
-	}
-	return p
 }
 
 func (c *crew) hire() {
 	c.hands.Go(func() {
 		w := &worker{crew: c, in: make([]byte, readSize)}
 		w.slow = w.leave
-		for !w.away {
-			p := c.take()
-			if p == nil {
+		for p := c.take(); p != nil; p = c.take() {
+			p.take(w)
+			if w.away && !c.wait(w) {
 				return
 			}
-			p.take(w)
 		}
 	})
+}
+
+// replace has somebody take the place of a worker who leaves.
+func (c *crew) replace() {
+	c.mu.Lock()
+	there := c.spare > c.wanted
+	if there {
+		c.wanted++
+	}
+	c.mu.Unlock()
+	if there {
+		c.relief.Signal()
+	} else {
+		c.hire()
+	}
+}
+
+// wait has a worker who has left wait until he is wanted again. It is false if he is not needed any more.
+func (c *crew) wait(w *worker) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.spare == spares {
+		return false
+	}
+	c.spare++
+	defer func() { c.spare-- }()
+	for c.wanted == 0 {
+		if c.closed {
+			return false
+		}
+		c.relief.Wait()
+	}
+	c.wanted--
+	w.away = false
+	return true
 }
 
 // readSize is how many bytes are read at once.
@@ -107,7 +195,7 @@ type worker struct {
 func (w *worker) leave() {
 	if !w.away {
 		w.away = true
-		w.crew.hire()
+		w.crew.replace()
 	}
 }
 
@@ -133,13 +221,6 @@ func now(n int, err error) (int, error) {
 		return 0, err
 	}
 	return n, nil
-}
-
-// isReadable reports whether there is something to read, if only the connection's end.
-func isReadable(fd uintptr) bool {
-	var b [1]byte
-	_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-	return !errors.Is(err, syscall.EAGAIN)
 }
 
 // emptied forgets what was gathered; room for more than usual is not kept.

@@ -1,29 +1,168 @@
 package gateway
 
-import "testing"
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
 
 func TestQueueThatIsNeverEmptyDoesNotGrow(t *testing.T) {
 	t.Parallel()
 	const waiting = 100
-	c, peers := newCrew(), make([]peer, waiting)
-	for i := range peers {
-		c.add(&peers[i])
+	var f fifo[*int]
+	values := make([]int, waiting)
+	for i := range values {
+		f.add(&values[i])
 	}
 
 	for i := range 1000 * waiting {
-		p := c.take()
-		if p != &peers[i%waiting] {
+		v := f.take()
+		if v != &values[i%waiting] {
 			t.Fatalf("turn %d is not that of who has waited longest", i)
 		}
-		c.add(p)
+		f.add(v)
 	}
 
-	if cap(c.queue) > 4*waiting {
-		t.Errorf("of %d who wait there is room for %d", waiting, cap(c.queue))
+	if cap(f.list) > 4*waiting {
+		t.Errorf("of %d who wait there is room for %d", waiting, cap(f.list))
 	}
-	for i, p := range c.queue[:c.next] {
-		if p != nil {
-			t.Fatalf("place %d keeps a peer whose turn was taken", i)
+	for i, v := range f.list[:f.next] {
+		if v != nil {
+			t.Fatalf("place %d keeps one whose turn was taken", i)
 		}
 	}
+}
+
+// newIdleGateway returns a gateway whose turns the test takes, and peers of it.
+func newIdleGateway(t *testing.T, n int) (*Gateway, []*peer) {
+	t.Helper()
+	g, err := New(nil, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	peers := make([]*peer, n)
+	for i := range peers {
+		peers[i] = &peer{g: g}
+	}
+	return g, peers
+}
+
+func TestTurnsOfAlarmsGiveWayForAWhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, peers := newIdleGateway(t, 4)
+		idle, live, both, late := peers[0], peers[1], peers[2], peers[3]
+		idle.wakeLater()
+		both.wakeLater()
+		late.wakeLater()
+		live.Wake()
+		both.Wake() // has something to say after all
+
+		for i, want := range []*peer{live, both, idle} {
+			if got := g.crew.take(); got != want {
+				t.Fatalf("turn %d is another's", i)
+			}
+		}
+		live.state.Store(resting)
+		live.Wake()
+		time.Sleep(g.crew.deference + 1)
+		for i, want := range []*peer{late, live} {
+			if got := g.crew.take(); got != want {
+				t.Fatalf("when one has waited long, turn %d is another's", i)
+			}
+		}
+		g.crew.close()
+		if p := g.crew.take(); p != nil {
+			t.Error("a turn was taken twice")
+		}
+	})
+}
+
+func TestAlarmsRingInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, peers := newIdleGateway(t, 1000)
+		done := make(chan struct{})
+		var ringing sync.WaitGroup
+		ringing.Go(func() { g.alarms.run(done) })
+		defer ringing.Wait()
+		defer close(done)
+		for round := range 3 { // in between there are none
+			begun := g.moment()
+			at := func(i int) moment { return begun + moment(i)*17*time.Millisecond }
+			for i, p := range peers {
+				g.alarms.set(p, at(len(peers)))
+				g.alarms.set(p, at(i))
+			}
+			for i, p := range peers {
+				switch i % 4 {
+				case 1:
+					g.alarms.stop(p)
+				case 2: // put off
+					g.alarms.set(p, at(i+500))
+				}
+			}
+			for range len(peers) * 3 / 4 {
+				p := g.crew.take()
+				p.state.Store(resting)
+				for i := range peers {
+					if peers[i] != p {
+						continue
+					}
+					due := at(i)
+					if i%4 == 2 {
+						due = at(i + 500)
+					}
+					if late := g.moment() - due; i%4 == 1 || late < 0 || late > 2*grain {
+						t.Fatalf("round %d: alarm %d rang %v late", round, i, late)
+					}
+				}
+			}
+			time.Sleep(time.Minute)
+			g.crew.mu.Lock()
+			besides := g.crew.later.len()
+			g.crew.mu.Unlock()
+			if besides != 0 || g.alarms.ring() {
+				t.Fatalf("round %d: %d rang besides, or some are left", round, besides)
+			}
+		}
+	})
+}
+
+func TestWorkersWhoComeBackAreWantedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := newIdleGateway(t, 0)
+		c := g.crew
+		workers := make([]*worker, spares+1)
+		wanted := make(chan *worker)
+		for i := range workers {
+			workers[i] = &worker{crew: c, away: true}
+			c.hands.Go(func() {
+				if c.wait(workers[i]) {
+					wanted <- workers[i]
+				}
+			})
+			synctest.Wait()
+		}
+		if c.spare != spares {
+			t.Fatalf("%d are kept, want %d", c.spare, spares)
+		}
+		back := make(map[*worker]bool)
+		for range spares {
+			(&worker{crew: c}).leave()
+			w := <-wanted
+			if w.away {
+				t.Error("a worker is wanted and takes himself for away")
+			}
+			back[w] = true
+		}
+		if len(back) != spares || c.spare != 0 || c.wanted != 0 {
+			t.Errorf("%d came back; %d wait, %d are wanted", len(back), c.spare, c.wanted)
+		}
+		c.hands.Go(func() { c.wait(workers[0]) })
+		synctest.Wait()
+		c.close() // he need not wait any more
+	})
 }

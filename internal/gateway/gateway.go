@@ -130,6 +130,8 @@ type Gateway struct {
 	door     *admission
 	giveBack func() // to the system, what memory is not needed
 	crew     *crew
+	alarms   *alarms
+	watch    *watch // set by Run
 	now      func() time.Time
 	born     time.Time
 	life     context.Context // of all streams; set by Run
@@ -146,7 +148,9 @@ func New(hub *events.Hub, cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	g := &Gateway{hub: hub, cfg: cfg, door: newAdmission(cfg), giveBack: debug.FreeOSMemory, crew: newCrew(), now: time.Now, born: time.Now(), opened: make(chan struct{}), peers: make(map[*peer]struct{})}
+	g := &Gateway{hub: hub, cfg: cfg, door: newAdmission(cfg), giveBack: debug.FreeOSMemory, now: time.Now, born: time.Now(), opened: make(chan struct{}), peers: make(map[*peer]struct{})}
+	// A client has one and a half intervals to answer a ping, so it may come a little late.
+	g.crew, g.alarms = newCrew(g.moment, cfg.Ping/5), newAlarms(g.moment)
 	g.upgrader = websocket.Upgrader{
 		ReadBufferSize:  128,            // used for the handshake only: see peer
 		WriteBufferPool: new(sync.Pool), // or a buffer would be made for each
@@ -164,22 +168,42 @@ func New(hub *events.Hub, cfg Config) (*Gateway, error) {
 	return g, nil
 }
 
-// Run lets streams be opened until ctx ends; then it ends them, and returns when they have ended. Stop it before the
-// HTTP server: a server that shuts down waits for streams, and nothing else ends them. A gateway runs once.
+// Run lets streams be opened until ctx ends, or the system does not tell of clients any more; then it ends them, and returns
+// when they have ended. Stop it before the HTTP server: a server that shuts down waits for streams, and nothing else ends
+// them. A gateway runs once.
 func (g *Gateway) Run(ctx context.Context) error {
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
+	watch, err := openWatch()
+	if err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	g.watch = watch
+	var staff sync.WaitGroup
+	defer staff.Wait()
+	staff.Go(func() { g.tidy(ctx) })
+	deaf := make(chan error, 1) // holds why clients are not heard any more
+	staff.Go(func() {
+		if err := watch.run(); err != nil {
+			deaf <- fmt.Errorf("gateway: %w", err)
+		}
+	})
+	defer watch.close() // nothing is lost by an error
+	gone := make(chan struct{})
+	staff.Go(func() { g.alarms.run(gone) })
+	defer close(gone)
 	g.crew.open()
 	defer g.crew.close()
-	var tidying sync.WaitGroup
-	tidying.Go(func() { g.tidy(ctx) })
-	defer tidying.Wait()
 	g.mu.Lock()
 	g.life, g.running = life, true
 	g.mu.Unlock()
 	close(g.opened)
 
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+		err = ctx.Err()
+	case err = <-deaf:
+	}
 	end(errStopping)
 	g.mu.Lock()
 	g.running = false
@@ -188,7 +212,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	g.mu.Unlock()
 	g.streams.Wait()
-	return ctx.Err()
+	return err
 }
 
 const (

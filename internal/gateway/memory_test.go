@@ -41,8 +41,11 @@ func TestMemoryIsGivenBackWhenARushIsOver(t *testing.T) {
 		var given atomic.Int64
 		g.giveBack = func() { given.Add(1) }
 		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error)
-		go func() { ended <- g.Run(ctx) }()
+		ended := make(chan struct{})
+		go func() {
+			g.tidy(ctx)
+			close(ended)
+		}()
 		come := func(n int) {
 			for range n {
 				g.door.admit("", "")

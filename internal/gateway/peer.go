@@ -15,14 +15,12 @@ import (
 	"github.com/seri-queue/seri/internal/events"
 )
 
-// peer is one WebSocket. Thousands of them are idle, so an idle one is a goroutine that waits, on the smallest of stacks, for
-// something to read, and no more: no buffers, no second goroutine, no context. Whatever is to be done is done in turns, one at
-// a time, by the [crew]: when the client has said something, the hub has events, the alarm rings, or the gateway stops.
+// peer is one WebSocket. Thousands of them are idle, so an idle one is this and a descriptor, and no more: no goroutine, no
+// buffers, no timer, no context. Whatever is to be done is done in turns, one at a time, by the [crew]: when the client has
+// said something, which the [watch] sees, the hub has events, the alarm rings, or the gateway stops.
 type peer struct {
 	g     *Gateway
-	conn  net.Conn
-	raw   syscall.RawConn // of conn
-	fd    int             // of conn, which only a turn closes: so a turn may use it as it is
+	line  line // only a turn hangs up: so a turn may use it as it is
 	visit visit
 	page  page
 	plain bool // the client has said by its URL what it wants, and is to say nothing more
@@ -30,7 +28,8 @@ type peer struct {
 	fleeting bool
 
 	state   atomic.Uint32
-	arrival atomic.Uint32 // what has come of waiting for something to read
+	arrival atomic.Uint32 // what the watch has seen
+	bell    alarm         // the alarms', under their lock
 
 	// The turn's.
 	worker   *worker              // who takes it
@@ -45,14 +44,11 @@ type peer struct {
 	heard    moment // when the client last gave a sign of life
 	spoken   moment // when something was last sent
 	pinged   moment
-	timer    *time.Timer
-	alarm    moment // when the timer will fire; 0: it will not
-	waiting  bool   // a goroutine waits for something to read
+	alarm    moment // when it rings; 0: it will not
 	ending   bool   // a close frame was sent; only the client's is waited for
 	deaf     bool   // what the client sends is not understood any more
 	asking   bool   // by a ping that was not answered yet
-	closed   bool   // and so is the connection
-	over     bool
+	over     bool   // and so is the connection
 }
 
 // moment is the time since the gateway was made, whatever the clock is set to.
@@ -60,67 +56,76 @@ type moment = time.Duration
 
 func (g *Gateway) moment() moment { return time.Since(g.born) }
 
-// A peer's states: at rest, its turn waits for a worker, a worker takes it, and it is taken and there is more to do.
+// A peer's states: at rest, its turn gives way to others, waits for a worker, is taken, and is taken and there is more to do.
 const (
 	resting = iota
+	deferred
 	queued
 	taken
 	takenAndMore
 )
 
-// What comes of waiting: nothing yet, something to read, or the connection's end.
+// What the watch has seen: that there is something to read, the end of what the client says, and that it cannot watch.
 const (
-	nothing = iota
-	readable
+	readable = 1 << iota
+	hungUp
 	broken
 )
 
-// start begins to serve a peer over a connection; its visit ends with it.
-func (p *peer) start(conn net.Conn) error {
-	p.conn = conn
-	plain, ok := conn.(syscall.Conn)
-	if !ok {
-		return fmt.Errorf("a WebSocket cannot be served over a %T: let TLS end in front", conn)
-	}
-	raw, err := plain.SyscallConn()
-	if err != nil {
+// start begins to serve a peer over a connection, which is the peer's from then on; its visit ends with it.
+func (p *peer) start(conn net.Conn) (err error) {
+	if p.line, err = takeOver(conn); err != nil {
 		return err
 	}
-	p.raw = raw
-	if err := raw.Control(func(fd uintptr) { p.fd = int(fd) }); err != nil {
-		return err
-	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		tcp.SetWriteBuffer(sendBuffer) // a wish; without it a slow client is found out later
-	}
+	// Both are wishes: a slow client is found out later, and one that has vanished is asked more often than by pings.
+	_ = syscall.SetsockoptInt(p.line.fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, sendBuffer)
+	_ = syscall.SetsockoptInt(p.line.fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 0)
 	now := p.g.moment()
 	p.asked, p.heard, p.spoken, p.pinged = now, now, now, now
 	p.g.register(p)
 	if p.stream != nil { // from here on a worker may take a turn, so all must be there
 		p.stream.Notify(p)
 	}
+	if err := p.g.watch.add(p); err != nil {
+		p.g.cfg.Logger.Error("could not watch a WebSocket", "error", err)
+		p.arrive(broken)
+	}
 	p.Wake()
 	return nil
 }
 
-// wait waits until there is something to read. Then a turn reads it, so the stack on which thousands wait stays small.
-func (p *peer) wait() {
-	defer p.g.streams.Done()
-	if p.raw.Read(isReadable) == nil {
-		p.arrival.Store(readable)
-	} else {
-		p.arrival.Store(broken)
-	}
+// arrive has a turn be taken for what the watch has seen. It may be called with locks held.
+func (p *peer) arrive(seen uint32) {
+	p.arrival.Or(seen)
 	p.Wake()
 }
 
 // Wake implements [events.Waker]: there may be something to do.
 func (p *peer) Wake() {
 	for {
+		switch state := p.state.Load(); state {
+		case resting, deferred:
+			if p.state.CompareAndSwap(state, queued) {
+				p.g.crew.add(p)
+				return
+			}
+		case taken:
+			if p.state.CompareAndSwap(taken, takenAndMore) {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// wakeLater is Wake for what may give way to the turns of others.
+func (p *peer) wakeLater() {
+	for {
 		switch p.state.Load() {
 		case resting:
-			if p.state.CompareAndSwap(resting, queued) {
-				p.g.crew.add(p)
+			if p.state.CompareAndSwap(resting, deferred) {
+				p.g.crew.addLater(p)
 				return
 			}
 		case taken:
@@ -135,7 +140,6 @@ func (p *peer) Wake() {
 
 // take takes a turn.
 func (p *peer) take(w *worker) {
-	p.state.Store(taken)
 	p.worker, w.at = w, p.g.moment()
 	p.turn()
 	p.worker = nil
@@ -158,24 +162,20 @@ func (p *peer) turn() {
 	if p.over {
 		return
 	}
-	arrived := p.arrival.Swap(nothing)
-	if arrived != nothing {
-		p.waiting = false
-	}
+	arrived := p.arrival.Swap(0)
 	rings := p.alarm != 0 && p.now() >= p.alarm
 	if rings {
 		p.alarm = 0
 	}
 	switch {
-	case p.closed:
-	case arrived == broken:
+	case arrived&broken != 0:
 		p.end(errGone)
 	case p.ending: // who cuts a connection before the client has answered may lose what is on its way
-		if rings || arrived == readable && p.receive(context.Background()) != nil {
+		if rings || p.receive(context.Background(), arrived) != nil {
 			p.close()
 		}
 	default:
-		err := p.work(arrived == readable)
+		err := p.work(arrived)
 		if err == nil {
 			err = p.flush()
 		}
@@ -185,18 +185,10 @@ func (p *peer) turn() {
 			p.ringAt(p.due())
 		}
 	}
-	switch {
-	case p.closed && !p.waiting:
-		p.finish()
-	case !p.closed && !p.waiting:
-		p.waiting = true
-		p.g.streams.Add(1)
-		go p.wait()
-	}
 }
 
 // work does what there is to do.
-func (p *peer) work(toRead bool) error {
+func (p *peer) work(arrived uint32) error {
 	ctx := p.g.life
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -204,14 +196,12 @@ func (p *peer) work(toRead bool) error {
 	if err := p.expire(); err != nil { // before what is asked for by what is over
 		return err
 	}
-	if toRead {
-		if err := p.receive(ctx); err != nil {
+	if err := p.receive(ctx, arrived); err != nil {
+		return err
+	}
+	if p.worker.away { // that has taken its time
+		if err := p.expire(); err != nil {
 			return err
-		}
-		if p.worker.away { // that has taken its time
-			if err := p.expire(); err != nil {
-				return err
-			}
 		}
 	}
 	if err := p.attend(ctx); err != nil {
@@ -227,32 +217,37 @@ func (p *peer) work(toRead bool) error {
 }
 
 // receive reads what the client has sent, or some of it: there are others.
-func (p *peer) receive(ctx context.Context) error {
+func (p *peer) receive(ctx context.Context, arrived uint32) (err error) {
+	if arrived == 0 {
+		return nil
+	}
 	in := p.incoming
 	if in == nil {
 		in = new(incoming)
 	}
 	const rounds = 8
 	for range rounds {
-		b, err := p.worker.receive(p.fd)
+		b, err := p.worker.receive(p.line.fd)
 		if err != nil {
 			return fmt.Errorf("%w: %w", errGone, err)
 		}
-		if len(b) == 0 {
-			break
+		if len(b) > 0 && !p.deaf {
+			if err := in.take(b, func(kind int, payload []byte) error { return p.got(ctx, kind, payload) }); err != nil {
+				p.incoming = in
+				_, p.deaf = errors.AsType[*brokenError](err) // nobody knows where the next frame begins
+				p.arrive(arrived)                            // what is left is not told again
+				return err
+			}
 		}
-		if p.deaf {
-			continue
-		}
-		if err := in.take(b, func(kind int, payload []byte) error { return p.got(ctx, kind, payload) }); err != nil {
-			p.incoming = in
-			_, p.deaf = errors.AsType[*brokenError](err) // nobody knows where the next frame begins
-			return err
+		if len(b) == 0 || len(b) < readSize && arrived&hungUp == 0 { // what comes later is told
+			if p.incoming = in; in.whole() {
+				p.incoming = nil
+			}
+			return nil
 		}
 	}
-	if p.incoming = in; in.whole() {
-		p.incoming = nil
-	}
+	p.incoming = in
+	p.arrive(arrived)
 	return nil
 }
 
@@ -358,7 +353,7 @@ func (p *peer) beat() error {
 	switch {
 	case p.silent() && now-p.asked >= p.g.cfg.Patience:
 		return errIdle
-	case now >= p.lost() && p.arrival.Load() != readable: // or it has spoken while others were slow
+	case now >= p.lost() && p.arrival.Load() == 0: // or it has spoken while others were slow
 		return errGone
 	case now-p.pinged < p.g.cfg.Ping:
 		return nil
@@ -382,12 +377,7 @@ func (p *peer) ringAt(at moment) {
 		return
 	}
 	p.alarm = at
-	wait := max(0, at-p.g.moment())
-	if p.timer == nil {
-		p.timer = time.AfterFunc(wait, p.Wake)
-	} else {
-		p.timer.Reset(wait)
-	}
+	p.g.alarms.set(p, at)
 }
 
 // send gathers frames, and sends them when there are many.
@@ -417,7 +407,7 @@ func (p *peer) flush() error {
 		return nil
 	}
 	defer w.emptied()
-	sent, err := w.send(p.fd)
+	sent, err := w.send(p.line.fd)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errGone, err)
 	}
@@ -431,45 +421,51 @@ func (p *peer) flush() error {
 	return nil
 }
 
-// write waits until the kernel has taken something, for as long as the client may take.
+// write waits until the kernel has taken all of b, for as long as the client may take.
 func (p *peer) write(b []byte) error {
-	timeout := p.g.cfg.WriteTimeout
+	timeout, life := p.g.cfg.WriteTimeout, p.g.life.Done()
 	if p.ending {
-		timeout = min(timeout, lastWords)
+		timeout, life = min(timeout, lastWords), nil
 	}
-	for {
-		n, err := p.writeWithin(timeout, b)
-		if err == nil {
+	room, done := p.g.watch.room(p.line)
+	defer done()
+	tooLong := time.NewTimer(timeout)
+	defer tooLong.Stop()
+	for progress := false; ; {
+		n, err := now(syscall.Write(p.line.fd, b))
+		if err != nil {
+			return err
+		}
+		if b = b[n:]; len(b) == 0 {
 			break
 		}
-		if b = b[n:]; !p.mayTakeLonger(n > 0, err) {
-			return err
+		progress = progress || n > 0
+		select {
+		case <-room:
+		case <-life: // there is not so much time any more
+			life = nil
+			tooLong.Reset(min(timeout, lastWords))
+		case <-tooLong.C:
+			if !p.mayTakeLonger(progress) {
+				return os.ErrDeadlineExceeded
+			}
+			progress = false
+			tooLong.Reset(timeout)
 		}
 	}
 	if p.fleeting {
 		p.heard = p.g.moment() // there was no room before, so the client has read something
 	}
-	return p.conn.SetWriteDeadline(time.Time{})
-}
-
-func (p *peer) writeWithin(timeout time.Duration, b []byte) (int, error) {
-	if err := p.conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
-		return 0, err
-	}
-	if !p.ending {
-		hurry := func() { p.conn.SetWriteDeadline(time.Now().Add(min(timeout, lastWords))) } // if it fails, the connection is closed
-		defer context.AfterFunc(p.g.life, hurry)()
-	}
-	return p.conn.Write(b)
+	return nil
 }
 
 // mayTakeLonger decides after a write that was not done in time. A client that is to lose events rather than be cut has for as
 // long as it may be silent, and what it reads is a sign of life.
-func (p *peer) mayTakeLonger(progress bool, err error) bool {
+func (p *peer) mayTakeLonger(progress bool) bool {
 	if progress {
 		p.heard = p.g.moment()
 	}
-	return p.fleeting && !p.ending && errors.Is(err, os.ErrDeadlineExceeded) && p.g.life.Err() == nil && p.g.moment() < p.lost()
+	return p.fleeting && !p.ending && p.g.life.Err() == nil && p.g.moment() < p.lost()
 }
 
 // lastWords is how long a close frame may take, and the client's answer to it.
@@ -500,17 +496,11 @@ func (p *peer) end(err error) {
 	p.ringAt(p.g.moment() + lastWords)
 }
 
+// close ends the peer: nothing is left of it.
 func (p *peer) close() {
-	p.closed = true
-	p.conn.Close() // there is nobody to tell if this fails
-}
-
-// finish ends the peer, whose connection is closed: nothing is left of it.
-func (p *peer) finish() {
 	p.over = true
-	if p.timer != nil {
-		p.timer.Stop()
-	}
+	p.g.watch.hangUp(p)
+	p.g.alarms.stop(p)
 	p.g.unregister(p)
 	p.visit.leave()
 }
