@@ -96,6 +96,7 @@ type Hub struct {
 	recent    *recent
 	turns     turns
 	glances   glances
+	readings  readings
 	meters    meter.Hub // whose number of subscribers may be asked without the lock
 
 	// mu puts the events of all queues into one order, so that the positions reached after an event are true for every

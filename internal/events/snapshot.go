@@ -102,19 +102,27 @@ func (s *Subscription) outgrow() {
 
 // readSnapshots asks for the present state of interests, all at once; there may be others who ask.
 func (s *Subscription) readSnapshots(ctx context.Context, interests []*interest) ([]Snapshot, error) {
-	waiting, cancel := context.WithTimeoutCause(ctx, inSilence, errBusy)
-	defer cancel()
-	select {
-	case s.hub.reading <- struct{}{}:
-		defer func() { <-s.hub.reading }()
-	case <-waiting.Done():
-		return nil, fmt.Errorf("wait to read a snapshot: %w", context.Cause(waiting))
-	}
 	filters := make([]Filter, len(interests))
 	for n, i := range interests {
 		filters[n] = i.filter
 	}
-	shown, err := s.hub.snapshots.Snapshots(ctx, filters)
+	if queue, ok := shareable(filters); ok {
+		return s.hub.readings.share(ctx, queue, filters, s.hub.readSnapshots)
+	}
+	return s.hub.readSnapshots(ctx, filters)
+}
+
+// readSnapshots reads when it is its turn.
+func (h *Hub) readSnapshots(ctx context.Context, filters []Filter) ([]Snapshot, error) {
+	waiting, cancel := context.WithTimeoutCause(ctx, inSilence, errBusy)
+	defer cancel()
+	select {
+	case h.reading <- struct{}{}:
+		defer func() { <-h.reading }()
+	case <-waiting.Done():
+		return nil, fmt.Errorf("wait to read a snapshot: %w", context.Cause(waiting))
+	}
+	shown, err := h.snapshots.Snapshots(ctx, filters)
 	if err != nil {
 		return nil, fmt.Errorf("read a snapshot: %w", err)
 	}
