@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -128,7 +127,7 @@ type Gateway struct {
 	upgrader websocket.Upgrader
 	opened   chan struct{} // closed when Run has begun to take streams
 	door     *admission
-	giveBack func() // to the system, what memory is not needed
+	memory   memory
 	crew     *crew
 	alarms   *alarms
 	watch    *watch // set by Run
@@ -148,7 +147,7 @@ func New(hub *events.Hub, cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	g := &Gateway{hub: hub, cfg: cfg, door: newAdmission(cfg), giveBack: debug.FreeOSMemory, now: time.Now, born: time.Now(), opened: make(chan struct{}), peers: make(map[*peer]struct{})}
+	g := &Gateway{hub: hub, cfg: cfg, door: newAdmission(cfg), memory: new(heap), now: time.Now, born: time.Now(), opened: make(chan struct{}), peers: make(map[*peer]struct{})}
 	// A client has one and a half intervals to answer a ping, so it may come a little late.
 	g.crew, g.alarms = newCrew(g.moment, cfg.Ping/5), newAlarms(g.moment)
 	g.upgrader = websocket.Upgrader{
@@ -213,34 +212,6 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.mu.Unlock()
 	g.streams.Wait()
 	return err
-}
-
-const (
-	// rush is how many comings and goings leave so much behind that it is worth giving back: some ten megabytes.
-	rush = 1000
-	// lull is how long nearly nobody comes or goes when a rush is over.
-	lull = 5 * time.Second
-)
-
-// tidy gives back, once a rush is over, the memory that it took to let everybody in. The runtime would keep it for the next
-// one: of thousands who are idle meanwhile, a third more than they need.
-func (g *Gateway) tidy(ctx context.Context) {
-	tick := time.NewTicker(lull)
-	defer tick.Stop()
-	tidied, before := 0, 0
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		now := g.door.moved()
-		if now-tidied >= rush && now-before < rush/100 {
-			g.giveBack()
-			tidied = now
-		}
-		before = now
-	}
 }
 
 // register makes a peer be told when the gateway stops.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -32,14 +33,54 @@ func TestGarbageDoesNotFillTheHouse(t *testing.T) {
 	garbage = nil
 }
 
+// counted is memory that counts what is given back.
+type counted struct {
+	stretched atomic.Bool
+	given     atomic.Int64
+}
+
+func (c *counted) stretch()  { c.stretched.Store(true) }
+func (c *counted) relax()    { c.stretched.Store(false) }
+func (c *counted) giveBack() { c.given.Add(1) }
+
+// TestARushIsLetHaveMemory is not parallel: it is about the whole process.
+func TestARushIsLetHaveMemory(t *testing.T) {
+	t.Setenv("GOGC", "")
+	usual := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(usual)
+	runtime.GC()
+	goal := func() int {
+		goal := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}}
+		metrics.Read(goal)
+		return int(goal[0].Value.Uint64())
+	}
+	h, before := new(heap), goal()
+
+	h.stretch()
+	h.stretch()
+
+	if more := goal() - before; more < headroom/2 || more > 2*headroom {
+		t.Errorf("%d bytes more may lie about, want some %d", more, headroom)
+	}
+	h.relax()
+	if percent := debug.SetGCPercent(100); percent != 100 {
+		t.Errorf("then GOGC is %d", percent)
+	}
+	t.Setenv("GOGC", "100")
+	h.stretch()
+	if percent := debug.SetGCPercent(100); percent != 100 {
+		t.Errorf("an operator's GOGC was changed to %d", percent)
+	}
+}
+
 func TestMemoryIsGivenBackWhenARushIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, err := New(nil, Config{Connections: 100_000})
 		if err != nil {
 			t.Fatal(err)
 		}
-		var given atomic.Int64
-		g.giveBack = func() { given.Add(1) }
+		kept := new(counted)
+		g.memory = kept
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
@@ -52,27 +93,27 @@ func TestMemoryIsGivenBackWhenARushIsOver(t *testing.T) {
 			}
 		}
 
-		time.Sleep(lull / 2) // between two looks
-		for range 20 {       // a rush that goes on
+		time.Sleep(glimpse / 2) // between two looks
+		for range 20 {          // a rush that goes on
 			come(rush / 10)
-			time.Sleep(lull)
+			time.Sleep(lull / 2)
 		}
-		if n := given.Load(); n != 0 {
-			t.Errorf("given back %d times in the midst of a rush", n)
+		if n := kept.given.Load(); n != 0 || !kept.stretched.Load() {
+			t.Errorf("in the midst of a rush, given back %d times, stretched %v", n, kept.stretched.Load())
 		}
 		for range 200 { // and then those who come now and then
 			come(rush / 1000)
 			time.Sleep(lull)
 		}
-		if n := given.Load(); n != 1 {
-			t.Errorf("given back %d times after a rush", n)
+		if n := kept.given.Load(); n != 1 || kept.stretched.Load() {
+			t.Errorf("after a rush, given back %d times, stretched %v", n, kept.stretched.Load())
 		}
 		for range 2 * rush {
 			g.door.leave("", "")
 		}
 		time.Sleep(3 * lull)
-		if n := given.Load(); n != 2 {
-			t.Errorf("given back %d times after all have gone", n)
+		if n := kept.given.Load(); n != 2 || kept.stretched.Load() {
+			t.Errorf("after all have gone, given back %d times, stretched %v", n, kept.stretched.Load())
 		}
 
 		stop()
