@@ -12,6 +12,9 @@ import (
 // errFull is why a buffer ended that its reader did not empty in time.
 var errFull = errors.New("the buffer is full")
 
+// several is for how many items there is room at once when there is more than one.
+const several = 16
+
 // spareItems bounds the empty room that an idle buffer keeps.
 const spareItems = 128
 
@@ -79,6 +82,9 @@ func (b *buffer) push(it *item) bool {
 	defer b.mu.Unlock()
 	if b.ended != nil {
 		return false
+	}
+	if len(b.items) == 1 && cap(b.items) == 1 { // one seldom comes with two: it is alone, or many come at once
+		b.items = append(make([]waiting, 0, several), b.items...)
 	}
 	b.items = append(b.items, waiting{item: it})
 	if b.bytes += it.size(); b.bytes > b.tight {

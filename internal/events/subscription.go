@@ -285,6 +285,7 @@ func (s *Subscription) drain(ctx context.Context, slow func()) error {
 		s.starting = false
 		s.batch, s.next = batch, 0
 	}
+	s.frames = slices.Grow(s.frames, max(0, min(len(s.batch)-s.next, framesAtOnce-len(s.frames))))
 	for s.next < len(s.batch) && len(s.frames) < framesAtOnce {
 		w := s.batch[s.next]
 		s.next++
