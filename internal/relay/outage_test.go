@@ -404,7 +404,9 @@ func TestSilenceIsNotTakenForTheEnd(t *testing.T) {
 			return openNATS(ctx, direct.(*natsBroker).target, nats.SetCustomDialer(network))
 		},
 		"rabbitmq": func(ctx context.Context, direct Broker, network *stalling) (Broker, error) {
-			return openRabbit(ctx, direct.(*rabbitBroker).target, func(c *amqp.Config) { c.Dial = network.Dial })
+			return openRabbit(ctx, direct.(*rabbitBroker).target, func(b *rabbitBroker) {
+				b.reach = func(_ context.Context, kind, addr string) (net.Conn, error) { return network.Dial(kind, addr) }
+			})
 		},
 		"kafka": func(ctx context.Context, direct Broker, network *stalling) (Broker, error) {
 			dial := func(_ context.Context, kind, addr string) (net.Conn, error) { return network.Dial(kind, addr) }

@@ -5,23 +5,39 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/seri-queue/seri/internal/events"
+	"github.com/seri-queue/seri/internal/pause"
 )
 
 // rabbitBroker relays into a stream of RabbitMQ, by AMQP 0.9.1.
 type rabbitBroker struct {
 	target
-	config amqp.Config
+	reach func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	mu      sync.Mutex
-	conn    *amqp.Connection // for publishing; nil: there is none, or no longer
+	mu   sync.Mutex
+	out  *rabbitLink // for publishing; nil: there is none, or no longer
+	lost <-chan bool // of its channel: see returned
+}
+
+// rabbitLink is a connection with one channel. Who publishes has one, who reads has another: while RabbitMQ is short of memory
+// or of disk, it reads nothing more from a connection on which something was published, acknowledgements included.
+type rabbitLink struct {
+	conn    *amqp.Connection
 	channel *amqp.Channel
-	lost    <-chan bool // of the channel: see returned
+	network net.Conn
+}
+
+// end gives the connection up, whether or not the server still answers. It does so itself after a while, because
+// CloseDeadline's deadline is moved by every heartbeat that comes, and a server that reads nothing sends them nevertheless.
+func (l *rabbitLink) end() {
+	defer time.AfterFunc(farewell, func() { l.network.Close() }).Stop()
+	_ = l.conn.CloseDeadline(time.Now().Add(farewell))
 }
 
 const (
@@ -30,20 +46,20 @@ const (
 	// markAgain is after how long a reader that has not come to the end writes another mark, which wakes a server that has
 	// forgotten him.
 	markAgain = 10 * time.Second
+	// greeting bounds the wait for a server until it has answered at first.
+	greeting = 10 * time.Second
 	// farewell bounds the wait for a server that is told that a connection ends.
 	farewell = time.Second
 )
 
-func openRabbit(_ context.Context, t target, more ...func(*amqp.Config)) (Broker, error) {
-	b := &rabbitBroker{target: t, config: amqp.Config{
-		Heartbeat: 5 * time.Second, Locale: "en_US", Properties: amqp.Table{"connection_name": "seri"}, Dial: amqp.DefaultDial(10 * time.Second),
-	}}
+func openRabbit(ctx context.Context, t target, more ...func(*rabbitBroker)) (Broker, error) {
+	b := &rabbitBroker{target: t, reach: (&net.Dialer{Timeout: greeting}).DialContext}
 	for _, change := range more {
-		change(&b.config)
+		change(b)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, err := b.publisher(); err != nil {
+	if err := b.connect(ctx); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -61,14 +77,11 @@ func (b *rabbitBroker) Close() {
 
 // hangUp lets go of the publisher's connection. The lock is held.
 func (b *rabbitBroker) hangUp() {
-	if b.conn != nil {
-		end(b.conn)
+	if b.out != nil {
+		b.out.end()
 	}
-	b.conn, b.channel, b.lost = nil, nil, nil
+	b.out, b.lost = nil, nil
 }
-
-// end gives a connection up, whether or not the server still answers.
-func end(conn *amqp.Connection) { _ = conn.CloseDeadline(time.Now().Add(farewell)) }
 
 // returned watches for messages that a channel could not deliver, which are confirmed nevertheless: their stream is gone. What
 // it returns says whether there were any by now. A message comes back before it is confirmed.
@@ -91,48 +104,72 @@ func returned(channel *amqp.Channel) <-chan bool {
 	return told
 }
 
-// dial opens a connection with one channel.
-func (b *rabbitBroker) dial() (*amqp.Connection, *amqp.Channel, error) {
-	conn, err := amqp.DialConfig(b.url.String(), b.config)
-	if err != nil {
-		return nil, nil, fmt.Errorf("connect to %s: %w", b.name(), err)
+// dial opens a connection with one channel, on which prepare makes what the caller needs. A server that does not answer holds
+// it up until ctx ends.
+func (b *rabbitBroker) dial(ctx context.Context, prepare func(l *rabbitLink) error) (*rabbitLink, error) {
+	var l rabbitLink
+	stop := func() bool { return true }
+	config := amqp.Config{Heartbeat: 5 * time.Second, Locale: "en_US", Properties: amqp.Table{"connection_name": "seri"}}
+	config.Dial = func(network, addr string) (net.Conn, error) {
+		conn, err := b.reach(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		l.network, stop = conn, context.AfterFunc(ctx, func() { conn.Close() })
+		return conn, conn.SetDeadline(time.Now().Add(greeting)) // is taken back when the server has answered
 	}
-	channel, err := conn.Channel()
-	if err != nil {
-		end(conn)
-		return nil, nil, fmt.Errorf("connect to %s: %w", b.name(), err)
+	conn, err := amqp.DialConfig(b.url.String(), config)
+	if err == nil {
+		l.conn = conn
+		if l.channel, err = conn.Channel(); err == nil {
+			err = prepare(&l)
+		}
 	}
-	return conn, channel, nil
+	stop()
+	switch {
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	case err == nil:
+		return &l, nil
+	}
+	if l.conn != nil {
+		l.end()
+	}
+	return nil, fmt.Errorf("connect to %s: %w", b.name(), err)
 }
 
-// publisher returns a channel that confirms, and makes the stream when it opens one. The lock is held.
-func (b *rabbitBroker) publisher() (*amqp.Channel, error) {
-	if b.channel != nil && !b.channel.IsClosed() {
-		return b.channel, nil
+// connect opens the connection for publishing, if there is none, and makes the stream. The lock is held.
+func (b *rabbitBroker) connect(ctx context.Context) error {
+	if b.out != nil && !b.out.channel.IsClosed() {
+		return nil
 	}
 	b.hangUp()
-	conn, channel, err := b.dial()
+	l, err := b.dial(ctx, b.declare)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	b.out, b.lost = l, returned(l.channel)
+	return nil
+}
+
+// declare makes the stream, and a channel that confirms.
+func (b *rabbitBroker) declare(l *rabbitLink) error {
 	seconds := fmt.Sprintf("%ds", int64(b.keep.Seconds()))
-	_, err = channel.QueueDeclare(b.stream, true, false, false, false, amqp.Table{
+	_, err := l.channel.QueueDeclare(b.stream, true, false, false, false, amqp.Table{
 		"x-queue-type": "stream", "x-max-age": seconds, "x-initial-cluster-size": int32(b.copies),
 	})
 	if refused, ok := errors.AsType[*amqp.Error](err); ok && refused.Code == amqp.PreconditionFailed { // it is there, made by somebody else
-		if channel, err = conn.Channel(); err == nil {
-			_, err = channel.QueueDeclarePassive(b.stream, true, false, false, false, nil)
+		if l.channel, err = l.conn.Channel(); err == nil {
+			_, err = l.channel.QueueDeclarePassive(b.stream, true, false, false, false, nil)
 		}
 	}
 	if err == nil {
-		err = channel.Confirm(false)
+		err = l.channel.Confirm(false)
 	}
 	if err != nil {
-		end(conn)
-		return nil, fmt.Errorf("stream %q of %s: %w", b.stream, b.address(), err)
+		return fmt.Errorf("stream %q: %w", b.stream, err)
 	}
-	b.conn, b.channel, b.lost = conn, channel, returned(channel)
-	return channel, nil
+	return nil
 }
 
 // Publish implements Broker.
@@ -142,18 +179,18 @@ func (b *rabbitBroker) Publish(ctx context.Context, records []events.Record) err
 	if ctx.Err() != nil { // others took long
 		return context.Cause(ctx)
 	}
-	channel, err := b.publisher()
-	if err != nil {
+	if err := b.connect(ctx); err != nil {
 		return err
 	}
-	conn := b.conn
-	defer context.AfterFunc(ctx, func() { end(conn) })() // a write to a network that takes nothing does not heed a context
+	channel := b.out.channel
+	defer context.AfterFunc(ctx, b.out.end)() // a write to a network that takes nothing does not heed a context
 	confirms := make([]*amqp.DeferredConfirmation, len(records))
 	for i := range records {
 		table := amqp.Table{}
 		for _, h := range headers(&records[i]) {
 			table[h[0]] = h[1]
 		}
+		var err error
 		confirms[i], err = channel.PublishWithDeferredConfirmWithContext(ctx, "", b.stream, true, false, amqp.Publishing{
 			Headers: table, ContentType: contentType, DeliveryMode: amqp.Persistent, // no MessageId, which has 255 bytes at most
 			Timestamp: time.Now(), Body: records[i].Body,
@@ -182,35 +219,35 @@ func (b *rabbitBroker) Publish(ctx context.Context, records []events.Record) err
 
 // Read implements [events.Source].
 func (b *rabbitBroker) Read(ctx context.Context, _ string, from time.Time, caught func(), each func(events.Record) error) error {
-	conn, channel, err := b.dial()
-	if err != nil {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var messages <-chan amqp.Delivery
+	l, err := b.dial(ctx, func(l *rabbitLink) (err error) {
+		if err = l.channel.Qos(unconfirmed, 0, false); err == nil {
+			messages, err = l.channel.Consume(b.stream, "", false, false, false, false, amqp.Table{"x-stream-offset": from})
+		}
 		return err
-	}
-	defer end(conn)
-	defer context.AfterFunc(ctx, func() { end(conn) })()
-	if err := channel.Qos(unconfirmed, 0, false); err != nil {
-		return fmt.Errorf("read events: %w", err)
-	}
-	messages, err := channel.Consume(b.stream, "", false, false, false, false, amqp.Table{"x-stream-offset": from})
+	})
 	if err != nil {
 		return fmt.Errorf("read events: %w", err)
 	}
+	defer l.end()
+	defer context.AfterFunc(ctx, l.end)()
 	last := rand.Text()
-	if err := b.mark(ctx, conn, last); err != nil {
-		return fmt.Errorf("find the end of the events: %w", err)
-	}
-	overdue := time.NewTicker(markAgain)
-	defer overdue.Stop()
+	behind, marked := context.WithCancel(ctx)
+	var marking sync.WaitGroup
+	defer marking.Wait()
+	defer marked()
+	marking.Go(func() { // what is there is read meanwhile: it may be long until RabbitMQ takes a mark
+		if err := b.markUntil(behind, last); behind.Err() == nil {
+			cancel(fmt.Errorf("find the end of the events: %w", err))
+		}
+	})
 	for {
 		var m amqp.Delivery
 		var open bool
 		select {
 		case m, open = <-messages:
-		case <-overdue.C:
-			if err := b.mark(ctx, conn, last); err != nil {
-				return fmt.Errorf("find the end of the events: %w", err)
-			}
-			continue
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -234,8 +271,27 @@ func (b *rabbitBroker) Read(ctx context.Context, _ string, from time.Time, caugh
 		}
 		if name, _ := m.Headers[headerMark].(string); name == last && last != "" {
 			last = ""
-			overdue.Stop()
+			marked()
 			caught()
+		}
+	}
+}
+
+// markUntil writes a mark, and again after a while, until ctx ends or it fails.
+func (b *rabbitBroker) markUntil(ctx context.Context, name string) error {
+	l, err := b.dial(ctx, func(l *rabbitLink) error { return l.channel.Confirm(false) })
+	if err != nil {
+		return err
+	}
+	defer l.end()
+	defer context.AfterFunc(ctx, l.end)()
+	lost := returned(l.channel)
+	for {
+		if err := b.mark(ctx, l.channel, lost, name); err != nil {
+			return err
+		}
+		if !pause.For(ctx, markAgain) {
+			return context.Cause(ctx)
 		}
 	}
 }
@@ -243,15 +299,7 @@ func (b *rabbitBroker) Read(ctx context.Context, _ string, from time.Time, caugh
 // mark writes a message that is no event into the stream. RabbitMQ does not say what the last message of a stream is: who has
 // read the mark has read all that was there before it. A reader writes his when he has begun, so it comes to him whatever the
 // clocks say.
-func (b *rabbitBroker) mark(ctx context.Context, conn *amqp.Connection, name string) error {
-	channel, err := conn.Channel()
-	if err != nil {
-		return err
-	}
-	if err := channel.Confirm(false); err != nil {
-		return err
-	}
-	lost := returned(channel)
+func (b *rabbitBroker) mark(ctx context.Context, channel *amqp.Channel, lost <-chan bool, name string) error {
 	confirm, err := channel.PublishWithDeferredConfirmWithContext(ctx, "", b.stream, true, false, amqp.Publishing{
 		Headers: amqp.Table{headerMark: name}, DeliveryMode: amqp.Persistent, Timestamp: time.Now(),
 	})
@@ -267,5 +315,5 @@ func (b *rabbitBroker) mark(ctx context.Context, conn *amqp.Connection, name str
 	if gone, open := <-lost; gone || !open {
 		return fmt.Errorf("RabbitMQ has no stream %q any more", b.stream)
 	}
-	return channel.Close()
+	return nil
 }
