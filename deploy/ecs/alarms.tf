@@ -25,6 +25,24 @@ resource "aws_cloudwatch_metric_alarm" "no_leader" {
   tags                = local.tags
 }
 
+resource "aws_cloudwatch_metric_alarm" "relay_behind" {
+  count               = var.relay == null ? 0 : 1
+  alarm_name          = "${var.name}-relay-behind"
+  alarm_description   = "Events wait for more than a minute to be relayed, or no relay says that they do not. Logs of the relays: who says \"could not relay events\", and why? Does the broker take messages? What Redis trims meanwhile never reaches the broker."
+  namespace           = "Seri"
+  metric_name         = "RelayBehindSeconds"
+  dimensions          = { role = "relay" }
+  statistic           = "Maximum"
+  period              = 60
+  evaluation_periods  = 3
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 60
+  treat_missing_data  = "breaching" # whoever would tell is gone
+  alarm_actions       = var.alarm_topic_arns
+  ok_actions          = var.alarm_topic_arns
+  tags                = local.tags
+}
+
 resource "aws_cloudwatch_metric_alarm" "oldest_task" {
   for_each            = local.queues
   alarm_name          = "${var.name}-oldest-task-${each.value}"

@@ -61,6 +61,7 @@ output "alarms" {
   description = "The names of the alarms that call a person."
   value = sort(concat(
     aws_cloudwatch_metric_alarm.no_leader[*].alarm_name,
+    aws_cloudwatch_metric_alarm.relay_behind[*].alarm_name,
     [aws_cloudwatch_metric_alarm.redis_memory.alarm_name, aws_cloudwatch_metric_alarm.api_errors.alarm_name],
     [for a in aws_cloudwatch_metric_alarm.oldest_task : a.alarm_name],
     [for a in aws_cloudwatch_metric_alarm.archived : a.alarm_name],

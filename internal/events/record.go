@@ -63,7 +63,7 @@ func (r *Reader) Close() error { return r.streams.Close() }
 func (r *Reader) Permitted(ctx context.Context) error {
 	stream := keys.Queue("default").Events()
 	err := permit.Check(ctx, r.streams.rdb, permit.Need{
-		Scripts:  []string{lookSource},
+		Scripts:  []string{lookSource, behindSource},
 		Keys:     []string{stream},
 		Commands: [][]string{{"SMEMBERS", keys.Queues}, {"XREAD", "STREAMS", stream, "0"}},
 	})

@@ -88,6 +88,9 @@ var (
 	MemoryUsed   = family("seri_redis_memory_used_ratio", "RedisMemoryUsedRatio", Gauge, Ratio, "beat", "Used by maximal memory, 0 to 1, of the fullest node of Redis; absent without a maximum.")
 )
 
+// RelayBehind is of a relay of events, read from Redis: every relay tells the same, also those that wait to take over.
+var RelayBehind = family("seri_relay_behind_seconds", "RelayBehindSeconds", Gauge, Seconds, "relay", "How old the oldest entry of the event streams is that is not relayed yet; 0 if there is none.")
+
 // Figures of every process.
 var (
 	RedisSeconds = family("seri_redis_round_trip_seconds", "RedisRoundTrip", Timing, Seconds, "all", "How long round trips to Redis took, those that wait for something left out.")

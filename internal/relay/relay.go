@@ -16,6 +16,7 @@ import (
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/events"
+	"github.com/seri-queue/seri/internal/meter"
 	"github.com/seri-queue/seri/internal/partition"
 	"github.com/seri-queue/seri/internal/pause"
 	"github.com/seri-queue/seri/lock"
@@ -66,6 +67,20 @@ func (r *Relay) Permitted(ctx context.Context) error {
 	}
 	defer reader.Close()
 	return errors.Join(lock.New(r.rdb).Permitted(ctx, Lock), guard.Permitted(ctx), reader.Permitted(ctx))
+}
+
+// Measure implements [meter.Source]: how far behind relaying is, whichever relay does it. While Redis does not say, nothing is
+// told.
+func (r *Relay) Measure(ctx context.Context, report meter.Report) {
+	at, err := r.positions(ctx, 0)
+	if err != nil {
+		return
+	}
+	oldest, err := events.Behind(ctx, r.rdb, at.of)
+	if err != nil {
+		return
+	}
+	report.Value(meter.RelayBehind, oldest.Seconds())
 }
 
 // Run copies events until ctx ends, whenever this is the relay that leads. It outlasts outages of Redis and of the broker.

@@ -18,6 +18,7 @@ import (
 	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/events/eventstest"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/meter"
 	"github.com/seri-queue/seri/internal/redistest"
 	"github.com/seri-queue/seri/internal/store"
 	"github.com/seri-queue/seri/internal/wire"
@@ -229,6 +230,52 @@ func TestLostStreamIsAnnounced(t *testing.T) {
 				t.Errorf("got %+v, want %s", got, c.want)
 			}
 		})
+	}
+}
+
+// told is the last value of each figure.
+type told map[*meter.Family]float64
+
+func (f told) Value(of *meter.Family, value float64, _ ...string) { f[of] = value }
+func (f told) Histogram(*meter.Family, meter.Snapshot, ...string) {}
+
+func behindOf(ctx context.Context, r *Relay) told {
+	f := make(told)
+	r.Measure(ctx, f)
+	return f
+}
+
+func TestHowFarRelayingIsBehindIsTold(t *testing.T) {
+	t.Parallel()
+	rdb, q := redistest.New(t), keys.Queue(redistest.Queue(t))
+	var b counting
+	waiting := New(rdb, &b, Config{}) // does not run, and tells nevertheless
+	now, err := rdb.Time(t.Context()).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hourAgo := fmt.Sprintf("%d-0", now.Add(-time.Hour).UnixMilli())
+	if err := rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: q.Events(), ID: hourAgo, Values: []string{"e", "[]"}}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	enqueue(t, rdb, string(q), 1, 1)
+	enqueue(t, rdb, string(q), 2, 2)
+	got := behindOf(t.Context(), waiting)
+	if oldest := got[meter.RelayBehind]; oldest < 3600 || oldest > 3660 {
+		t.Errorf("before: %v s, want an hour", oldest)
+	}
+
+	running(t, rdb, &b)
+	until(t, "all is relayed", func() bool {
+		oldest, isTold := behindOf(t.Context(), waiting)[meter.RelayBehind]
+		return isTold && oldest == 0
+	})
+
+	if err := rdb.HSet(t.Context(), keys.LockGuard(Lock), "value", "not JSON").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if got := behindOf(t.Context(), waiting); len(got) != 0 {
+		t.Errorf("what cannot be known is told as %v", got)
 	}
 }
 

@@ -33,7 +33,7 @@ func (a *API) runRelay(ctx context.Context, out io.Writer, rdb redis.UniversalCl
 	if err != nil {
 		return err
 	}
-	telling, err := a.Admin.tell(ctx, "relay", out, logger, sources...)
+	telling, err := a.Admin.tell(ctx, "relay", out, logger, append(sources, copier)...)
 	if err != nil {
 		listener.Close()
 		return err

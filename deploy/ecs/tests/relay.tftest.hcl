@@ -22,6 +22,10 @@ run "there_is_none_by_default" {
     )
     error_message = "Without being asked for, nothing of a relay should be made."
   }
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.relay_behind) == 0
+    error_message = "Without a relay there should be no alarm about it."
+  }
 }
 
 run "a_relay" {
@@ -69,6 +73,14 @@ run "a_relay" {
   assert {
     condition     = contains(output.services, "relay") && contains(keys(output.log_groups), "relay")
     error_message = "The relay should be told."
+  }
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.relay_behind[0].metric_name == "RelayBehindSeconds" && aws_cloudwatch_metric_alarm.relay_behind[0].dimensions == tomap({ role = "relay" }) &&
+      aws_cloudwatch_metric_alarm.relay_behind[0].threshold == 60 && aws_cloudwatch_metric_alarm.relay_behind[0].treat_missing_data == "breaching" &&
+      contains(output.alarms, "seri-relay-behind")
+    )
+    error_message = "Events that wait to be relayed, and nobody who says so, should raise an alarm."
   }
 }
 
