@@ -82,23 +82,23 @@ func failOver(ctx context.Context, r *rig, random *rand.Rand, w *window) (int, e
 	}
 	for _, m := range r.fleet.members {
 		if m.proxy != nil && m != left {
-			m.proxy.aim(next.addr)
+			m.proxy.Aim(next.addr)
 			m.proxy.heal()
 		}
 	}
 	if undead { // one worker goes on with a primary that is none any more
 		rest(ctx, between(random, 100*time.Millisecond, 800*time.Millisecond))
-		left.proxy.aim(next.addr)
+		left.proxy.Aim(next.addr)
 		old.kill()
 	}
-	r.link.aim(next.addr)
+	r.link.Aim(next.addr)
 	r.link.heal()
 	return 1, r.follow(old)
 }
 
 // follow starts a node as the replica of the primary, and returns when it is up to date.
 func (r *rig) follow(n *node) error {
-	_, port, _ := strings.Cut(r.link.addr(), ":")
+	_, port, _ := strings.Cut(r.link.Addr(), ":")
 	if err := n.start("--replicaof", "127.0.0.1 "+port); err != nil {
 		return err
 	}

@@ -22,9 +22,9 @@ var network = map[string]networkFault{
 		w := weather{jitter: between(random, 50*time.Millisecond, 400*time.Millisecond)}
 		p.set(w, w)
 	}, 500 * time.Millisecond, 3 * time.Second},
-	"net-cut":       {func(p *proxy, _ *rand.Rand, _ time.Duration) { p.cut() }, 0, time.Millisecond},
-	"net-reset":     {func(p *proxy, _ *rand.Rand, _ time.Duration) { p.reset() }, 0, time.Millisecond},
-	"net-partition": {func(p *proxy, _ *rand.Rand, _ time.Duration) { p.partition() }, 200 * time.Millisecond, 2500 * time.Millisecond},
+	"net-cut":       {func(p *proxy, _ *rand.Rand, _ time.Duration) { p.Cut() }, 0, time.Millisecond},
+	"net-reset":     {func(p *proxy, _ *rand.Rand, _ time.Duration) { p.Reset() }, 0, time.Millisecond},
+	"net-partition": {func(p *proxy, _ *rand.Rand, _ time.Duration) { p.Partition() }, 200 * time.Millisecond, 2500 * time.Millisecond},
 	"net-half-open": {func(p *proxy, _ *rand.Rand, _ time.Duration) {
 		p.set(weather{swallow: true}, weather{swallow: true})
 	}, 200 * time.Millisecond, 2500 * time.Millisecond},

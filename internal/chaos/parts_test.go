@@ -89,7 +89,7 @@ func TestAProxyDeliversWhatItsSenderNoLongerWaitsFor(t *testing.T) {
 	t.Cleanup(p.close)
 	const delay = 200 * time.Millisecond
 	p.set(weather{delay: delay, slice: true}, weather{})
-	conn, err := net.Dial("tcp", p.addr())
+	conn, err := net.Dial("tcp", p.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestAProxySwallowsAndHeals(t *testing.T) {
 	}
 	t.Cleanup(p.close)
 	p.set(weather{swallow: true}, weather{})
-	conn, err := net.Dial("tcp", p.addr())
+	conn, err := net.Dial("tcp", p.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,12 @@
 package chaos_test
 
 import (
-	"errors"
 	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
+
+	"github.com/seri-queue/seri/internal/proxytest"
 )
 
 // proxy stands between one process and its Redis, and ill-treats what goes through.
@@ -13,16 +14,12 @@ import (
 // It remembers when each piece came in and delivers it late rather than holding up the reading, and it goes on delivering
 // after the sender has hung up: so a call whose caller gave up long ago can still arrive, which is what a fence is for.
 type proxy struct {
-	listener net.Listener
-	closed   chan struct{}
-	running  sync.WaitGroup
+	*proxytest.Proxy
+	closed chan struct{}
 
-	mu     sync.Mutex
-	target string
-	up     weather // towards Redis
-	down   weather
-	refuse bool // new connections are closed at once
-	links  map[*link]bool
+	mu   sync.Mutex
+	up   weather // towards Redis
+	down weather
 }
 
 // weather is what a direction of a proxy does to what it carries. The zero value lets everything through.
@@ -32,9 +29,6 @@ type weather struct {
 	swallow bool          // what is read is thrown away
 	slice   bool          // one byte at a time
 }
-
-// link is one connection through a proxy: that of the client, and that to Redis.
-type link struct{ client, server net.Conn }
 
 // piece is what was read at once.
 type piece struct {
@@ -48,57 +42,22 @@ func newProxy(target string) (*proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &proxy{listener: listener, closed: make(chan struct{}), target: target, links: make(map[*link]bool)}
-	p.running.Go(p.accept)
+	p := &proxy{closed: make(chan struct{})}
+	p.Proxy = proxytest.New(listener, target, p.carry)
 	return p, nil
 }
-
-func (p *proxy) addr() string { return p.listener.Addr().String() }
 
 // close ends the proxy and all that goes through it.
 func (p *proxy) close() {
 	close(p.closed)
-	p.listener.Close()
-	p.cut()
-	p.running.Wait()
+	p.Close()
 }
 
-func (p *proxy) accept() {
-	for {
-		client, err := p.listener.Accept()
-		if err != nil {
-			return
-		}
-		p.running.Go(func() { p.serve(client) })
-	}
-}
-
-func (p *proxy) serve(client net.Conn) {
-	p.mu.Lock()
-	target, refuse := p.target, p.refuse
-	p.mu.Unlock()
-	if refuse {
-		client.Close()
-		return
-	}
-	server, err := net.DialTimeout("tcp", target, time.Second)
-	if err != nil {
-		client.Close()
-		return
-	}
-	l := &link{client, server}
-	p.mu.Lock()
-	p.links[l] = true
-	p.mu.Unlock()
+func (p *proxy) carry(client, server net.Conn) {
 	var pumps sync.WaitGroup
 	pumps.Go(func() { p.pump(client, server, &p.up) })
 	pumps.Go(func() { p.pump(server, client, &p.down) })
 	pumps.Wait()
-	client.Close()
-	server.Close()
-	p.mu.Lock()
-	delete(p.links, l)
-	p.mu.Unlock()
 }
 
 // pump carries one direction of a link until its source has ended and all of it is delivered, or its target is gone.
@@ -173,44 +132,10 @@ func (p *proxy) set(up, down weather) {
 func (p *proxy) heal() {
 	p.mu.Lock()
 	maimed := p.up.swallow || p.down.swallow
-	p.up, p.down, p.refuse = weather{}, weather{}, false
+	p.up, p.down = weather{}, weather{}
 	p.mu.Unlock()
+	p.Heal()
 	if maimed {
-		p.cut()
-	}
-}
-
-// aim sends new connections somewhere else, and cuts those that are there.
-func (p *proxy) aim(target string) {
-	p.mu.Lock()
-	p.target = target
-	p.mu.Unlock()
-	p.cut()
-}
-
-// partition cuts every connection, and refuses new ones until heal.
-func (p *proxy) partition() {
-	p.mu.Lock()
-	p.refuse = true
-	p.mu.Unlock()
-	p.cut()
-}
-
-// cut closes every connection, with a FIN; reset does it with an RST.
-func (p *proxy) cut()   { p.end(false) }
-func (p *proxy) reset() { p.end(true) }
-
-func (p *proxy) end(reset bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for l := range p.links {
-		for _, c := range []net.Conn{l.client, l.server} {
-			if tcp, ok := c.(*net.TCPConn); ok && reset {
-				_ = tcp.SetLinger(0)
-			}
-			if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-				continue // it was gone
-			}
-		}
+		p.Cut()
 	}
 }

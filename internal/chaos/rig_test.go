@@ -140,7 +140,7 @@ func (r *rig) addMember(p part) error {
 		if x, err = newProxy(r.primary().addr); err != nil {
 			return err
 		}
-		p.Redis = "redis://" + x.addr() + "/0?dial_timeout=1s&read_timeout=2s&write_timeout=2s"
+		p.Redis = "redis://" + x.Addr() + "/0?dial_timeout=1s&read_timeout=2s&write_timeout=2s"
 	}
 	if p.Role == "api" {
 		p.Args = append(p.Args, "--redis-url", p.Redis)
@@ -224,7 +224,7 @@ func (r *rig) streams() []string {
 func (r *rig) part() {
 	for _, m := range r.fleet.members {
 		if m.proxy != nil {
-			m.proxy.partition()
+			m.proxy.Partition()
 		}
 	}
 }

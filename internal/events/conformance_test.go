@@ -7,6 +7,7 @@ import (
 
 	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/events/eventstest"
+	"github.com/seri-queue/seri/internal/proxytest"
 	"github.com/seri-queue/seri/internal/redistest"
 	"github.com/seri-queue/seri/internal/redisurl"
 	"github.com/seri-queue/seri/internal/store"
@@ -24,11 +25,11 @@ func TestTransportsKeepTheirPromises(t *testing.T) {
 				eventstest.Conform(t, func(t *testing.T) *eventstest.Site {
 					server := redistest.Exclusive(t)
 					rdb := server.Client()
-					proxy := eventstest.NewProxy(t, rdb.Options().Addr)
+					proxy := proxytest.Run(t, rdb.Options().Addr)
 					return &eventstest.Site{
 						Store: store.New(rdb, store.Config{Events: c}),
-						Open:  func(t *testing.T) events.Transport { return transport(t, connect(t, "redis://"+proxy.Addr), c) },
-						Cut:   proxy.Cut, Heal: proxy.Heal,
+						Open:  func(t *testing.T) events.Transport { return transport(t, connect(t, "redis://"+proxy.Addr()), c) },
+						Cut:   proxy.Partition, Heal: proxy.Heal,
 						Flush: func() {
 							if err := rdb.FlushAll(t.Context()).Err(); err != nil {
 								t.Error(err)

@@ -17,8 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/seri-queue/seri/internal/devstore/redisproc"
-	"github.com/seri-queue/seri/internal/events/eventstest"
 	"github.com/seri-queue/seri/internal/pause"
+	"github.com/seri-queue/seri/internal/proxytest"
 )
 
 // patience is how long anything may take until a test fails. RabbitMQ takes ten seconds to start, and more on a busy machine.
@@ -211,11 +211,11 @@ var brokers = map[string]func(t *testing.T) site{
 
 // proxied is a broker that one address leads to.
 func proxied(t *testing.T, s server, url string) site {
-	proxy := eventstest.NewProxy(t, s.addr)
+	proxy := proxytest.Run(t, s.addr)
 	return site{
 		relay:   func(t *testing.T) Broker { return opened(t, fmt.Sprintf(url, s.addr)) },
-		gateway: func(t *testing.T) Broker { return opened(t, fmt.Sprintf(url, proxy.Addr)) },
-		cut:     proxy.Cut, heal: proxy.Heal,
+		gateway: func(t *testing.T) Broker { return opened(t, fmt.Sprintf(url, proxy.Addr())) },
+		cut:     proxy.Partition, heal: proxy.Heal,
 	}
 }
 

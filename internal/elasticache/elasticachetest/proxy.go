@@ -24,6 +24,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seri-queue/seri/internal/proxytest"
 )
 
 // Account is whose tokens are accepted.
@@ -32,15 +34,14 @@ type Account struct {
 	Serverless                                       bool
 }
 
-// Proxy stands before a Redis without passwords, and lets in who has a token.
+// Proxy stands before a Redis without passwords, and lets in who has a token. Its Cut ends all connections, as ElastiCache ends
+// each 12 h after its login.
 type Proxy struct {
-	account  Account
-	upstream string
-	listener net.Listener
+	*proxytest.Proxy
+	account Account
 
 	mu    sync.Mutex
 	now   func() time.Time
-	open  map[net.Conn]bool
 	taken []string // the tokens that were accepted
 	wrong []error  // why others were not
 }
@@ -52,37 +53,15 @@ func Run(t testing.TB, addr string, account Account) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{account: account, upstream: addr, listener: listener, now: time.Now, open: make(map[net.Conn]bool)}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() { p.serve(conn) })
-		}
-	})
-	t.Cleanup(func() {
-		listener.Close()
-		p.Cut()
-		serving.Wait()
-	})
+	p := &Proxy{account: account, now: time.Now}
+	p.Proxy = proxytest.New(listener, addr, p.serve)
+	t.Cleanup(p.Close)
 	return p
 }
 
 // URL returns where clients find the proxy, with the user and without a password.
 func (p *Proxy) URL() string {
-	return fmt.Sprintf("rediss://%s@%s?skip_verify=true", p.account.User, p.listener.Addr())
-}
-
-// Cut ends all connections, as ElastiCache ends each 12 h after its login.
-func (p *Proxy) Cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for conn := range p.open {
-		conn.Close()
-	}
+	return fmt.Sprintf("rediss://%s@%s?skip_verify=true", p.account.User, p.Addr())
 }
 
 // Clock has the proxy take another time for now.
@@ -99,21 +78,7 @@ func (p *Proxy) Logins() (taken []string, wrong []error) {
 	return slices.Clone(p.taken), slices.Clone(p.wrong)
 }
 
-func (p *Proxy) serve(conn net.Conn) {
-	defer conn.Close()
-	upstream, err := net.Dial("tcp", p.upstream)
-	if err != nil {
-		return
-	}
-	defer upstream.Close()
-	p.mu.Lock()
-	p.open[conn] = true
-	p.mu.Unlock()
-	defer func() {
-		p.mu.Lock()
-		delete(p.open, conn)
-		p.mu.Unlock()
-	}()
+func (p *Proxy) serve(conn, upstream net.Conn) {
 	from := bufio.NewReader(conn)
 	for { // until the login
 		command, err := readCommand(from)
@@ -138,14 +103,7 @@ func (p *Proxy) serve(conn net.Conn) {
 		}
 		break
 	}
-	var both sync.WaitGroup
-	both.Go(func() {
-		_, _ = io.Copy(conn, upstream)
-		conn.Close()
-	})
-	_, _ = io.Copy(upstream, from)
-	upstream.Close()
-	both.Wait()
+	proxytest.Carry(from, conn, upstream)
 }
 
 func (p *Proxy) admit(user, token string) bool {
