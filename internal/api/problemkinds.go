@@ -34,6 +34,7 @@ var (
 	kindManaged      = &problemKind{"managed", 409, "The schedule comes from a file", "A schedule that a file of schedules has made is changed by that file alone, which would undo every other change with the next deploy. It can be paused, resumed and run here."}
 	kindElsewhere    = &problemKind{"elsewhere", 409, "The schedule is in another queue, or in several", "The id of a schedule belongs to one queue. To move a schedule, delete it and make it anew; where two queues have the id, say which with ?queue=."}
 	kindOverlap      = &problemKind{"overlap", 409, "An earlier task of the schedule has not ended", "The schedule leaves a tick out while the task of an earlier one has not ended. The body {\"overlap\":\"allow\"} runs it all the same."}
+	kindUnusable     = &problemKind{"unusable", 409, "The schedule on record is not usable", "This version takes less than the one that has stored the schedule, or somebody has damaged it. It does not tick; the detail, and its member fault, say what is wrong. A new definition mends it."}
 	kindTaken        = &problemKind{"taken", 409, "Another reads for the consumer", "Of the streams under one name the one that began last reads and acknowledges. Whoever is told this had better stop: if it begins again, it takes the name from the other."}
 	kindPrecondition = &problemKind{"precondition-failed", 412, "The schedule has another revision", "If-Match names the revision that was looked at, If-None-Match: * asks for none to be there. Look at the schedule again and repeat the change if it still makes sense."}
 	kindTooLarge     = &problemKind{"too-large", 413, "The body is too large", "A task may have 1 MiB, a batch 8 MiB. Store large data elsewhere and pass a reference."}
@@ -52,7 +53,7 @@ var (
 
 var problemKinds = []*problemKind{
 	kindMalformed, kindUnauthorized, kindCrossOrigin, kindForbidden, kindNotFound, kindNoRoute, kindMethod, kindTimeout, kindConflict, kindDuplicate,
-	kindEnded, kindManaged, kindElsewhere, kindOverlap, kindTaken, kindPrecondition, kindTooLarge, kindMediaType, kindMisdirected, kindInvalid, kindUnknownType, kindKeyReused, kindUpgrade, kindTooMany, kindInternal,
+	kindEnded, kindManaged, kindElsewhere, kindOverlap, kindUnusable, kindTaken, kindPrecondition, kindTooLarge, kindMediaType, kindMisdirected, kindInvalid, kindUnknownType, kindKeyReused, kindUpgrade, kindTooMany, kindInternal,
 	kindUnavailable, kindNotReady,
 }
 

@@ -37,7 +37,7 @@ type Schedule struct {
 
 	Definition json.RawMessage `json:"definition" doc:"When, what, and under which terms: as in a file of schedules, with every default filled in."`
 
-	Next     *time.Time  `json:"next,omitempty" doc:"The next tick. Absent: there is none, or it is paused."`
+	Next     *time.Time  `json:"next,omitempty" doc:"The next tick. Absent: there is none, it is paused, or it has a fault."`
 	Last     *time.Time  `json:"last,omitempty" doc:"The last tick whose task was enqueued."`
 	LastTask string      `json:"last_task,omitempty" doc:"The id of that task."`
 	State    seri.State  `json:"last_state,omitempty" doc:"The state of that task. Absent: it is not there any more."`
@@ -46,6 +46,7 @@ type Schedule struct {
 	Failures int         `json:"failures,omitempty" doc:"Tasks that have failed in a row, as the last tick saw it; with pause_after only."`
 	Waiting  []time.Time `json:"waiting,omitempty" doc:"Ticks that wait for the task of an earlier one to end."`
 
+	Fault  string `json:"fault,omitempty" doc:"It does not tick: what is wrong with its definition. This version takes less than the one that has stored it, or somebody has damaged it. A new definition mends it." example:"jitter is 2m0s, must be no longer than the interval of 1m30s"`
 	Denied bool   `json:"denied,omitempty" doc:"It does not tick: no beat may write to its queue. Their Redis users lack the rules for it."`
 	Paused *Pause `json:"paused,omitempty" doc:"Absent: it is not paused."`
 }
@@ -139,14 +140,14 @@ func (s *server) scheduleAnswer(ctx context.Context, doing, id string, e timetab
 func newSchedule(e *timetable.Entry) Schedule {
 	s := Schedule{
 		ID: e.ID, Queue: string(e.Queue), Source: string(e.Origin), Revision: e.Revision, Definition: usable(e.Definition),
-		Last: optional(e.Last), LastTask: e.LastTask, State: e.LastState, Runs: e.Runs, Missed: e.Missed, Failures: e.Failures, Denied: e.Denied,
+		Last: optional(e.Last), LastTask: e.LastTask, State: e.LastState, Runs: e.Runs, Missed: e.Missed, Failures: e.Failures, Fault: e.Fault, Denied: e.Denied,
 	}
 	for _, w := range e.Waiting {
 		s.Waiting = append(s.Waiting, w.Tick.UTC())
 	}
 	if e.Paused {
 		s.Paused = &Pause{e.PausedAt.UTC(), e.Note, e.ByItself}
-	} else {
+	} else if e.Fault == "" {
 		s.Next = optional(e.Next)
 	}
 	return s
@@ -170,6 +171,9 @@ func (s *server) scheduleError(ctx context.Context, doing, id string, err error)
 	}
 	if e, ok := errors.AsType[*timetable.DeniedError](err); ok {
 		return invalid([]Fault{newFault("body.queue", e.Queue, "is one that no beat can serve: Redis denies it to their user, who needs the rules of deploy/ecs/acl/beat.acl for it")})
+	}
+	if e, ok := errors.AsType[*timetable.FaultError](err); ok {
+		return kindUnusable.problem(e.Error() + "; PUT a new one, or change its file")
 	}
 	if e, ok := errors.AsType[*timetable.SpanError](err); ok {
 		return invalid([]Fault{newFault("body."+e.Field, nil, e.Problem)})

@@ -108,6 +108,35 @@ func TestAScheduleStaysInItsQueue(t *testing.T) {
 	})
 }
 
+// What an older version has stored, and this one does not take.
+func TestAScheduleAtFaultSaysWhy(t *testing.T) {
+	onSchedules(t, func(o *office) {
+		definition := `{"id":"` + o.id + `","jitter":"2h",` + o.hourly()[1:]
+		written, err := store.New(o.rdb, store.Config{}).Plan(o.t.Context(), keys.Queue(o.queue), store.Leader{}, []store.Plan{{
+			Schedule: o.id, Revision: "r", Origin: store.OriginAPI, Definition: []byte(definition), Next: time.Now(),
+		}})
+		if err != nil || !written[0] {
+			o.t.Fatal(written, err)
+		}
+		const fault = "jitter is 2h0m0s, must be no longer than the interval of 1h0m0s"
+
+		answer, _ := o.ask(200, "GET", "", "")
+		if got := is[Schedule](o, answer); got.Fault != fault || got.Next != nil || string(got.Definition) != definition {
+			o.t.Errorf("it is shown as %s", answer)
+		}
+		for path, method := range map[string]string{"/trigger": "POST", "/next": "GET"} {
+			answer, _ := o.ask(409, method, path, "")
+			if p := is[Problem](o, answer); p.Type != "/problems/unusable" || !strings.Contains(p.Detail, fault) {
+				o.t.Errorf("%s answers %s", path, answer)
+			}
+		}
+		answer, _ = o.ask(200, "PATCH", "", `{"jitter":null}`)
+		if got := is[Schedule](o, answer); got.Fault != "" || got.Next == nil {
+			o.t.Errorf("mended: %s", answer)
+		}
+	})
+}
+
 func TestAFilesScheduleIsManagedByItsFile(t *testing.T) {
 	onSchedules(t, func(o *office) {
 		var s schedule.Schedule

@@ -21,7 +21,7 @@ import (
 )
 
 type scheduleCommand struct {
-	List     schedulesCommand        `cmd:"" help:"Show all schedules: their next ticks, what came of earlier ones, and why some are paused."`
+	List     schedulesCommand        `cmd:"" help:"Show all schedules: their next ticks, what came of earlier ones, and why some are paused or do not tick."`
 	Show     showScheduleCommand     `cmd:"" help:"Show everything about one schedule."`
 	Set      setScheduleCommand      `cmd:"" help:"Make schedules, or replace them."`
 	Delete   deleteScheduleCommand   `cmd:"" help:"Delete a schedule that was made at run time."`
@@ -100,6 +100,8 @@ func (c *schedulesCommand) Run(ctx context.Context, std Streams) error {
 		for _, e := range page {
 			next, paused := tickText(e.Next), ""
 			switch {
+			case e.Fault != "":
+				next, paused = "-", "does not tick: "+e.Fault
 			case e.Denied:
 				next, paused = "-", "no beat may write to the queue"
 			case e.Paused:
@@ -153,6 +155,9 @@ func (c *showScheduleCommand) Run(ctx context.Context, std Streams) error {
 		}
 		if e.Paused {
 			lines = append(lines, [2]string{"paused", strings.TrimSuffix("since "+tickText(e.PausedAt)+": "+e.Note, ": ")})
+		}
+		if e.Fault != "" {
+			lines = append(lines, [2]string{"fault", "it does not tick: " + e.Fault})
 		}
 		if e.Denied {
 			lines = append(lines, [2]string{"denied", "no beat may write to the queue: their Redis users lack the rules for it (deploy/ecs/acl/beat.acl)"})
@@ -227,6 +232,8 @@ func readSchedules(name string, in io.Reader) ([]schedule.Schedule, error) {
 
 func nextText(e *timetable.Entry) string {
 	switch {
+	case e.Fault != "":
+		return "it does not tick: " + term.Line(e.Fault)
 	case e.Denied:
 		return "no beat may write to its queue, so it does not tick"
 	case e.Paused:

@@ -80,6 +80,36 @@ func TestSchedulesArePausedAndResumed(t *testing.T) {
 	}
 }
 
+// What an older version has stored, and this one does not take.
+func TestAScheduleAtFaultSaysWhyOnTheCommandLine(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.New(t)
+	written, err := store.New(rdb, store.Config{}).Plan(t.Context(), "default", store.Leader{}, []store.Plan{{
+		Schedule: "old", Revision: "r1", Origin: store.OriginAPI, Definition: []byte(`{"id":"old","every":"90s","jitter":"2m","task":"t"}`), Next: time.Now(),
+	}})
+	if err != nil || !written[0] {
+		t.Fatal(written, err)
+	}
+	const fault = "jitter is 2m0s, must be no longer than the interval of 1m30s"
+
+	for command, want := range map[string]struct {
+		code int
+		says string
+	}{
+		"list":    {0, `(?m)^old +default +api +- +- +0 +0 +does not tick: ` + fault + `$`},
+		"show":    {0, `(?m)^fault +it does not tick: ` + fault + `$`},
+		"trigger": {1, `the definition of schedule old on record is not usable: ` + fault},
+	} {
+		args := []string{"schedule", command, "--redis-url", redistest.URL(rdb)}
+		if command != "list" {
+			args = append(args, "old")
+		}
+		if r := do(t, args...); r.code != want.code || !regexp.MustCompile(want.says).MatchString(r.out+r.err) {
+			t.Errorf("%s ends with %d, want %d and %s:\n%s%s", command, r.code, want.code, want.says, r.out, r.err)
+		}
+	}
+}
+
 func TestASchedulesLifeOnTheCommandLine(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.New(t)

@@ -7,12 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/seri-queue/seri/internal/store"
 	"github.com/seri-queue/seri/internal/web/webtest"
 )
 
@@ -126,6 +128,28 @@ func TestSchedulesAreShownAfterAKeyIsGiven(t *testing.T) {
 
 	do(t, tab, chromedp.Navigate(s.url+"/schedules"), shows("#key-dialog[open]"), press(s.key), press(kb.Enter),
 		shows("#connection[data-status=live]"), shows("[data-schedule=behind-a-key]"), says("#preview-answer", "Next, by the clock of"))
+}
+
+// What an older version has stored, and this one does not take.
+func TestAScheduleAtFaultSaysWhyOnThePage(t *testing.T) {
+	t.Parallel()
+	browser := webtest.Start(t)
+	s := newSite(t)
+	s.schedule("sound", map[string]any{"every": "1h"})
+	written, err := store.New(s.redis.Client(), store.Config{}).Plan(t.Context(), "default", store.Leader{}, []store.Plan{{
+		Schedule: "old", Revision: "r1", Origin: store.OriginAPI, Definition: []byte(`{"id":"old","every":"90s","jitter":"2m","task":"t"}`), Next: time.Now(),
+	}})
+	if err != nil || !written[0] {
+		t.Fatal(written, err)
+	}
+	tab := browser.Tab(t)
+
+	do(t, tab, chromedp.Navigate(s.url+"/schedules"), shows("#key-dialog[open]"), press(s.key), press(kb.Enter),
+		shows("[data-schedule=sound][data-state=none]"), shows("[data-schedule=old][data-state=failed]"),
+		says("[data-schedule=old] .pill", "fault: jitter is 2m0s, must be no longer than the interval of 1m30s"),
+		says("[data-schedule=old] .task-when", "does not tick"), says("[data-schedule=old] .schedule-spec", "every 90s"),
+		click("[data-schedule=old] .run"), says("[data-schedule=old] .task-notice", "on record is not usable"),
+	)
 }
 
 // TestSchedulesScreenshots takes pictures of the page of schedules, for people to look at.

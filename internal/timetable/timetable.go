@@ -61,14 +61,40 @@ type Entry struct {
 	LastState seri.State
 	// Denied: no leading beat serves the schedule, because its Redis user may not write to the queue. False if that is not known.
 	Denied bool
+	// Fault is what is wrong with the definition on record, for which no beat of this version serves the schedule: one takes less
+	// than the one that has stored it, or somebody has damaged it. Empty: nothing is.
+	Fault string
 }
 
-// Schedule returns what the schedule's definition says.
+// Schedule returns what the schedule's definition says, or a [*FaultError].
 func (e *Entry) Schedule() (s schedule.Schedule, err error) {
 	if err := json.Unmarshal(e.Definition, &s); err != nil {
-		return s, fmt.Errorf("read the definition of schedule %s: %w", e.ID, err)
+		return s, &FaultError{e.ID, faultsIn(err)}
 	}
 	return s, nil
+}
+
+// faultsIn is all that is wrong with a definition, in a line.
+func faultsIn(err error) string {
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	texts := make([]string, len(all))
+	for i, err := range all {
+		texts[i] = err.Error()
+		if fault, ok := errors.AsType[*schedule.Fault](err); ok { // without the ID, which whoever asks has
+			texts[i] = fault.Err.Error()
+		}
+	}
+	return strings.Join(texts, "; ")
+}
+
+// FaultError refuses to use the definition of a schedule on record. A new definition mends it.
+type FaultError struct{ ID, Fault string }
+
+func (e *FaultError) Error() string {
+	return fmt.Sprintf("the definition of schedule %s on record is not usable: %s", e.ID, e.Fault)
 }
 
 var (
@@ -190,7 +216,12 @@ func (t *Timetable) read(ctx context.Context, q keys.Queue, ids []string) ([]Ent
 		return nil, err
 	}
 	for i := range entries {
-		entries[i].LastState, entries[i].Denied = states[i], denied(q, entries[i].Lock)
+		e := &entries[i]
+		e.LastState, e.Denied = states[i], denied(q, e.Lock)
+		_, err := e.Schedule()
+		if fault, ok := errors.AsType[*FaultError](err); ok {
+			e.Fault = fault.Fault
+		}
 	}
 	return entries, nil
 }

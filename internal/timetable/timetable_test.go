@@ -293,3 +293,42 @@ func TestListPagesThroughQueues(t *testing.T) {
 		}
 	})
 }
+
+// What an older version has stored, and this one does not take, is seen to be at fault; a new definition mends it.
+func TestAScheduleAtFaultSaysWhy(t *testing.T) {
+	each(t, func(h *hall) {
+		ctx := h.t.Context()
+		h.set("sound."+string(h.q), `"every":"10s"`)
+		for definition, want := range map[string]string{
+			fmt.Sprintf(`{"id":%q,"every":"90s","jitter":"2m","limit":-1,"task":"t","queue":%q}`, h.a, h.q): "jitter is 2m0s, must be no longer than the interval of 1m30s",
+			`{"id":`: "unexpected end of JSON input",
+		} {
+			was, err := h.Find(ctx, "", h.a)
+			if err != nil && !errors.Is(err, seri.ErrNotFound) {
+				h.t.Fatal(err)
+			}
+			written, err := h.store.Plan(ctx, h.q, store.Leader{}, []store.Plan{{
+				Schedule: h.a, Was: was.ScheduleRecord, Revision: schedule.Digest([]byte(definition)), Origin: store.OriginAPI, Definition: []byte(definition), Next: h.at,
+			}})
+			if err != nil || !written[0] {
+				h.t.Fatal(written, err)
+			}
+
+			listed, _, err := h.List(ctx, string(h.q), "", 10)
+			if err != nil || len(listed) != 2 {
+				h.t.Fatalf("%d are listed, %v", len(listed), err)
+			}
+			if atFault, sound := listed[0].Fault, listed[1].Fault; !strings.Contains(atFault, want) || strings.Contains(atFault, "schedule ") || sound != "" {
+				h.t.Errorf("the faults are %q and %q, want %q and none", atFault, sound, want)
+			}
+			_, err = h.Trigger(ctx, "", h.a, false)
+			if fault, ok := errors.AsType[*FaultError](err); !ok || fault.Fault != listed[0].Fault {
+				h.t.Errorf("a run by hand: %v", err)
+			}
+		}
+
+		if mended := h.set(h.a, `"every":"10s"`); mended.Fault != "" {
+			h.t.Errorf("with a new definition it has the fault %q", mended.Fault)
+		}
+	})
+}

@@ -45,7 +45,7 @@ export class ScheduleRow {
     const before = this.#schedule;
     this.#schedule = schedule;
     const p = this.#parts;
-    const state = schedule.denied ? "failed" : schedule.paused ? "paused" : schedule.last_state ?? "none";
+    const state = schedule.fault || schedule.denied ? "failed" : schedule.paused ? "paused" : schedule.last_state ?? "none";
     this.element.dataset.state = state;
     p.glyph.setAttribute("href", `#state-${state}`);
     setText(p.pill, pill(schedule));
@@ -60,9 +60,9 @@ export class ScheduleRow {
 
   /** Writes what changes by itself as time goes by. */
   tick() {
-    const { next, paused, denied } = this.#schedule;
+    const { next, paused, denied, fault } = this.#schedule;
     const p = this.#parts;
-    if (denied) setText(p.when, "does not tick");
+    if (fault || denied) setText(p.when, "does not tick");
     else if (paused) setText(p.when, `paused ${ago(now() - Date.parse(paused.since))}`);
     else if (!next) setText(p.when, "no next tick");
     else {
@@ -160,7 +160,8 @@ function facts({ definition: d = {}, queue, source }) {
   return [zone, `runs ${d.task}`, queue !== "default" && `queue ${queue}`, source === "file" && "from a file", d.enabled === false && "not enabled"].filter(Boolean).join(" · ");
 }
 
-function pill({ denied, paused, last_task: task, last_state: state }) {
+function pill({ fault, denied, paused, last_task: task, last_state: state }) {
+  if (fault) return `fault: ${fault}`;
   if (denied) return "no beat may write to its queue";
   if (paused) return paused.note ? `paused: ${paused.note}` : "paused";
   if (!task) return "has not ticked yet";
