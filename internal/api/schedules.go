@@ -35,7 +35,7 @@ type Schedule struct {
 	Source   string `json:"source" enum:"file,api" doc:"Who has made it: a file of schedules, which alone can change it, or a program or person at run time."`
 	Revision string `json:"revision" doc:"Stands for the definition; also in the header ETag." example:"8f2f6a0d3c5b9e71"`
 
-	Definition json.RawMessage `json:"definition" doc:"When, what, and under which terms: as in a file of schedules, with every default filled in."`
+	Definition json.RawMessage `json:"definition" doc:"When, what, and under which terms: as in a file of schedules, with every default filled in. null if what is on record is not JSON."`
 
 	Next     *time.Time  `json:"next,omitempty" doc:"The next tick. Absent: there is none, it is paused, or it has a fault."`
 	Last     *time.Time  `json:"last,omitempty" doc:"The last tick whose task was enqueued."`
@@ -46,7 +46,7 @@ type Schedule struct {
 	Failures int         `json:"failures,omitempty" doc:"Tasks that have failed in a row, as the last tick saw it; with pause_after only."`
 	Waiting  []time.Time `json:"waiting,omitempty" doc:"Ticks that wait for the task of an earlier one to end."`
 
-	Fault  string `json:"fault,omitempty" doc:"It does not tick: what is wrong with its definition. This version takes less than the one that has stored it, or somebody has damaged it. A new definition mends it." example:"jitter is 2m0s, must be no longer than the interval of 1m30s"`
+	Fault  string `json:"fault,omitempty" doc:"What is wrong with its definition. Beats of this version do not serve it: another version, which takes more, has stored it, or somebody has damaged it. A new definition mends it." example:"jitter is 2m0s, must be no longer than the interval of 1m30s"`
 	Denied bool   `json:"denied,omitempty" doc:"It does not tick: no beat may write to its queue. Their Redis users lack the rules for it."`
 	Paused *Pause `json:"paused,omitempty" doc:"Absent: it is not paused."`
 }
@@ -173,7 +173,7 @@ func (s *server) scheduleError(ctx context.Context, doing, id string, err error)
 		return invalid([]Fault{newFault("body.queue", e.Queue, "is one that no beat can serve: Redis denies it to their user, who needs the rules of deploy/ecs/acl/beat.acl for it")})
 	}
 	if e, ok := errors.AsType[*timetable.FaultError](err); ok {
-		return kindUnusable.problem(e.Error() + "; PUT a new one, or change its file")
+		return kindUnusable.problem(e.Error() + "; PUT a new one, or mend its file")
 	}
 	if e, ok := errors.AsType[*timetable.SpanError](err); ok {
 		return invalid([]Fault{newFault("body."+e.Field, nil, e.Problem)})

@@ -21,7 +21,7 @@ import (
 )
 
 type scheduleCommand struct {
-	List     schedulesCommand        `cmd:"" help:"Show all schedules: their next ticks, what came of earlier ones, and why some are paused or do not tick."`
+	List     schedulesCommand        `cmd:"" help:"Show all schedules: their next ticks, what came of earlier ones, and why some do not tick."`
 	Show     showScheduleCommand     `cmd:"" help:"Show everything about one schedule."`
 	Set      setScheduleCommand      `cmd:"" help:"Make schedules, or replace them."`
 	Delete   deleteScheduleCommand   `cmd:"" help:"Delete a schedule that was made at run time."`
@@ -65,6 +65,9 @@ func (c *oneSchedule) with(ctx context.Context, do func(t *timetable.Timetable) 
 	if e, ok := errors.AsType[*timetable.ElsewhereError](err); ok && len(e.Queues) > 1 {
 		return fmt.Errorf("%w; say which with --queue", err)
 	}
+	if _, ok := errors.AsType[*timetable.FaultError](err); ok {
+		return fmt.Errorf("%w; give it a new one with `seri schedule set`, or mend its file", err)
+	}
 	switch {
 	case errors.Is(err, seri.ErrNotFound) && c.Queue != "":
 		return fmt.Errorf("there is no schedule %q in the queue %q; `seri schedule list` shows all", c.ID, c.Queue)
@@ -101,7 +104,7 @@ func (c *schedulesCommand) Run(ctx context.Context, std Streams) error {
 			next, paused := tickText(e.Next), ""
 			switch {
 			case e.Fault != "":
-				next, paused = "-", "does not tick: "+e.Fault
+				next, paused = "-", "fault: "+e.Fault
 			case e.Denied:
 				next, paused = "-", "no beat may write to the queue"
 			case e.Paused:
@@ -148,8 +151,12 @@ func (c *showScheduleCommand) Run(ctx context.Context, std Streams) error {
 		if err != nil {
 			return err
 		}
+		next := tickText(e.Next)
+		if e.Fault != "" {
+			next = "-"
+		}
 		lines := [][2]string{
-			{"schedule", e.ID}, {"queue", string(e.Queue)}, {"source", string(e.Origin)}, {"revision", e.Revision}, {"next tick", tickText(e.Next)},
+			{"schedule", e.ID}, {"queue", string(e.Queue)}, {"source", string(e.Origin)}, {"revision", e.Revision}, {"next tick", next},
 			{"last tick", tickText(e.Last)}, {"last task", strings.TrimSpace(e.LastTask + " " + string(e.LastState))},
 			{"runs", strconv.FormatInt(e.Runs, 10)}, {"missed", strconv.FormatInt(e.Missed, 10)},
 		}
@@ -157,7 +164,7 @@ func (c *showScheduleCommand) Run(ctx context.Context, std Streams) error {
 			lines = append(lines, [2]string{"paused", strings.TrimSuffix("since "+tickText(e.PausedAt)+": "+e.Note, ": ")})
 		}
 		if e.Fault != "" {
-			lines = append(lines, [2]string{"fault", "it does not tick: " + e.Fault})
+			lines = append(lines, [2]string{"fault", e.Fault})
 		}
 		if e.Denied {
 			lines = append(lines, [2]string{"denied", "no beat may write to the queue: their Redis users lack the rules for it (deploy/ecs/acl/beat.acl)"})
@@ -171,10 +178,11 @@ func (c *showScheduleCommand) Run(ctx context.Context, std Streams) error {
 			}
 		}
 		var definition bytes.Buffer
-		if err := json.Indent(&definition, e.Definition, "", "  "); err != nil {
-			return fmt.Errorf("read the definition of schedule %s: %w", e.ID, err)
+		if json.Indent(&definition, e.Definition, "", "  ") == nil {
+			_, err = fmt.Fprintf(std.Out, "\n%s\n", term.JSON(definition.Bytes()))
+		} else { // the fault says so; what is left of it may tell whose it is
+			_, err = fmt.Fprintf(std.Out, "\n%s\n", term.Line(string(e.Definition)))
 		}
-		_, err = fmt.Fprintf(std.Out, "\n%s\n", term.JSON(definition.Bytes()))
 		return err
 	})
 }
@@ -233,7 +241,7 @@ func readSchedules(name string, in io.Reader) ([]schedule.Schedule, error) {
 func nextText(e *timetable.Entry) string {
 	switch {
 	case e.Fault != "":
-		return "it does not tick: " + term.Line(e.Fault)
+		return "it has a fault, so it does not tick: " + term.Line(e.Fault)
 	case e.Denied:
 		return "no beat may write to its queue, so it does not tick"
 	case e.Paused:

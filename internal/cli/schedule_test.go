@@ -80,14 +80,16 @@ func TestSchedulesArePausedAndResumed(t *testing.T) {
 	}
 }
 
-// What an older version has stored, and this one does not take.
+// What an older version has stored, and this one does not take, and what somebody has damaged.
 func TestAScheduleAtFaultSaysWhyOnTheCommandLine(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.New(t)
 	written, err := store.New(rdb, store.Config{}).Plan(t.Context(), "default", store.Leader{}, []store.Plan{{
 		Schedule: "old", Revision: "r1", Origin: store.OriginAPI, Definition: []byte(`{"id":"old","every":"90s","jitter":"2m","task":"t"}`), Next: time.Now(),
+	}, {
+		Schedule: "cut", Revision: "r1", Origin: store.OriginAPI, Definition: []byte("{\"id\":\x1b"), Next: time.Now(),
 	}})
-	if err != nil || !written[0] {
+	if err != nil || !written[0] || !written[1] {
 		t.Fatal(written, err)
 	}
 	const fault = "jitter is 2m0s, must be no longer than the interval of 1m30s"
@@ -96,14 +98,13 @@ func TestAScheduleAtFaultSaysWhyOnTheCommandLine(t *testing.T) {
 		code int
 		says string
 	}{
-		"list":    {0, `(?m)^old +default +api +- +- +0 +0 +does not tick: ` + fault + `$`},
-		"show":    {0, `(?m)^fault +it does not tick: ` + fault + `$`},
-		"trigger": {1, `the definition of schedule old on record is not usable: ` + fault},
+		"show cut": {0, `(?s)next tick  -\n.*fault      invalid character .*\{"id":\\x1b\n`},
+
+		"list":        {0, `(?m)^old +default +api +- +- +0 +0 +fault: ` + fault + `$`},
+		"show old":    {0, `(?m)^fault +` + fault + `$`},
+		"trigger old": {1, `the definition of schedule old on record is not usable: ` + fault + `; give it a new one`},
 	} {
-		args := []string{"schedule", command, "--redis-url", redistest.URL(rdb)}
-		if command != "list" {
-			args = append(args, "old")
-		}
+		args := append([]string{"schedule"}, append(strings.Fields(command), "--redis-url", redistest.URL(rdb))...)
 		if r := do(t, args...); r.code != want.code || !regexp.MustCompile(want.says).MatchString(r.out+r.err) {
 			t.Errorf("%s ends with %d, want %d and %s:\n%s%s", command, r.code, want.code, want.says, r.out, r.err)
 		}

@@ -130,7 +130,7 @@ func TestSchedulesAreShownAfterAKeyIsGiven(t *testing.T) {
 		shows("#connection[data-status=live]"), shows("[data-schedule=behind-a-key]"), says("#preview-answer", "Next, by the clock of"))
 }
 
-// What an older version has stored, and this one does not take.
+// What an older version has stored, and this one does not take, and what somebody has damaged.
 func TestAScheduleAtFaultSaysWhyOnThePage(t *testing.T) {
 	t.Parallel()
 	browser := webtest.Start(t)
@@ -138,14 +138,17 @@ func TestAScheduleAtFaultSaysWhyOnThePage(t *testing.T) {
 	s.schedule("sound", map[string]any{"every": "1h"})
 	written, err := store.New(s.redis.Client(), store.Config{}).Plan(t.Context(), "default", store.Leader{}, []store.Plan{{
 		Schedule: "old", Revision: "r1", Origin: store.OriginAPI, Definition: []byte(`{"id":"old","every":"90s","jitter":"2m","task":"t"}`), Next: time.Now(),
+	}, {
+		Schedule: "cut", Revision: "r1", Origin: store.OriginAPI, Definition: []byte(`{"id":`), Next: time.Now(),
 	}})
-	if err != nil || !written[0] {
+	if err != nil || !written[0] || !written[1] {
 		t.Fatal(written, err)
 	}
 	tab := browser.Tab(t)
 
 	do(t, tab, chromedp.Navigate(s.url+"/schedules"), shows("#key-dialog[open]"), press(s.key), press(kb.Enter),
-		shows("[data-schedule=sound][data-state=none]"), shows("[data-schedule=old][data-state=failed]"),
+		shows("[data-schedule=sound][data-state=none]"), shows("[data-schedule=old][data-state=failed]"), shows("[data-schedule=cut][data-state=failed]"),
+		says("[data-schedule=cut] .pill", "fault: unexpected end of JSON input"),
 		says("[data-schedule=old] .pill", "fault: jitter is 2m0s, must be no longer than the interval of 1m30s"),
 		says("[data-schedule=old] .task-when", "does not tick"), says("[data-schedule=old] .schedule-spec", "every 90s"),
 		click("[data-schedule=old] .run"), says("[data-schedule=old] .task-notice", "on record is not usable"),

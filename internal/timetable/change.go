@@ -65,7 +65,7 @@ func (t *Timetable) Change(ctx context.Context, queue, id string, only Condition
 		p := store.Plan{
 			Schedule: id, Was: e.ScheduleRecord, Revision: schedule.Digest(definition), Timing: s.Timing(), Origin: store.OriginAPI, Definition: definition,
 		}
-		if p.Revision == e.Revision {
+		if p.Revision == e.Revision && e.Fault == "" { // a damaged record has the revision of what it was
 			return e, false, nil
 		}
 		now, err := t.now(ctx)

@@ -61,8 +61,8 @@ type Entry struct {
 	LastState seri.State
 	// Denied: no leading beat serves the schedule, because its Redis user may not write to the queue. False if that is not known.
 	Denied bool
-	// Fault is what is wrong with the definition on record, for which no beat of this version serves the schedule: one takes less
-	// than the one that has stored it, or somebody has damaged it. Empty: nothing is.
+	// Fault is what is wrong with the definition on record, for which this version does not take it, and its beats do not serve
+	// it: another version has stored it, or somebody has damaged it. Empty: nothing is.
 	Fault string
 }
 

@@ -327,8 +327,19 @@ func TestAScheduleAtFaultSaysWhy(t *testing.T) {
 			}
 		}
 
-		if mended := h.set(h.a, `"every":"10s"`); mended.Fault != "" {
+		mended := h.set(h.a, `"every":"10s"`)
+		if mended.Fault != "" {
 			h.t.Errorf("with a new definition it has the fault %q", mended.Fault)
+		}
+		written, err := h.store.Plan(ctx, h.q, store.Leader{}, []store.Plan{{ // as a hand does that leaves the revision alone
+			Schedule: h.a, Was: mended.ScheduleRecord, Revision: mended.Revision, Timing: mended.Timing, Origin: store.OriginAPI,
+			Definition: mended.Definition[1:], Next: mended.Next,
+		}})
+		if err != nil || !written[0] {
+			h.t.Fatal(written, err)
+		}
+		if again := h.set(h.a, `"every":"10s"`); again.Fault != "" {
+			h.t.Errorf("with the definition that it had it has the fault %q", again.Fault)
 		}
 	})
 }

@@ -155,9 +155,10 @@ function spec(d) {
   return d.cron ?? d.at ?? d.rrule ?? "";
 }
 
-function facts({ definition: d = {}, queue, source }) {
+function facts({ definition, queue, source }) {
+  const d = definition ?? {};
   const zone = d.cron || d.at || d.rrule ? d.timezone ?? "UTC" : undefined;
-  return [zone, `runs ${d.task}`, queue !== "default" && `queue ${queue}`, source === "file" && "from a file", d.enabled === false && "not enabled"].filter(Boolean).join(" · ");
+  return [zone, d.task && `runs ${d.task}`, queue !== "default" && `queue ${queue}`, source === "file" && "from a file", d.enabled === false && "not enabled"].filter(Boolean).join(" · ");
 }
 
 function pill({ fault, denied, paused, last_task: task, last_state: state }) {
