@@ -57,10 +57,9 @@ func (b *brokered) Close() error {
 	return b.read.Close()
 }
 
-// End implements ender: a snapshot may show what has not come yet.
-func (b *brokered) End(ctx context.Context, queue string) (EntryID, error) {
-	v, err := b.read.Look(ctx, queue, EntryID{})
-	return v.last, err
+// End implements streams: a snapshot may show what has not come yet.
+func (b *brokered) End(ctx context.Context, queue string, after EntryID) (EntryID, error) {
+	return b.read.End(ctx, queue, after)
 }
 
 // feed reads the source until ctx ends. After a fault it begins anew a little earlier: what has come already is left out.

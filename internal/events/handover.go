@@ -22,10 +22,9 @@ func inMemory(read redisStreams) Transport {
 // Close implements streams.
 func (h *handover) Close() error { return h.read.Close() }
 
-// End implements ender: a snapshot may show what has not been read yet.
-func (h *handover) End(ctx context.Context, queue string) (EntryID, error) {
-	v, err := h.read.Look(ctx, queue, EntryID{})
-	return v.last, err
+// End implements streams: a snapshot may show what has not been read yet.
+func (h *handover) End(ctx context.Context, queue string, after EntryID) (EntryID, error) {
+	return h.read.End(ctx, queue, after)
 }
 
 // feed reads the streams in Redis until ctx ends.

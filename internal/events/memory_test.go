@@ -169,6 +169,19 @@ func (m *memory) from(queue string, id EntryID, limit int) []entry {
 	return slices.Clone(s.entries[first:min(len(s.entries), first+limit)])
 }
 
+func (m *memory) End(_ context.Context, queue string, after EntryID) (EntryID, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.looks++
+	switch s := m.streams[queue]; {
+	case m.down:
+		return EntryID{}, errDown
+	case s != nil && s.last.Compare(after) > 0:
+		return s.last, nil
+	}
+	return after, nil
+}
+
 func (m *memory) Look(_ context.Context, queue string, id EntryID) (view, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

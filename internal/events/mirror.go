@@ -134,6 +134,14 @@ func (m *mirror) end(queue string) (EntryID, bool) {
 	return EntryID{}, false
 }
 
+// End implements streams, of what the mirror has: who shows snapshots asks for more.
+func (m *mirror) End(_ context.Context, queue string, after EntryID) (EntryID, error) {
+	if end, known := m.end(queue); known && end.Compare(after) > 0 {
+		return end, nil
+	}
+	return after, nil
+}
+
 // Queues implements streams.
 func (m *mirror) Queues(ctx context.Context) ([]string, error) {
 	select {

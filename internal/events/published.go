@@ -62,8 +62,8 @@ func (p *published) Look(ctx context.Context, queue string, id EntryID) (view, e
 // Close implements streams.
 func (p *published) Close() error { return p.redisStreams.Close() }
 
-// End implements ender: a snapshot may show what has not been heard yet.
-func (p *published) End(ctx context.Context, queue string) (EntryID, error) {
+// End implements streams: a snapshot may show what has not been heard yet.
+func (p *published) End(ctx context.Context, queue string, _ EntryID) (EntryID, error) {
 	ends, err := p.ends(ctx, []string{queue})
 	return ends[queue], err
 }

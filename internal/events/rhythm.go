@@ -7,7 +7,7 @@ import (
 
 const (
 	// pauseMost bounds what a pause adds to the time that an event takes.
-	pauseMost = 5 * time.Millisecond
+	pauseMost = 4 * time.Millisecond
 	// calm is the rate of entries a second up to which there is no pause: hardly ever would a second one come in it.
 	calm = 50.0
 	// busy is the rate from which on pauses have their full length.

@@ -31,6 +31,9 @@ type streams interface {
 	Follow(ctx context.Context, queue string, after EntryID, limit int, wait time.Duration) ([]entry, error)
 	// Range returns up to limit entries from an ID on, that one included, oldest first. It does not wait.
 	Range(ctx context.Context, queue string, from EntryID, limit int) ([]entry, error)
+	// End returns the last ID given to an entry after one that was read earlier, be it there to be read already or not; after, if
+	// there is none.
+	End(ctx context.Context, queue string, after EntryID) (EntryID, error)
 	// Look tells how the stream stands to an entry that was read from it earlier.
 	Look(ctx context.Context, queue string, id EntryID) (view, error)
 	// Close lets go of what Follow holds. The other methods work on.
@@ -98,6 +101,17 @@ func (r redisStreams) Range(ctx context.Context, queue string, from EntryID, lim
 		return nil, fmt.Errorf("read the events of queue %q: %w", queue, err)
 	}
 	return decodeEntries(queue, messages)
+}
+
+func (r redisStreams) End(ctx context.Context, queue string, after EntryID) (EntryID, error) {
+	newest, err := r.rdb.XRevRangeN(ctx, keys.Queue(queue).Events(), "+", "("+after.String(), 1).Result()
+	if err != nil {
+		return EntryID{}, fmt.Errorf("look at the end of the events of queue %q: %w", queue, err)
+	}
+	if len(newest) == 0 { // which is usual, and why it is not the last entry that is asked for: that may be of 1,000 events
+		return after, nil
+	}
+	return ParseEntryID(newest[0].ID)
 }
 
 func decodeEntries(queue string, messages []redis.XMessage) ([]entry, error) {

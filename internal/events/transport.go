@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -89,19 +90,19 @@ func (h *Hub) tail(ctx context.Context) (t *tail, wait func()) {
 	return t, feeding.Wait
 }
 
-// ender is streams that may be behind what snapshots show.
-type ender interface {
-	// End returns the last ID ever given to an entry of a queue, be it there already or not.
-	End(ctx context.Context, queue string) (EntryID, error)
+// end returns the last ID given in a queue, which may be beyond what has been read.
+func (h *Hub) end(ctx context.Context, queue string) (EntryID, error) {
+	return h.glances.share(ctx, queue, func(ctx context.Context) (EntryID, error) {
+		return h.streams.End(ctx, queue, h.reached(queue))
+	})
 }
 
-// end returns the last ID ever given in a queue.
-func (h *Hub) end(ctx context.Context, queue string) (EntryID, error) {
-	if e, ok := h.streams.(ender); ok {
-		return e.End(ctx, queue)
+// reached returns the last entry of a queue that was handed out; zero: none was.
+func (h *Hub) reached(queue string) EntryID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if i, ok := slices.BinarySearchFunc(h.at, queue, byQueue); ok {
+		return h.at[i].at.ID
 	}
-	return h.glances.share(ctx, queue, func(ctx context.Context) (EntryID, error) {
-		v, err := h.streams.Look(ctx, queue, EntryID{})
-		return v.last, err
-	})
+	return EntryID{}
 }
