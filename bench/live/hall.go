@@ -101,7 +101,7 @@ func (h *hall) addCrowd(ctx context.Context) error {
 
 // letIn has the crowds from one on come in, each to the server of its number, of which there may be fewer, with so many members.
 func (h *hall) letIn(first, count int) (time.Duration, error) {
-	const together = 512 // of all crowds
+	const together = 4096 // of all crowds: more would wait for the kernel's queue of connections
 	begun := time.Now()
 	report, err := h.ask(first, func(i int, c *crowd.Crowd) (crowd.Report, error) {
 		e := crowd.Entry{
