@@ -6,6 +6,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/seri-queue/seri"
+	"github.com/seri-queue/seri/internal/redisfault"
 )
 
 // readings has those read together what their snapshots show who come together: what is asked for while some reads are on their
@@ -64,6 +67,7 @@ func (r *readings) share(ctx context.Context, queue string, filters []Filter, re
 				continue
 			}
 			go func() {
+				defer r.leave(queue, at)
 				defer func() { <-at.turn }()
 				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readingTimeout)
 				defer cancel()
@@ -78,8 +82,8 @@ func (r *readings) share(ctx context.Context, queue string, filters []Filter, re
 		switch {
 		case mine.err == nil:
 			return mine.shown[first : first+len(filters)], nil
-		case mine.asked > 1 && !errors.Is(mine.err, errBusy) && !errors.Is(mine.err, context.DeadlineExceeded):
-			return read(ctx, filters) // it may be the fault of what another has asked for
+		case mine.asked > 1 && !errors.Is(redisfault.Mark(mine.err), seri.ErrUnavailable) && !errors.Is(mine.err, errBusy) && !errors.Is(mine.err, context.DeadlineExceeded):
+			return read(ctx, filters) // it may be the fault of what another has asked for, and is not that of Redis
 		}
 		return nil, mine.err
 	}
@@ -115,6 +119,7 @@ func (r *readings) begin(at *readingQueue, mine *reading) bool {
 		return false
 	}
 	mine.begun = true
+	at.users++ // the read itself: whoever comes while it is on its way is to find its turn taken
 	if at.next == mine {
 		at.next = nil
 	}

@@ -76,6 +76,7 @@ func TestThoseWhoComeTogetherShareAReading(t *testing.T) {
 			})
 		}
 		all.Wait()
+		synctest.Wait()
 
 		if n := l.reads.Load(); n != readsAtOnce+10 || l.most.Load() != tasksAtOnce {
 			t.Errorf("%d reads, of %d at most", n, l.most.Load())
@@ -131,6 +132,50 @@ func TestWhoGoesAwayTakesNoReadingWithHim(t *testing.T) {
 		all.Wait()
 		if n := l.reads.Load(); n != readsAtOnce+1 {
 			t.Errorf("%d reads", n)
+		}
+	})
+}
+
+func TestReadingsAreBoundedThoughTheirAskersLeave(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var r readings
+		var l library
+		for range 100 {
+			ctx, leave := context.WithTimeout(t.Context(), time.Millisecond)
+			if _, err := r.share(ctx, "", []Filter{{Task: "z"}}, l.read); err == nil {
+				t.Error("who has left is shown something")
+			}
+			leave()
+		}
+		if n := l.reads.Load(); n != readsAtOnce {
+			t.Errorf("%d reads are on their way at once", n)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestWhereRedisIsAwayNobodyReadsAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var r readings
+		var reads atomic.Int64
+		var all sync.WaitGroup
+		for range 200 {
+			all.Go(func() {
+				_, err := r.share(t.Context(), "", []Filter{{Task: "z"}}, func(context.Context, []Filter) ([]Snapshot, error) {
+					reads.Add(1)
+					time.Sleep(time.Second)
+					return nil, seri.ErrUnavailable
+				})
+				if !errors.Is(err, seri.ErrUnavailable) {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if n := reads.Load(); n > readsAtOnce+200/tasksAtOnce+1 {
+			t.Errorf("%d reads for 200 who came together", n)
 		}
 	})
 }

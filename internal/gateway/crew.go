@@ -17,7 +17,7 @@ import (
 // hundred thousands of idle connections the pings take as much time as live events leave, and those are not to wait for them.
 type crew struct {
 	now       func() moment
-	deference time.Duration // how long a turn gives way to others at most
+	deference time.Duration // for how long a turn gives way to all others; then to every other one
 
 	mu     sync.Mutex
 	some   sync.Cond
@@ -26,6 +26,7 @@ type crew struct {
 	relief sync.Cond     // for the spare
 	spare  int           // workers who have come back and wait to be wanted
 	wanted int           // of these
+	gave   bool          // the last turn was one that had given way for too long
 	closed bool
 	hands  sync.WaitGroup
 }
@@ -111,12 +112,14 @@ func (c *crew) take() *peer {
 	defer c.mu.Unlock()
 	for {
 		switch {
-		case c.later.len() > 0 && (c.queue.len() == 0 || c.now()-c.later.list[c.later.next].since > c.deference):
+		case c.later.len() > 0 && (c.queue.len() == 0 || !c.gave && c.now()-c.later.list[c.later.next].since > c.deference):
 			if p := c.later.take().p; p.state.CompareAndSwap(deferred, taken) {
+				c.gave = true
 				return p
 			}
 		case c.queue.len() > 0:
 			p := c.queue.take()
+			c.gave = false
 			p.state.Store(taken)
 			return p
 		case c.closed:

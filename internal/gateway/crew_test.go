@@ -67,7 +67,10 @@ func TestTurnsOfAlarmsGiveWayForAWhile(t *testing.T) {
 		live.state.Store(resting)
 		live.Wake()
 		time.Sleep(g.crew.deference + 1)
-		for i, want := range []*peer{late, live} {
+		other, next := &peer{g: g}, &peer{g: g}
+		other.Wake()
+		next.wakeLater()
+		for i, want := range []*peer{live, late, other, next} {
 			if got := g.crew.take(); got != want {
 				t.Fatalf("when one has waited long, turn %d is another's", i)
 			}

@@ -94,7 +94,15 @@ func TestMemoryIsGivenBackWhenARushIsOver(t *testing.T) {
 		}
 
 		time.Sleep(glimpse / 2) // between two looks
-		for range 20 {          // a rush that goes on
+		come(rush / 10)
+		for range 30 { // a burst, and a trickle after it
+			time.Sleep(lull / 10)
+			come(rush / 100)
+		}
+		if kept.stretched.Load() {
+			t.Error("stretched though there is but a trickle")
+		}
+		for range 20 { // a rush that goes on
 			come(rush / 10)
 			time.Sleep(lull / 2)
 		}

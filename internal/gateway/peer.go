@@ -82,15 +82,16 @@ func (p *peer) start(conn net.Conn) (err error) {
 	_ = syscall.SetsockoptInt(p.line.fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 0)
 	now := p.g.moment()
 	p.asked, p.heard, p.spoken, p.pinged = now, now, now, now
+	p.state.Store(queued) // until all is there, nobody takes a turn: it might hang up what is about to be watched
 	p.g.register(p)
-	if p.stream != nil { // from here on a worker may take a turn, so all must be there
+	if p.stream != nil {
 		p.stream.Notify(p)
 	}
 	if err := p.g.watch.add(p); err != nil {
 		p.g.cfg.Logger.Error("could not watch a WebSocket", "error", err)
 		p.arrive(broken)
 	}
-	p.Wake()
+	p.g.crew.add(p)
 	return nil
 }
 

@@ -33,7 +33,9 @@ func (g *Gateway) tidy(ctx context.Context) {
 	tick := time.NewTicker(glimpse)
 	defer tick.Stop()
 	tidied, before, calm := 0, 0, 0 // comings and goings: then, at the last look, and since when there were few
-	quiet, stretched := time.Duration(0), false
+	quiet := time.Duration(0)
+	stretched := 0 // for how many looks more
+	defer g.memory.relax()
 	for {
 		select {
 		case <-ctx.Done():
@@ -41,9 +43,16 @@ func (g *Gateway) tidy(ctx context.Context) {
 		case <-tick.C:
 		}
 		now := g.door.moved()
-		if now-before >= rush/20 {
+		switch {
+		case now-before >= rush/20:
+			stretched = int(lull / glimpse)
 			g.memory.stretch()
-			stretched = true
+		case stretched > 1:
+			g.memory.stretch() // there may live more by now
+			stretched--
+		case stretched == 1:
+			g.memory.relax()
+			stretched = 0
 		}
 		before = now
 		if quiet += glimpse; now-calm >= rush/100 {
@@ -51,10 +60,6 @@ func (g *Gateway) tidy(ctx context.Context) {
 		}
 		if quiet < lull {
 			continue
-		}
-		if stretched {
-			g.memory.relax()
-			stretched = false
 		}
 		if now-tidied >= rush {
 			g.memory.giveBack()
@@ -79,10 +84,10 @@ func (h *heap) stretch() {
 	}
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(live)
-	percent := debug.SetGCPercent(100 + headroom*100/int(max(live[0].Value.Uint64(), 4<<20)))
 	if h.percent == 0 {
-		h.percent = percent
+		h.percent = debug.SetGCPercent(-1)
 	}
+	debug.SetGCPercent(max(h.percent, 0) + headroom*100/int(max(live[0].Value.Uint64(), 4<<20)))
 }
 
 func (h *heap) relax() {

@@ -46,7 +46,7 @@ func readEvents(queue, entry string) ([]seri.Event, bool) {
 		}
 		f.own()
 		if events == nil { // the others are likely to be about as long; whatever the first is, the guess is of the entry's order
-			events = make([]seri.Event, 0, 1+(len(entry)-r.at)*9/8/r.at)
+			events = make([]seri.Event, 0, min(1000, 1+(len(entry)-r.at)*9/8/r.at)) // a call of ours writes no more
 		}
 		events = append(events, f.event(queue))
 		if r.is(']') {
