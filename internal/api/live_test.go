@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"testing"
-	"testing/synctest"
 
 	"github.com/seri-queue/seri/internal/gateway"
 )
@@ -41,26 +40,24 @@ func TestLiveEndpointsRefuseAsTheRestOfTheAPI(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				server, live := liveServer(t)
-				ctx, stop := context.WithCancel(t.Context())
-				ended := make(chan error)
-				go func() { ended <- live.Run(ctx) }()
-				synctest.Wait()
+			server, live := liveServer(t)
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error)
+			go func() { ended <- live.Run(ctx) }()
+			<-live.Opened()
 
-				w := do(server, "GET", c.target, "", c.headers...)
+			w := do(server, "GET", c.target, "", c.headers...)
 
-				stop()
-				<-ended
-				p := problemOf(t, w)
-				var faults []string
-				for _, f := range p.Errors {
-					faults = append(faults, f.Location+" "+f.Message)
-				}
-				if w.Code != c.status || p.Type != "/problems/"+c.typ || p.Detail == "" || !slices.Equal(faults, c.faults) {
-					t.Errorf("answer is %d %s", w.Code, w.Body)
-				}
-			})
+			stop()
+			<-ended
+			p := problemOf(t, w)
+			var faults []string
+			for _, f := range p.Errors {
+				faults = append(faults, f.Location+" "+f.Message)
+			}
+			if w.Code != c.status || p.Type != "/problems/"+c.typ || p.Detail == "" || !slices.Equal(faults, c.faults) {
+				t.Errorf("answer is %d %s", w.Code, w.Body)
+			}
 		})
 	}
 }
