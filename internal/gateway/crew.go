@@ -1,11 +1,8 @@
 package gateway
 
 import (
-	"errors"
-	"io"
 	"runtime"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -200,30 +197,6 @@ func (w *worker) leave() {
 		w.away = true
 		w.crew.replace()
 	}
-}
-
-// send writes what the kernel takes at once of what was gathered, and returns how much that was.
-func (w *worker) send(fd int) (n int, err error) { return now(syscall.Write(fd, w.out)) }
-
-// receive reads what is there; none is no error. It is valid until the next time.
-func (w *worker) receive(fd int) ([]byte, error) {
-	n, err := syscall.Read(fd, w.in)
-	if n == 0 && err == nil {
-		return nil, io.EOF
-	}
-	n, err = now(n, err)
-	return w.in[:n], err
-}
-
-// now returns what a system call has done that does not wait: nothing, if it would have had to.
-func now(n int, err error) (int, error) {
-	switch {
-	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
-		return 0, nil
-	case err != nil:
-		return 0, err
-	}
-	return n, nil
 }
 
 // emptied forgets what was gathered; room for more than usual is not kept.

@@ -3,11 +3,9 @@
 package gateway
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"syscall"
-	"time"
 )
 
 // line is a peer's connection.
@@ -15,26 +13,6 @@ type line struct {
 	conn net.Conn
 	raw  syscall.RawConn
 	fd   int // of conn, which only hangUp closes
-}
-
-// watch waits for clients where there is no epoll, to develop there: by a goroutine for each.
-type watch struct{ closed chan struct{} }
-
-// often is how long something that could not be done, or was not done yet, is left alone.
-const often = 5 * time.Millisecond
-
-func openWatch() (*watch, error) { return &watch{make(chan struct{})}, nil }
-
-// close makes run return.
-func (w *watch) close() error {
-	close(w.closed)
-	return nil
-}
-
-// run returns when the watch is closed.
-func (w *watch) run() error {
-	<-w.closed
-	return nil
 }
 
 // takeOver makes a connection a line. The connection must not be used any more after that; if it fails, it is as before.
@@ -51,46 +29,5 @@ func takeOver(conn net.Conn) (line, error) {
 	return l, raw.Control(func(fd uintptr) { l.fd = int(fd) })
 }
 
-// add has a peer be woken from now on.
-func (w *watch) add(p *peer) error {
-	l := p.line
-	go func() {
-		for l.raw.Read(isReadable) == nil {
-			p.arrive(readable | hungUp)
-			time.Sleep(often) // the turn reads meanwhile
-		}
-	}()
-	return nil
-}
-
-// hangUp closes a peer's line. It is not woken by it any more.
-func (w *watch) hangUp(p *peer) { p.line.conn.Close() } // there is nobody to tell if this fails
-
-// room returns a channel that tells when there may be room to write again, until done is called.
-func (w *watch) room(line) (room <-chan struct{}, done func()) {
-	told, stop := make(chan struct{}), make(chan struct{})
-	go func() {
-		tick := time.NewTicker(often)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-			case <-stop:
-				return
-			}
-			select {
-			case told <- struct{}{}:
-			case <-stop:
-				return
-			}
-		}
-	}()
-	return told, func() { close(stop) }
-}
-
-// isReadable reports whether there is something to read, if only the connection's end.
-func isReadable(fd uintptr) bool {
-	var b [1]byte
-	_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
-	return !errors.Is(err, syscall.EAGAIN)
-}
+func (l line) read(b []byte) (int, error)  { return syscall.Read(l.fd, b) }
+func (l line) write(b []byte) (int, error) { return syscall.Write(l.fd, b) }

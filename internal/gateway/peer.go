@@ -228,7 +228,7 @@ func (p *peer) receive(ctx context.Context, arrived uint32) (err error) {
 	}
 	const rounds = 8
 	for range rounds {
-		b, err := p.worker.receive(p.line.fd)
+		b, err := p.line.receive(p.worker.in)
 		if err != nil {
 			return fmt.Errorf("%w: %w", errGone, err)
 		}
@@ -328,7 +328,7 @@ func (p *peer) deliver(ctx context.Context) error {
 
 // due returns when there is something to do though nothing has come.
 func (p *peer) due() moment {
-	next := min(p.pinged+p.g.cfg.Ping, p.lost())
+	next := min(p.nextPing(), p.lost())
 	if p.until != 0 { // by the clock, which may be set meanwhile
 		next = min(next, p.now()+time.UnixMilli(p.until).Sub(p.g.now()))
 	}
@@ -344,6 +344,14 @@ func (p *peer) due() moment {
 // silent reports whether nothing is asked for: not yet, or no more.
 func (p *peer) silent() bool { return p.stream == nil && p.tails.len() == 0 }
 
+// nextPing is when the client is to be pinged. What is sent to it keeps the connection open as well as a ping, and those who have
+// just been told something are many when there is the most to do; but a client that says nothing is asked in time whether it
+// is there.
+func (p *peer) nextPing() moment {
+	every := p.g.cfg.Ping
+	return max(p.pinged+every, min(p.spoken+every, p.heard+every*3/2))
+}
+
 // lost is when the client counts as gone, unless it gives a sign of life before.
 func (p *peer) lost() moment { return p.heard + p.g.silence() }
 
@@ -356,7 +364,7 @@ func (p *peer) beat() error {
 		return errIdle
 	case now >= p.lost() && p.arrival.Load() == 0: // or it has spoken while others were slow
 		return errGone
-	case now-p.pinged < p.g.cfg.Ping:
+	case now < p.nextPing():
 		return nil
 	}
 	silent := now-p.spoken >= p.g.cfg.Ping
@@ -408,7 +416,7 @@ func (p *peer) flush() error {
 		return nil
 	}
 	defer w.emptied()
-	sent, err := w.send(p.line.fd)
+	sent, err := p.line.send(w.out)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errGone, err)
 	}
@@ -433,7 +441,7 @@ func (p *peer) write(b []byte) error {
 	tooLong := time.NewTimer(timeout)
 	defer tooLong.Stop()
 	for progress := false; ; {
-		n, err := now(syscall.Write(p.line.fd, b))
+		n, err := p.line.send(b)
 		if err != nil {
 			return err
 		}

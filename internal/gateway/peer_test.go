@@ -26,3 +26,22 @@ func TestClockThatIsPutBackPutsOffATokensEnd(t *testing.T) {
 		t.Errorf("a token that ends in a minute is looked at in %v", wait)
 	}
 }
+
+func TestAPingComesWhenNothingElseDoes(t *testing.T) {
+	t.Parallel()
+	const every = 10 * time.Second
+	for name, c := range map[string]struct{ pinged, spoken, heard, want moment }{
+		"nothing has happened":              {0, 0, 0, every},
+		"the client has been told a thing":  {0, 6 * time.Second, 0, every + 5*time.Second},
+		"it is told things all the time":    {0, 14 * time.Second, 0, every + 5*time.Second},
+		"and answers":                       {15 * time.Second, 14 * time.Second, 15 * time.Second, 25 * time.Second},
+		"it says things and is told things": {0, 14 * time.Second, 14 * time.Second, 24 * time.Second},
+		"it says things and is told none":   {0, 0, 9 * time.Second, every},
+		"it does not answer":                {10 * time.Second, 0, 0, 2 * every},
+	} {
+		p := &peer{g: &Gateway{cfg: Config{Ping: every}}, pinged: c.pinged, spoken: c.spoken, heard: c.heard}
+		if got := p.nextPing(); got != c.want {
+			t.Errorf("%s: the next ping is at %v, want %v", name, got, c.want)
+		}
+	}
+}
