@@ -44,11 +44,13 @@ type buffer struct {
 // waiting is an item in a buffer.
 type waiting struct {
 	*item
-	conflated int // progress events of its task, just before it, that were let go of
+	conflated uint32 // progress events of its task, just before it, that were let go of
+	excluded  uint32 // the subscription's number when it was handed the item
 }
 
-func newBuffer(limit int, waker Waker) *buffer {
-	return &buffer{waker: waker, limit: limit, tight: limit / 2}
+// open makes it ready, or ready anew. after is what its reader has read already.
+func (b *buffer) open(limit int, waker Waker, after Cursor) {
+	*b = buffer{waker: waker, limit: limit, tight: limit / 2, after: after}
 }
 
 // Waker is somebody who is to look at what has come. Wake is called with locks held: it must return at once.
@@ -77,7 +79,7 @@ func (b *buffer) notify(w Waker) {
 
 // push adds an item; false if the buffer has ended, with this item or before. A buffer that overflows lets go of all it
 // holds: whoever reads it resumes from the stream. It wakes nobody: see wake.
-func (b *buffer) push(it *item) bool {
+func (b *buffer) push(it *item, excluded uint32) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.ended != nil {
@@ -86,7 +88,7 @@ func (b *buffer) push(it *item) bool {
 	if len(b.items) == 1 && cap(b.items) == 1 { // one seldom comes with two: it is alone, or many come at once
 		b.items = append(make([]waiting, 0, several), b.items...)
 	}
-	b.items = append(b.items, waiting{item: it})
+	b.items = append(b.items, waiting{item: it, excluded: excluded})
 	if b.bytes += it.size(); b.bytes > b.tight {
 		b.conflate()
 	}
@@ -150,7 +152,7 @@ func (b *buffer) letGo() {
 			continue
 		}
 		if w.at.Compare(b.after.At(w.queue)) > 0 { // or the reader has it
-			b.dropped += 1 + w.conflated
+			b.dropped += 1 + int(w.conflated)
 		}
 		b.bytes -= w.size()
 		w.item = nil

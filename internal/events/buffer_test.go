@@ -76,10 +76,10 @@ func TestReaderThatKeepsUpGetsEveryProgress(t *testing.T) {
 }
 
 func TestConflationKeepsTheOrderOfWhatIsLeft(t *testing.T) {
-	b := newBuffer(1<<20, nil)
+	b := openBuffer(1 << 20)
 	b.tight = 0 // conflate at every push
 	push := func(kind seri.EventKind, task string, at int) {
-		b.push(&item{queue: "q", at: Position{EntryID{Ms: 1}, at}, event: seri.Event{Kind: kind, Task: task}})
+		b.push(&item{queue: "q", at: Position{EntryID{Ms: 1}, at}, event: seri.Event{Kind: kind, Task: task}}, 0)
 		b.tight = 0
 	}
 	push(seri.EventStarted, "a", 1)
@@ -96,7 +96,7 @@ func TestConflationKeepsTheOrderOfWhatIsLeft(t *testing.T) {
 	type kept struct{ at, conflated int }
 	var got []kept
 	for _, w := range items {
-		got = append(got, kept{w.at.Index, w.conflated})
+		got = append(got, kept{w.at.Index, int(w.conflated)})
 	}
 	want := []kept{{1, 0}, {4, 1}, {5, 0}, {7, 0}, {8, 2}}
 	if len(got) != len(want) {
@@ -277,11 +277,11 @@ func TestSubscriberThatAskedForAtMostOnceLosesEventsAndIsToldHowMany(t *testing.
 
 // Or what follows a reset would be taken for what the reader has.
 func TestAnnouncementsAreNotDroppedWithEvents(t *testing.T) {
-	b := newBuffer(2000, nil)
+	b := openBuffer(2000)
 	b.loseRather(nil)
-	b.push(&item{queue: "q", loss: &loss{reset: true}})
+	b.push(&item{queue: "q", loss: &loss{reset: true}}, 0)
 	for n := range 20 {
-		b.push(&item{queue: "q", at: Position{EntryID{Ms: 1}, n}, event: seri.Event{Kind: seri.EventQueued, Task: "a"}})
+		b.push(&item{queue: "q", at: Position{EntryID{Ms: 1}, n}, event: seri.Event{Kind: seri.EventQueued, Task: "a"}}, 0)
 	}
 
 	items, err := b.take(nil)
@@ -289,4 +289,10 @@ func TestAnnouncementsAreNotDroppedWithEvents(t *testing.T) {
 	if err != nil || len(items) < 3 || items[0].dropped != 20-(len(items)-2) || items[1].loss == nil || items[len(items)-1].at.Index != 19 {
 		t.Errorf("there are %d, the first stands for %d, %v", len(items), items[0].dropped, err)
 	}
+}
+
+func openBuffer(limit int) *buffer {
+	b := new(buffer)
+	b.open(limit, nil, Cursor{})
+	return b
 }

@@ -13,6 +13,17 @@ type Filter struct {
 	Bare bool
 }
 
+// share makes f refer to the texts of another that are the same.
+func (f *Filter) share(other *Filter) {
+	for _, text := range [...]struct{ of, by *string }{
+		{&f.Task, &other.Task}, {&f.Owner, &other.Owner}, {&f.Queue, &other.Queue}, {&f.Type, &other.Type}, {&f.Schedule, &other.Schedule},
+	} {
+		if *text.of == *text.by {
+			*text.of = *text.by
+		}
+	}
+}
+
 // Matches reports whether an event is one that f asks for.
 func (f *Filter) Matches(e *seri.Event) bool {
 	return (f.Task == "" || f.Task == e.Task) &&

@@ -106,7 +106,8 @@ type Hub struct {
 	losses int     // calls of lose
 	serial uint64  // of the last event or loss that was handed out
 	index  index
-	handed []*Subscription // have been handed something, and are to be woken
+	alone  map[string][]string // of queues: the list of only that queue
+	handed []*Subscription     // have been handed something, and are to be woken
 }
 
 // New returns a hub on the event streams in Redis; it does nothing until [Hub.Run], which must be called.
@@ -135,6 +136,7 @@ func newHub(streams streams, snapshots Snapshotter, cfg Config) (*Hub, error) {
 		stopped:   make(chan struct{}),
 		recent:    newRecent(cfg.Recent),
 		index:     newIndex(),
+		alone:     make(map[string][]string),
 	}, nil
 }
 
@@ -196,8 +198,7 @@ func (h *Hub) join(s *Subscription) (Cursor, int, error) {
 		return Cursor{}, 0, ErrStopped
 	default:
 	}
-	s.buf = newBuffer(h.cfg.Buffer, s.waker)
-	s.buf.after = s.cursor
+	s.buf.open(h.cfg.Buffer, s.waker, s.cursor)
 	if s.fleeting {
 		s.buf.loseRather(&h.meters.Forgone)
 	}
@@ -250,6 +251,7 @@ func (h *Hub) include(i *interest) (at Cursor, err error) {
 func (h *Hub) exclude(i *interest) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	i.s.excluded++
 	i.s.interests = slices.DeleteFunc(i.s.interests, func(other *interest) bool { return other == i })
 	if i.s.joined {
 		h.index.remove(i)
@@ -260,7 +262,21 @@ func (h *Hub) exclude(i *interest) {
 func (h *Hub) confine(s *Subscription, within []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s.within = within
+	s.within = h.shared(within)
+}
+
+// shared returns what all share whom the same queue confines, so that it is near when an event comes that many want. The lock is held.
+func (h *Hub) shared(within []string) []string {
+	if len(within) != 1 {
+		return within
+	}
+	if same := h.alone[within[0]]; same != nil {
+		return same
+	}
+	if _, known := slices.BinarySearchFunc(h.at, within[0], byQueue); known { // or anybody could make it grow by names
+		h.alone[within[0]] = within
+	}
+	return within
 }
 
 // idle returns the hub's positions if s has been handed nothing that it has not taken.
@@ -326,7 +342,7 @@ func (h *Hub) publish(queue string, entries []entry) {
 		for j := range decoded[i] {
 			at := Position{e.id, j}
 			h.reach(queue, at)
-			h.hand(queue, at, &decoded[i][j])
+			h.hand(queue, at, &decoded[i][j], j == len(decoded[i])-1)
 		}
 		h.wake()
 	}
@@ -353,8 +369,10 @@ func (h *Hub) decode(queue string, e entry) []seri.Event {
 	return decoded
 }
 
-// hand gives one event of a queue's stream to all subscriptions that match. The lock is held.
-func (h *Hub) hand(queue string, at Position, e *seri.Event) {
+// hand gives one event of a queue's stream to all subscriptions that match. Those who are handed something are woken once for an
+// entry, so that they write at once what has happened at once: by the last event of it, while they are near, and the others by
+// wake. The lock is held.
+func (h *Hub) hand(queue string, at Position, e *seri.Event, last bool) {
 	h.serial++
 	var it *item // made when the first interest matches
 	for _, in := range h.index.concerned(e) {
@@ -378,11 +396,15 @@ func (h *Hub) hand(queue string, at Position, e *seri.Event) {
 				}
 			}
 			h.shape(it, s.form)
-			if !s.buf.push(it) {
+			if !s.buf.push(it, s.excluded) {
 				h.meters.Dropped.Add(1)
 				h.drop(s)
 			}
-			if !s.woken {
+			switch {
+			case s.woken:
+			case last:
+				s.buf.wake()
+			default:
 				s.woken = true
 				h.handed = append(h.handed, s)
 			}
@@ -390,8 +412,7 @@ func (h *Hub) hand(queue string, at Position, e *seri.Event) {
 	}
 }
 
-// wake wakes those who have been handed something: once for an entry, so that they write at once what has happened at once.
-// The lock is held.
+// wake wakes those who have been handed something, and were not woken then. The lock is held.
 func (h *Hub) wake() {
 	for i, s := range h.handed {
 		s.woken, h.handed[i] = false, nil
@@ -431,7 +452,7 @@ func (h *Hub) lose(queue string, next Position, before *Position, reset bool) {
 		if len(s.within) > 0 && !slices.Contains(s.within, queue) {
 			continue
 		}
-		if !s.buf.push(it) {
+		if !s.buf.push(it, s.excluded) {
 			h.drop(s)
 		}
 		s.buf.wake()

@@ -24,8 +24,12 @@ type index struct {
 	subscriptions map[*Subscription]struct{}
 }
 
-// set is a list of interests in no order; each knows its place in it.
-type set struct{ members []*interest }
+// set is a list of interests in no order; each knows its place in it. Their filters share the text of what they have in common: an
+// event that thousands want is compared with one text, which is near, rather than with one of each.
+type set struct {
+	members []*interest
+	common  Filter // of the first member
+}
 
 func newIndex() index {
 	return index{
@@ -57,10 +61,11 @@ func (x *index) add(i *interest) {
 	in := &x.all
 	if sets != nil {
 		if in = sets[key]; in == nil {
-			in = new(set)
+			in = &set{common: i.filter}
 			sets[key] = in
 		}
 	}
+	i.filter.share(&in.common)
 	i.slot = len(in.members)
 	in.members = append(in.members, i)
 }

@@ -20,7 +20,7 @@ type SlowError struct{ Cursor string }
 func (e *SlowError) Error() string { return "the subscriber did not take its events in time" }
 
 // form says how a subscription's cursors look, and so with whom it shares frames.
-type form int
+type form uint8
 
 const (
 	// confined to one queue by its filter: the cursor is the event's position.
@@ -35,33 +35,38 @@ const (
 
 // Subscription is one reader's view of the events. Its methods must be called by one goroutine at a time.
 type Subscription struct {
-	hub    *Hub
-	queue  string // to which the filter confines it; empty: none, or a gathering
-	form   form
-	within []string // the streams to which the filter's queue confines it: of the queue, or its partitions; none: no queue does
+	// What each event needs comes first, close together: of thousands who are handed one, each is fetched from far away.
+	hub     *Hub
+	lagging *lag // reads streams by itself; nil: lives off the hub
+	buf     buffer
 
-	// The hub's, under its lock. The subscriber changes interests and within under it, too, and reads them without.
-	interests []*interest
-	joined    bool
-	handed    uint64 // the serial of the last event or loss that the subscription was handed
-	woken     bool   // it is among those whom the hub is about to wake
+	// The hub's, under its lock.
+	handed uint64 // the serial of the last event or loss that the subscription was handed
+	woken  bool   // it is among those whom the hub is about to wake
+	joined bool
 
-	buf    *buffer
+	fleeting bool // see LetGo
+	starting bool // a full buffer is no fault of the reader, who has not been given it yet
+	level    bool // the hub was seen to be where the cursor is, or beyond
+	fresh    bool // there may be interests that know what their snapshots have shown
+	unread   bool // frames have not been returned yet
+	form     form
+
 	batch  []waiting // taken from buf
 	next   int       // the first of batch that was not received yet
 	frames []Frame
-	unread bool // frames have not been returned yet
-	timer  *time.Timer
-	waker  Waker // of buf
-	bell   bell  // the waker of a reader who waits in Next
+	cursor Cursor // after the last frame, or later: what followed and did not match is behind it
 
-	cursor   Cursor   // after the last frame, or later: what followed and did not match is behind it
-	queues   []string // form single: where the task was found; nil: not known, any
-	level    bool     // the hub was seen to be where the cursor is, or beyond
-	fresh    bool     // there may be interests that know what their snapshots have shown
-	fleeting bool     // see LetGo
-	starting bool     // a full buffer is no fault of the reader, who has not been given it yet
-	lagging  *lag     // reads streams by itself; nil: lives off the hub
+	// The hub's, too, under its lock. The subscriber changes these under it, and reads them without.
+	within    []string // the streams to which the filter's queue confines it: of the queue, or its partitions; none: no queue does
+	excluded  uint32   // so many interests were taken away
+	interests []*interest
+
+	queue  string   // to which the filter confines it; empty: none, or a gathering
+	queues []string // form single: where the task was found; nil: not known, any
+	waker  Waker    // of buf
+	bell   bell     // the waker of a reader who waits in Next
+	timer  *time.Timer
 }
 
 // Subscribe begins a subscription: its first frame is a snapshot. It returns [seri.ErrNotFound] if the filter's task
@@ -199,9 +204,7 @@ func (s *Subscription) Next(ctx context.Context, wait time.Duration) ([]Frame, e
 // is read by Poll or by Next, not by both.
 func (s *Subscription) Notify(w Waker) {
 	s.waker = w
-	if s.buf != nil {
-		s.buf.notify(w)
-	}
+	s.buf.notify(w)
 }
 
 // Poll is [Subscription.Next] for who does not wait: it returns none if there are none. It calls slow before it does what
@@ -292,16 +295,16 @@ func (s *Subscription) drain(ctx context.Context, slow func()) error {
 		if w.loss != nil {
 			slow()
 		}
-		if err := s.receive(ctx, w.item, w.conflated); err != nil {
+		if err := s.receive(ctx, w); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// receive makes the frame of one item, unless the subscriber has it already. conflated is how many progress events of its
-// task, just before it, were left out.
-func (s *Subscription) receive(ctx context.Context, it *item, conflated int) error {
+// receive makes the frame of what the hub has handed over, unless the subscriber has it already.
+func (s *Subscription) receive(ctx context.Context, w waiting) error {
+	it := w.item
 	if it.dropped > 0 {
 		return s.drop(it.dropped)
 	}
@@ -334,9 +337,10 @@ func (s *Subscription) receive(ctx context.Context, it *item, conflated int) err
 			s.cursor = s.cursor.latest(it.reached)
 		}
 	}
-	conflated = s.unshown(it, conflated)
+	conflated := s.unshown(it, int(w.conflated))
+	asSeen := !s.fresh && w.excluded == s.excluded // what the hub has found that the interests want, they want
 	switch {
-	case !s.wants(it.queue, it.at, &it.event):
+	case !asSeen && !s.wants(it.queue, it.at, &it.event):
 		return nil
 	case conflated > 0:
 		frame = conflate(it.typ, it.json, s.Cursor(), conflated)
@@ -352,9 +356,7 @@ func (s *Subscription) receive(ctx context.Context, it *item, conflated int) err
 // take in time the oldest are dropped, and in their place comes a frame that says how many. They do not come again.
 func (s *Subscription) LetGo() {
 	s.fleeting = true
-	if s.buf != nil {
-		s.buf.loseRather(&s.hub.meters.Forgone)
-	}
+	s.buf.loseRather(&s.hub.meters.Forgone)
 }
 
 // drop makes the frame of what the buffer has let go of.
