@@ -9,6 +9,7 @@ import (
 // time takes less memory than as many timers of the runtime, and less work to set.
 type alarms struct {
 	now   func() moment
+	grain time.Duration // how much later an alarm may ring
 	first chan struct{} // holds a value when there is an alarm again, after there was none
 
 	mu     sync.Mutex
@@ -16,32 +17,31 @@ type alarms struct {
 	rung   int64           // the last grain that has rung
 }
 
-// grain is how much later an alarm may ring.
-const grain = 25 * time.Millisecond
-
 // alarm is a peer's place among the alarms, and theirs.
 type alarm struct {
 	grain          int64 // 0: it is not set
 	earlier, later *peer // in the list of the grain
 }
 
-func newAlarms(now func() moment) *alarms {
-	return &alarms{now: now, first: make(chan struct{}, 1), grains: make(map[int64]*peer)}
+// newAlarms returns alarms that mostly ring after so long. A hundredth of it is no delay; and those that ring at once wake those
+// who work for them once.
+func newAlarms(now func() moment, mostly time.Duration) *alarms {
+	return &alarms{now: now, grain: min(max(mostly/100, 5*time.Millisecond), 250*time.Millisecond), first: make(chan struct{}, 1), grains: make(map[int64]*peer)}
 }
 
 // run rings until done is closed.
 func (a *alarms) run(done <-chan struct{}) {
-	next := time.NewTimer(grain)
+	next := time.NewTimer(a.grain)
 	defer next.Stop()
 	for {
 		select {
 		case <-done:
 			return
 		case <-a.first:
-			next.Reset(grain)
+			next.Reset(a.grain)
 		case <-next.C:
 			if a.ring() {
-				next.Reset(grain)
+				next.Reset(a.grain)
 			}
 		}
 	}
@@ -51,14 +51,30 @@ func (a *alarms) run(done <-chan struct{}) {
 func (a *alarms) ring() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for until := int64(a.now() / grain); a.rung < until && len(a.grains) > 0; {
+	for until := int64(a.now() / a.grain); a.rung < until && len(a.grains) > 0; {
 		a.rung++
 		for p := a.grains[a.rung]; p != nil; p = a.grains[a.rung] {
 			a.remove(p)
-			p.wakeLater()
+			a.ringFor(p)
 		}
 	}
 	return len(a.grains) > 0
+}
+
+// ringFor wakes a peer, unless its alarm was put off: then it rings later. The lock is held.
+func (a *alarms) ringFor(p *peer) {
+	for {
+		at := p.alarm.Load()
+		if at >= a.rung*int64(a.grain) {
+			a.insert(p, moment(at))
+			return
+		}
+		if p.alarm.CompareAndSwap(at, 0) {
+			p.arrival.Or(rung)
+			p.wakeLater()
+			return
+		}
+	}
 }
 
 // set has a peer be woken at a moment, and not when it was to be before.
@@ -66,14 +82,28 @@ func (a *alarms) set(p *peer, at moment) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.remove(p)
+	p.alarm.Store(int64(at))
+	a.insert(p, at)
+}
+
+// putOff has a peer be woken at a moment that is not before the one at which it was to be. It is false if its alarm has rung, or
+// is not set. Its place is changed when its time has come, which may put it off again: who is told something every second
+// would change it every second.
+func (a *alarms) putOff(p *peer, at moment) bool {
+	before := p.alarm.Load()
+	return before != 0 && before <= int64(at) && p.alarm.CompareAndSwap(before, int64(at))
+}
+
+// insert puts a peer in the list of a moment's grain. The lock is held.
+func (a *alarms) insert(p *peer, at moment) {
 	if len(a.grains) == 0 {
-		a.rung = max(a.rung, int64(a.now()/grain))
+		a.rung = max(a.rung, int64(a.now()/a.grain))
 		select {
 		case a.first <- struct{}{}:
 		default:
 		}
 	}
-	p.bell.grain = max(a.rung, int64(at/grain)) + 1
+	p.bell.grain = max(a.rung, int64(at/a.grain)) + 1
 	p.bell.later = a.grains[p.bell.grain]
 	if p.bell.later != nil {
 		p.bell.later.bell.earlier = p
@@ -86,6 +116,7 @@ func (a *alarms) stop(p *peer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.remove(p)
+	p.alarm.Store(0)
 }
 
 // remove takes a peer from its list, if it is in one. The lock is held.

@@ -103,24 +103,31 @@ func (c *crew) addLater(p *peer) {
 	c.some.Signal()
 }
 
-// take waits for a peer whose turn it is; nil: the crew is closed.
-func (c *crew) take() *peer {
+// take waits for a peer whose turn it is; nil: the crew is closed. now is about now.
+func (c *crew) take(now moment) *peer {
+	p, gaveWay := c.next(now)
+	if p != nil && !gaveWay {
+		p.state.Store(taken) // nobody else changes it. It is far away, so not while others wait for the lock
+	}
+	return p
+}
+
+// next is take, but leaves it to the caller to say that the turn of a peer is taken which had not given way.
+func (c *crew) next(now moment) (p *peer, gaveWay bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for {
 		switch {
-		case c.later.len() > 0 && (c.queue.len() == 0 || !c.gave && c.now()-c.later.list[c.later.next].since > c.deference):
+		case c.later.len() > 0 && (c.queue.len() == 0 || !c.gave && now-c.later.list[c.later.next].since > c.deference):
 			if p := c.later.take().p; p.state.CompareAndSwap(deferred, taken) {
 				c.gave = true
-				return p
+				return p, true
 			}
 		case c.queue.len() > 0:
-			p := c.queue.take()
 			c.gave = false
-			p.state.Store(taken)
-			return p
+			return c.queue.take(), false
 		case c.closed:
-			return nil
+			return nil, false
 		default:
 			c.some.Wait()
 		}
@@ -131,7 +138,7 @@ func (c *crew) hire() {
 	c.hands.Go(func() {
 		w := &worker{crew: c, in: make([]byte, readSize)}
 		w.slow = w.leave
-		for p := c.take(); p != nil; p = c.take() {
+		for p := c.take(c.now()); p != nil; p = c.take(w.at) {
 			p.take(w)
 			if w.away && !c.wait(w) {
 				return
@@ -184,11 +191,12 @@ const maxOut = 16 << 10
 // worker takes one turn after the other.
 type worker struct {
 	crew *crew
-	away bool   // it has left the crew
-	at   moment // when its turn has begun
-	in   []byte // to read into
-	out  []byte // gathered, to be written at once
-	slow func() // leave, as a value that need not be made anew
+	away bool     // it has left the crew
+	at   moment   // when its turn has begun
+	in   []byte   // to read into
+	rest incoming // of what is read, until the end of the turn
+	out  []byte   // gathered, to be written at once
+	slow func()   // leave, as a value that need not be made anew
 }
 
 // leave is called before something that may take long.

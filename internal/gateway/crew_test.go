@@ -60,7 +60,7 @@ func TestTurnsOfAlarmsGiveWayForAWhile(t *testing.T) {
 		both.Wake() // has something to say after all
 
 		for i, want := range []*peer{live, both, idle} {
-			if got := g.crew.take(); got != want {
+			if got := g.crew.take(g.moment()); got != want {
 				t.Fatalf("turn %d is another's", i)
 			}
 		}
@@ -71,12 +71,12 @@ func TestTurnsOfAlarmsGiveWayForAWhile(t *testing.T) {
 		other.Wake()
 		next.wakeLater()
 		for i, want := range []*peer{live, late, other, next} {
-			if got := g.crew.take(); got != want {
+			if got := g.crew.take(g.moment()); got != want {
 				t.Fatalf("when one has waited long, turn %d is another's", i)
 			}
 		}
 		g.crew.close()
-		if p := g.crew.take(); p != nil {
+		if p := g.crew.take(g.moment()); p != nil {
 			t.Error("a turn was taken twice")
 		}
 	})
@@ -102,12 +102,21 @@ func TestAlarmsRingInTime(t *testing.T) {
 				switch i % 4 {
 				case 1:
 					g.alarms.stop(p)
-				case 2: // put off
-					g.alarms.set(p, at(i+500))
+					if g.alarms.putOff(p, at(i+500)) {
+						t.Fatalf("round %d: alarm %d was put off though it is not set", round, i)
+					}
+				case 2:
+					if !g.alarms.putOff(p, at(i+100)) || !g.alarms.putOff(p, at(i+500)) {
+						t.Fatalf("round %d: alarm %d cannot be put off", round, i)
+					}
+				case 3:
+					if g.alarms.putOff(p, at(i)-1) {
+						t.Fatalf("round %d: alarm %d was put off to before its time", round, i)
+					}
 				}
 			}
 			for range len(peers) * 3 / 4 {
-				p := g.crew.take()
+				p := g.crew.take(g.moment())
 				p.state.Store(resting)
 				for i := range peers {
 					if peers[i] != p {
@@ -117,7 +126,7 @@ func TestAlarmsRingInTime(t *testing.T) {
 					if i%4 == 2 {
 						due = at(i + 500)
 					}
-					if late := g.moment() - due; i%4 == 1 || late < 0 || late > 2*grain {
+					if late := g.moment() - due; i%4 == 1 || late < 0 || late > 2*g.alarms.grain {
 						t.Fatalf("round %d: alarm %d rang %v late", round, i, late)
 					}
 				}

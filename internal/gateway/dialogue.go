@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/events"
@@ -45,8 +46,11 @@ func (p *peer) sayAlive() error {
 
 // expire ends the grants that are over, and with them the subscriptions that no other grant allows.
 func (p *peer) expire() error {
+	if p.until == 0 {
+		return nil
+	}
 	now := p.g.now()
-	if p.until == 0 || now.UnixMilli() < p.until {
+	if p.foresee(p.now(), now); now.UnixMilli() < p.until {
 		return nil
 	}
 	before := len(p.grants)
@@ -164,7 +168,11 @@ func (p *peer) hold(grants []grant) {
 			p.until = ends
 		}
 	}
+	p.foresee(p.g.moment(), p.g.now())
 }
+
+// foresee notes when the first of the grants ends if the clock goes on from now as it should.
+func (p *peer) foresee(at moment, now time.Time) { p.expires = at + time.UnixMilli(p.until).Sub(now) }
 
 func (p *peer) subscribe(ctx context.Context, c command) error {
 	if n, most := len(c.Subscriptions), p.g.cfg.Subscriptions; n > most+maxTails { // to refuse each would take a hundred times the message

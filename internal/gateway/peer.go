@@ -19,36 +19,40 @@ import (
 // buffers, no timer, no context. Whatever is to be done is done in turns, one at a time, by the [crew]: when the client has
 // said something, which the [watch] sees, the hub has events, the alarm rings, or the gateway stops.
 type peer struct {
-	g     *Gateway
-	line  line // only a turn hangs up: so a turn may use it as it is
-	visit visit
-	page  page
+	// What each turn looks at comes first, close together: of thousands who are told something, each is fetched from far away.
+	g       *Gateway
+	line    line          // only a turn hangs up: so a turn may use it as it is
+	state   atomic.Uint32 // of the turns
+	arrival atomic.Uint32 // what the watch has seen, and that the alarm has rung
+	alarm   atomic.Int64  // the moment when it rings; 0: it will not. Only turns set it
+
+	// The turn's.
+	worker  *worker              // who takes it
+	stream  *events.Subscription // nil: nothing was asked for yet
+	held    *attachment          // the consumer for whom the peer reads; nil: none
+	tails   *tails
+	until   int64  // when the first of the grants ends, in Unix milliseconds; 0: none does
+	expires moment // the same, by what the clock has last shown: it may be set
+	asked   moment // since when nothing is asked for, if that is so
+	heard   moment // when the client last gave a sign of life
+	spoken  moment // when something was last sent
+	pinged  moment
+	ending  bool // a close frame was sent; only the client's is waited for
+	deaf    bool // what the client sends is not understood any more
+	asking  bool // by a ping that was not answered yet
+	over    bool // and so is the connection
+
 	plain bool // the client has said by its URL what it wants, and is to say nothing more
 	// fleeting: at most once, so a client that reads slowly is told how much it has missed, and is not cut.
 	fleeting bool
 
-	state   atomic.Uint32
-	arrival atomic.Uint32 // what the watch has seen
-	bell    alarm         // the alarms', under their lock
+	bell alarm // the alarms', under their lock
 
-	// The turn's.
-	worker   *worker              // who takes it
-	stream   *events.Subscription // nil: nothing was asked for yet
-	held     *attachment          // the consumer for whom the peer reads; nil: none
-	tails    *tails
-	grants   []grant
-	until    int64     // when the first of them ends, in Unix milliseconds; 0: none does
-	incoming *incoming // of a message that is on its way; nil: none is
-	rate     allowance
-	asked    moment // since when nothing is asked for, if that is so
-	heard    moment // when the client last gave a sign of life
-	spoken   moment // when something was last sent
-	pinged   moment
-	alarm    moment // when it rings; 0: it will not
-	ending   bool   // a close frame was sent; only the client's is waited for
-	deaf     bool   // what the client sends is not understood any more
-	asking   bool   // by a ping that was not answered yet
-	over     bool   // and so is the connection
+	incoming *incoming // the turn's: of a message that is on its way; nil: none is
+	grants   []grant   // the turn's
+	rate     allowance // the turn's
+	visit    visit
+	page     page
 }
 
 // moment is the time since the gateway was made, whatever the clock is set to.
@@ -65,11 +69,13 @@ const (
 	takenAndMore
 )
 
-// What the watch has seen: that there is something to read, the end of what the client says, and that it cannot watch.
+// What has arrived: that there is something to read, the end of what the client says, that nobody can watch for that, and that the
+// alarm has rung.
 const (
 	readable = 1 << iota
 	hungUp
 	broken
+	rung
 )
 
 // start begins to serve a peer over a connection, which is the peer's from then on; its visit ends with it.
@@ -164,15 +170,11 @@ func (p *peer) turn() {
 		return
 	}
 	arrived := p.arrival.Swap(0)
-	rings := p.alarm != 0 && p.now() >= p.alarm
-	if rings {
-		p.alarm = 0
-	}
 	switch {
 	case arrived&broken != 0:
 		p.end(errGone)
 	case p.ending: // who cuts a connection before the client has answered may lose what is on its way
-		if rings || p.receive(context.Background(), arrived) != nil {
+		if p.now()-p.spoken >= lastWords || p.receive(context.Background(), arrived) != nil {
 			p.close()
 		}
 	default:
@@ -219,13 +221,14 @@ func (p *peer) work(arrived uint32) error {
 
 // receive reads what the client has sent, or some of it: there are others.
 func (p *peer) receive(ctx context.Context, arrived uint32) (err error) {
-	if arrived == 0 {
+	if arrived &= readable | hungUp; arrived == 0 {
 		return nil
 	}
 	in := p.incoming
 	if in == nil {
-		in = new(incoming)
+		in = &p.worker.rest
 	}
+	defer p.remember(in)
 	const rounds = 8
 	for range rounds {
 		b, err := p.line.receive(p.worker.in)
@@ -234,22 +237,28 @@ func (p *peer) receive(ctx context.Context, arrived uint32) (err error) {
 		}
 		if len(b) > 0 && !p.deaf {
 			if err := in.take(b, func(kind int, payload []byte) error { return p.got(ctx, kind, payload) }); err != nil {
-				p.incoming = in
 				_, p.deaf = errors.AsType[*brokenError](err) // nobody knows where the next frame begins
 				p.arrive(arrived)                            // what is left is not told again
 				return err
 			}
 		}
 		if len(b) == 0 || len(b) < readSize && arrived&hungUp == 0 { // what comes later is told
-			if p.incoming = in; in.whole() {
-				p.incoming = nil
-			}
 			return nil
 		}
 	}
-	p.incoming = in
 	p.arrive(arrived)
 	return nil
+}
+
+// remember keeps what is on its way until the next turn. Mostly that is nothing.
+func (p *peer) remember(in *incoming) {
+	switch {
+	case in.whole():
+		p.incoming = nil
+	case p.incoming == nil:
+		p.incoming = new(*in)
+	}
+	p.worker.rest = incoming{}
 }
 
 // closedError is the client's close frame.
@@ -329,8 +338,8 @@ func (p *peer) deliver(ctx context.Context) error {
 // due returns when there is something to do though nothing has come.
 func (p *peer) due() moment {
 	next := min(p.nextPing(), p.lost())
-	if p.until != 0 { // by the clock, which may be set meanwhile
-		next = min(next, p.now()+time.UnixMilli(p.until).Sub(p.g.now()))
+	if p.until != 0 {
+		next = min(next, p.expires)
 	}
 	if p.silent() {
 		next = min(next, p.asked+p.g.cfg.Patience)
@@ -382,11 +391,9 @@ func (p *peer) beat() error {
 
 // ringAt has a turn taken at a moment, unless one is taken before: then it will be seen again what is due.
 func (p *peer) ringAt(at moment) {
-	if p.alarm != 0 && p.alarm <= at {
-		return
+	if !p.g.alarms.putOff(p, at) {
+		p.g.alarms.set(p, at)
 	}
-	p.alarm = at
-	p.g.alarms.set(p, at)
 }
 
 // send gathers frames, and sends them when there are many.
@@ -501,8 +508,8 @@ func (p *peer) end(err error) {
 		p.close()
 		return
 	}
-	p.alarm = 0
-	p.ringAt(p.g.moment() + lastWords)
+	p.spoken = p.g.moment()
+	p.g.alarms.set(p, p.spoken+lastWords)
 }
 
 // close ends the peer: nothing is left of it.
