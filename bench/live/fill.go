@@ -16,16 +16,22 @@ func single(ctx context.Context, r *rig) ([]row, error) {
 	return filled(ctx, r, 1, r.scaled(fullGateway))
 }
 
-// filled measures how fast gateways fill, what their subscribers take of memory, and a broadcast to all beside the limit.
+// filled measures how fast gateways fill, what their subscribers take of memory, and a broadcast to all beside the limit. That is
+// measured before and after, because the machine changes meanwhile.
 func filled(ctx context.Context, r *rig, gateways, each int) ([]row, error) {
+	_, before, err := filledPeers(ctx, r, "raw", gateways, each)
+	if err != nil {
+		return nil, err
+	}
 	rows, took, err := filledGateways(ctx, r, gateways, each)
 	if err != nil {
 		return rows, err
 	}
-	_, limit, err := filledPeers(ctx, r, "raw", gateways, each)
+	_, after, err := filledPeers(ctx, r, "raw", gateways, each)
 	if err != nil {
 		return rows, err
 	}
+	limit := (before + after) / 2
 	part := float64(limit) / float64(took)
 	return append(rows,
 		row{What: "the same bytes by plain write(2), to as many sockets of as many processes", Unit: "s", Lower: true, Value: limit.Seconds()},
@@ -61,13 +67,16 @@ func filledGateways(ctx context.Context, r *rig, gateways, each int) (rows []row
 		row{What: "processor of a gateway", Unit: "µs a connection", Lower: true, Value: share(cost.servers, n)},
 		row{What: "processor of Redis", Unit: "µs a connection", Lower: true, Value: share(cost.redis, n)},
 	)
-	if err := wait(ctx, r.hold); err != nil {
+	idle, err := h.cost(func() error { return wait(ctx, r.hold) })
+	if err != nil {
 		return rows, 0, err
 	}
 	after, err := h.resident()
 	if err != nil {
 		return rows, 0, err
 	}
+	rows = append(rows, row{What: "processor of the gateways for all of them while they are idle and pinged", Unit: "% of one", Lower: true,
+		Value: 100 * idle.servers.Seconds() / r.hold.Seconds()})
 	of := float64(after-before) / float64(n) / 1024
 	rows = append(rows, row{What: "resident memory of a gateway for each, idle", Unit: "KB", Lower: true, Value: of, Target: "≤ 6"}.judge(of <= 6))
 	begun := time.Now()

@@ -99,6 +99,23 @@ func (h *hall) addCrowd(ctx context.Context) error {
 	return nil
 }
 
+// join has one more crowd come in, of so many members.
+func (h *hall) join(ctx context.Context, count int) error {
+	if err := h.addCrowd(ctx); err != nil {
+		return err
+	}
+	_, err := h.letIn(len(h.crowds)-1, count)
+	return err
+}
+
+// dismiss has the crowds from one on leave.
+func (h *hall) dismiss(first int) {
+	for _, c := range h.crowds[first:] {
+		c.End()
+	}
+	h.crowds = h.crowds[:first]
+}
+
 // letIn has the crowds from one on come in, each to the server of its number, of which there may be fewer, with so many members.
 func (h *hall) letIn(first, count int) (time.Duration, error) {
 	const together = 4096 // of all crowds: more would wait for the kernel's queue of connections

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,7 +135,7 @@ func savePage(name, machine string, rows []row) error {
 
 func millis(d time.Duration) float64 { return d.Seconds() * 1000 }
 
-func median(values []time.Duration) time.Duration {
+func median[T cmp.Ordered](values []T) T {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[len(sorted)/2]
 }
