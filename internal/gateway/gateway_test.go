@@ -56,6 +56,7 @@ func TestBadRequestsAreRefusedBeforeTheStream(t *testing.T) {
 			"the place of a fault":          {"owner=", 422, `{"message":"is empty","location":"query.owner"}`},
 			"more faults than are told":     {"a&b&c&d&e&f&g&h&i&j&k", 422, `"location":"query.h"}]}`},
 			"a malformed query":             {"task=%zz", 422, "malformed"},
+			"a parameter that is no text":   {"task=%ff", 422, "is not UTF-8"},
 			"a malformed cursor":            {"after=yesterday", 422, "cursor"},
 			"a cursor of an unnamed queue":  {"after=1-0:0", 422, "which"},
 			"a task that is not there":      {"task=nobody", 404, "nobody"},

@@ -2,9 +2,20 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"syscall"
 )
+
+// rawOf returns what is below a connection.
+func rawOf(conn net.Conn) (syscall.RawConn, error) {
+	plain, ok := conn.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("a WebSocket cannot be served over a %T: let TLS end in front", conn)
+	}
+	return plain.SyscallConn()
+}
 
 // receive reads into b what is there; nothing is no error. After the end of what the client says it returns [io.EOF].
 func (l line) receive(b []byte) ([]byte, error) {

@@ -14,11 +14,7 @@ type line struct{ fd int }
 
 // takeOver makes a connection a line. The connection must not be used any more after that; if it fails, it is as before.
 func takeOver(conn net.Conn) (line, error) {
-	plain, ok := conn.(syscall.Conn)
-	if !ok {
-		return line{}, fmt.Errorf("a WebSocket cannot be served over a %T: let TLS end in front", conn)
-	}
-	raw, err := plain.SyscallConn()
+	raw, err := rawOf(conn)
 	if err != nil {
 		return line{}, err
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 
@@ -68,6 +69,8 @@ func parse(rawQuery, lastEventID string, granted grant) (request, faults) {
 			wrong[place] = fmt.Sprintf("is given %d times", len(values))
 		case values[0] == "":
 			wrong[place] = "is empty"
+		case !utf8.ValidString(values[0]): // no task has such a text, and as JSON it would be another
+			wrong[place] = "is not UTF-8"
 		case name != "after" && len(values[0]) > maxParameter:
 			wrong[place] = fmt.Sprintf("has %d bytes, at most %d are allowed", len(values[0]), maxParameter)
 		default:

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -16,6 +17,8 @@ import (
 type watch struct {
 	epoll int
 	file  *os.File // the epoll; for it the runtime's poller waits
+
+	closed atomic.Bool
 
 	mu    sync.Mutex
 	peers []*peer               // by descriptor
@@ -40,7 +43,10 @@ func openWatch() (*watch, error) {
 }
 
 // close makes run return.
-func (w *watch) close() error { return w.file.Close() }
+func (w *watch) close() error {
+	w.closed.Store(true)
+	return w.file.Close()
+}
 
 // run wakes peers until the watch is closed.
 func (w *watch) run() error {
@@ -65,7 +71,7 @@ func (w *watch) run() error {
 			}
 		}
 	})
-	if errors.Is(err, os.ErrClosed) {
+	if w.closed.Load() {
 		return nil
 	}
 	return errors.Join(broken, err)
