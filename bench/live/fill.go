@@ -67,6 +67,9 @@ func filledGateways(ctx context.Context, r *rig, gateways, each int) (rows []row
 		row{What: "processor of a gateway", Unit: "µs a connection", Lower: true, Value: share(cost.servers, n)},
 		row{What: "processor of Redis", Unit: "µs a connection", Lower: true, Value: share(cost.redis, n)},
 	)
+	if err := wait(ctx, min(r.hold, 10*time.Second)); err != nil { // until what the rush has left behind is given back
+		return rows, 0, err
+	}
 	idle, err := h.cost(func() error { return wait(ctx, r.hold) })
 	if err != nil {
 		return rows, 0, err

@@ -187,6 +187,7 @@ func flat(ctx context.Context, r *rig) ([]row, error) {
 			err = h.join(ctx, idle)
 		case 2:
 			h.dismiss(1)
+			err = wait(ctx, seconds*time.Second) // the gateway lets them go meanwhile
 		}
 		for i := 0; i < repetitions && err == nil; i++ {
 			var c float64

@@ -45,7 +45,7 @@ type buffer struct {
 type waiting struct {
 	*item
 	conflated uint32 // progress events of its task, just before it, that were let go of
-	excluded  uint32 // the subscription's number when it was handed the item
+	excluded  uint32 // how many interests had been taken from the subscription when it was handed the item
 }
 
 // open makes it ready, or ready anew. after is what its reader has read already.

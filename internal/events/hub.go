@@ -198,6 +198,7 @@ func (h *Hub) join(s *Subscription) (Cursor, int, error) {
 		return Cursor{}, 0, ErrStopped
 	default:
 	}
+	s.within = h.shared(s.within)
 	s.buf.open(h.cfg.Buffer, s.waker, s.cursor)
 	if s.fleeting {
 		s.buf.loseRather(&h.meters.Forgone)

@@ -24,12 +24,10 @@ type index struct {
 	subscriptions map[*Subscription]struct{}
 }
 
-// set is a list of interests in no order; each knows its place in it. Their filters share the text of what they have in common: an
-// event that thousands want is compared with one text, which is near, rather than with one of each.
-type set struct {
-	members []*interest
-	common  Filter // of the first member
-}
+// set is a list of interests in no order; each knows its place in it. Where their filters agree with the first
+// member's, they share its texts: an event that thousands want is compared with one text, which is near, rather than with one of
+// each.
+type set struct{ members []*interest }
 
 func newIndex() index {
 	return index{
@@ -61,11 +59,13 @@ func (x *index) add(i *interest) {
 	in := &x.all
 	if sets != nil {
 		if in = sets[key]; in == nil {
-			in = &set{common: i.filter}
+			in = new(set)
 			sets[key] = in
 		}
 	}
-	i.filter.share(&in.common)
+	if len(in.members) > 0 {
+		i.filter.share(&in.members[0].filter)
+	}
 	i.slot = len(in.members)
 	in.members = append(in.members, i)
 }

@@ -176,8 +176,8 @@ func (p *peer) sent(frames []events.Frame) {
 	}
 }
 
-// rested notes for the consumer where the stream has come without a frame.
-func (p *peer) rested() {
+// noteRest notes for the consumer where the stream has come without a frame.
+func (p *peer) noteRest() {
 	if p.held != nil {
 		p.held.rest(p.stream.Cursor())
 	}

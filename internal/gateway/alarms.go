@@ -9,7 +9,7 @@ import (
 // time takes less memory than as many timers of the runtime, and less work to set.
 type alarms struct {
 	now   func() moment
-	grain time.Duration // how much later an alarm may ring
+	grain time.Duration // an alarm rings up to two of these late
 	first chan struct{} // holds a value when there is an alarm again, after there was none
 
 	mu     sync.Mutex
@@ -23,10 +23,10 @@ type alarm struct {
 	earlier, later *peer // in the list of the grain
 }
 
-// newAlarms returns alarms that mostly ring after so long. A hundredth of it is no delay; and those that ring at once wake those
-// who work for them once.
+// newAlarms returns alarms that mostly ring after so long. A hundredth of it is no delay for a ping; and those that ring at once
+// wake those who work for them once. For the others, as the end of [lastWords], it is a tenth of a second.
 func newAlarms(now func() moment, mostly time.Duration) *alarms {
-	return &alarms{now: now, grain: min(max(mostly/100, 5*time.Millisecond), 250*time.Millisecond), first: make(chan struct{}, 1), grains: make(map[int64]*peer)}
+	return &alarms{now: now, grain: min(max(mostly/100, 5*time.Millisecond), lastWords/10), first: make(chan struct{}, 1), grains: make(map[int64]*peer)}
 }
 
 // run rings until done is closed.
@@ -70,7 +70,6 @@ func (a *alarms) ringFor(p *peer) {
 			return
 		}
 		if p.alarm.CompareAndSwap(at, 0) {
-			p.arrival.Or(rung)
 			p.wakeLater()
 			return
 		}

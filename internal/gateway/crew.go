@@ -103,7 +103,7 @@ func (c *crew) addLater(p *peer) {
 	c.some.Signal()
 }
 
-// take waits for a peer whose turn it is; nil: the crew is closed. now is about now.
+// take waits for a peer whose turn it is; nil: the crew is closed. now is when the last turn has begun, or a moment ago.
 func (c *crew) take(now moment) *peer {
 	p, gaveWay := c.next(now)
 	if p != nil && !gaveWay {

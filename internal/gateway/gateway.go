@@ -148,7 +148,7 @@ func New(hub *events.Hub, cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	g := &Gateway{hub: hub, cfg: cfg, door: newAdmission(cfg), memory: new(heap), now: time.Now, born: time.Now(), opened: make(chan struct{}), peers: make(map[*peer]struct{})}
-	// A client has one and a half intervals to answer a ping, so it may come a little late.
+	// A client has at least one interval to answer a ping, so it may come a little late.
 	g.crew, g.alarms = newCrew(g.moment, cfg.Ping/5), newAlarms(g.moment, cfg.Ping)
 	g.upgrader = websocket.Upgrader{
 		ReadBufferSize:  128,            // used for the handshake only: see peer

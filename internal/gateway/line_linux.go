@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"syscall"
@@ -28,6 +29,9 @@ func takeOver(conn net.Conn) (line, error) {
 		return line{}, err
 	case failed != 0:
 		return line{}, fmt.Errorf("duplicate the descriptor of a connection: %w", failed)
+	}
+	if err := syscall.SetNonblock(int(fd), true); err != nil { // as it is already, if the connection is one of package net
+		return line{}, errors.Join(fmt.Errorf("prepare a connection: %w", err), syscall.Close(int(fd)))
 	}
 	conn.Close() // of the two descriptors; if it fails, there is one more than needed
 	return line{int(fd)}, nil

@@ -23,8 +23,8 @@ type peer struct {
 	g       *Gateway
 	line    line          // only a turn hangs up: so a turn may use it as it is
 	state   atomic.Uint32 // of the turns
-	arrival atomic.Uint32 // what the watch has seen, and that the alarm has rung
-	alarm   atomic.Int64  // the moment when it rings; 0: it will not. Only turns set it
+	arrival atomic.Uint32 // what the watch has seen
+	alarm   atomic.Int64  // the moment when it rings; 0: it will not. Only turns set it, and what rings clears it
 
 	// The turn's.
 	worker  *worker              // who takes it
@@ -37,10 +37,11 @@ type peer struct {
 	heard   moment // when the client last gave a sign of life
 	spoken  moment // when something was last sent
 	pinged  moment
-	ending  bool // a close frame was sent; only the client's is waited for
-	deaf    bool // what the client sends is not understood any more
-	asking  bool // by a ping that was not answered yet
-	over    bool // and so is the connection
+	rested  moment // when the stream's cursor was last moved up to the hub's
+	ending  bool   // a close frame was sent; only the client's is waited for
+	deaf    bool   // what the client sends is not understood any more
+	asking  bool   // by a ping that was not answered yet
+	over    bool   // and so is the connection
 
 	plain bool // the client has said by its URL what it wants, and is to say nothing more
 	// fleeting: at most once, so a client that reads slowly is told how much it has missed, and is not cut.
@@ -69,13 +70,11 @@ const (
 	takenAndMore
 )
 
-// What has arrived: that there is something to read, the end of what the client says, that nobody can watch for that, and that the
-// alarm has rung.
+// What the watch has seen: that there is something to read, the end of what the client says, and that it cannot watch.
 const (
 	readable = 1 << iota
 	hungUp
 	broken
-	rung
 )
 
 // start begins to serve a peer over a connection, which is the peer's from then on; its visit ends with it.
@@ -87,7 +86,7 @@ func (p *peer) start(conn net.Conn) (err error) {
 	_ = syscall.SetsockoptInt(p.line.fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, sendBuffer)
 	_ = syscall.SetsockoptInt(p.line.fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 0)
 	now := p.g.moment()
-	p.asked, p.heard, p.spoken, p.pinged = now, now, now, now
+	p.asked, p.heard, p.spoken, p.pinged, p.rested = now, now, now, now, now
 	p.state.Store(queued) // until all is there, nobody takes a turn: it might hang up what is about to be watched
 	p.g.register(p)
 	if p.stream != nil {
@@ -221,7 +220,7 @@ func (p *peer) work(arrived uint32) error {
 
 // receive reads what the client has sent, or some of it: there are others.
 func (p *peer) receive(ctx context.Context, arrived uint32) (err error) {
-	if arrived &= readable | hungUp; arrived == 0 {
+	if arrived == 0 {
 		return nil
 	}
 	in := p.incoming
@@ -324,7 +323,7 @@ func (p *peer) deliver(ctx context.Context) error {
 		}
 		if p.stream.Behind() {
 			p.Wake()
-			p.rested()
+			p.noteRest()
 			if !p.plain { // if it is cut now, it goes on where it has come to
 				return p.sayAlive()
 			}
@@ -338,6 +337,9 @@ func (p *peer) deliver(ctx context.Context) error {
 // due returns when there is something to do though nothing has come.
 func (p *peer) due() moment {
 	next := min(p.nextPing(), p.lost())
+	if at, owed := p.nextSign(); owed {
+		next = min(next, at)
+	}
 	if p.until != 0 {
 		next = min(next, p.expires)
 	}
@@ -353,6 +355,11 @@ func (p *peer) due() moment {
 // silent reports whether nothing is asked for: not yet, or no more.
 func (p *peer) silent() bool { return p.stream == nil && p.tails.len() == 0 }
 
+// nextSign is when the client is told that nothing has come: a page sees no pings. Who is plain, or watches nothing, is not.
+func (p *peer) nextSign() (at moment, owed bool) {
+	return p.spoken + p.g.cfg.Ping, !p.plain && !p.silent()
+}
+
 // nextPing is when the client is to be pinged. What is sent to it keeps the connection open as well as a ping, and those who have
 // just been told something are many when there is the most to do; but a client that says nothing is asked in time whether it
 // is there.
@@ -364,26 +371,24 @@ func (p *peer) nextPing() moment {
 // lost is when the client counts as gone, unless it gives a sign of life before.
 func (p *peer) lost() moment { return p.heard + p.g.silence() }
 
-// beat pings, and says where the stream is if it has been silent: a page sees no pings, and an old cursor is of an entry
-// that is trimmed away some day.
+// beat pings, and says where the stream is if it has been silent.
 func (p *peer) beat() error {
 	now := p.now()
+	if p.stream != nil && now-p.rested >= p.g.cfg.Ping { // an old cursor is of an entry that is trimmed away some day
+		p.rested = now
+		p.stream.Rest()
+		p.noteRest()
+	}
 	switch {
 	case p.silent() && now-p.asked >= p.g.cfg.Patience:
 		return errIdle
 	case now >= p.lost() && p.arrival.Load() == 0: // or it has spoken while others were slow
 		return errGone
-	case now < p.nextPing():
-		return nil
+	case now >= p.nextPing():
+		p.pinged, p.asking = now, true
+		p.worker.out = appendFrame(p.worker.out, websocket.PingMessage, nil)
 	}
-	silent := now-p.spoken >= p.g.cfg.Ping
-	p.pinged, p.asking = now, true
-	p.worker.out = appendFrame(p.worker.out, websocket.PingMessage, nil)
-	if p.stream != nil {
-		p.stream.Rest()
-		p.rested()
-	}
-	if silent && !p.silent() && !p.plain {
+	if at, owed := p.nextSign(); owed && now >= at {
 		return p.sayAlive()
 	}
 	return nil

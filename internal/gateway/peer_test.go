@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/token"
 )
 
@@ -43,5 +44,22 @@ func TestAPingComesWhenNothingElseDoes(t *testing.T) {
 		if got := p.nextPing(); got != c.want {
 			t.Errorf("%s: the next ping is at %v, want %v", name, got, c.want)
 		}
+	}
+}
+
+func TestAPageIsToldInTimeThatNothingHasCome(t *testing.T) {
+	t.Parallel()
+	g, err := New(nil, Config{Ping: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// It was pinged because it had said nothing for long, just after it had been told something.
+	p := &peer{g: g, stream: new(events.Subscription), heard: 15 * time.Second, pinged: 15 * time.Second, spoken: 6 * time.Second}
+	if got := p.due(); got != 16*time.Second {
+		t.Errorf("a page is told something at %v", got)
+	}
+	p.plain = true
+	if got := p.due(); got != 25*time.Second {
+		t.Errorf("a plain client is pinged at %v", got)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seri-queue/seri/internal/events"
 	"github.com/seri-queue/seri/internal/gateway"
+	"github.com/seri-queue/seri/internal/keys"
 	"github.com/seri-queue/seri/internal/wire"
 )
 
@@ -105,4 +106,36 @@ func TestClientThatGoesOnSendingGetsToReadWhyItIsClosed(t *testing.T) {
 	if _, err := io.Copy(io.Discard, below); err != nil {
 		t.Errorf("then came %v", err)
 	}
+}
+
+// TestCursorOfATalkativeClientMovesOn is about one that is never pinged, because it says something and is answered: what others have
+// had meanwhile is behind its cursor all the same, or it would resume before what is trimmed away.
+func TestCursorOfATalkativeClientMovesOn(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, gateway.Config{Ping: 200 * time.Millisecond, Messages: 100_000}, events.Config{Recent: 1})
+	k := s.talk(nil)
+	k.say(`{"op":"subscribe","subscriptions":[{"id":"A","task":"a"}]}`)
+	k.hear("subscribed A", "snapshot A")
+	k.say(`{"op":"ping"}`)
+	first := k.hear("alive").Cursor
+	s.emit("b", 2, 3, 4)
+
+	last := first
+	for until := time.Now().Add(patience); last == first && time.Now().Before(until); {
+		k.say(`{"op":"ping"}`)
+		last = k.hear("alive").Cursor
+	}
+
+	if last == first {
+		t.Fatalf("the cursor is still %s", last)
+	}
+	k.conn.Close()
+	if err := s.rdb.XTrimMaxLen(t.Context(), keys.Queue("q").Events(), 1).Err(); err != nil {
+		t.Fatal(err)
+	}
+	k = s.talk(nil)
+	k.say(`{"op":"subscribe","after":%q,"subscriptions":[{"id":"A","task":"a"}]}`, last)
+	k.hear("subscribed A resumed")
+	s.emit("a", 9)
+	k.hear("task.progress a9")
 }
