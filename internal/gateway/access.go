@@ -46,7 +46,7 @@ func within(name *string, allowed []string) bool {
 	}
 	n := slices.Index(allowed, *name)
 	if n >= 0 {
-		*name = allowed[n] // one text for both, for as long as the connection lives
+		*name = allowed[n] // not a text of its own, for as long as the connection lives
 	}
 	return len(allowed) == 0 || n >= 0
 }

@@ -28,7 +28,8 @@ type Config struct {
 	// KeepAlive is the silence after which an SSE stream gets a comment. Default: 15 s, well below the 60 s after which
 	// load balancers cut what is silent.
 	KeepAlive time.Duration
-	// Ping is the interval of WebSocket pings; a peer that is silent for two and a half of them is gone. Default: 25 s.
+	// Ping is how long a WebSocket is told nothing until it is pinged. A client that is silent itself is pinged after one and a half
+	// of it at the latest, and is gone after two and a half. Default: 25 s.
 	Ping time.Duration
 	// WriteTimeout is how long one write may take until the client counts as gone. Default: 10 s.
 	WriteTimeout time.Duration
