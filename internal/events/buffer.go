@@ -184,7 +184,8 @@ func (b *buffer) end(err error) {
 	}
 }
 
-// take returns what there is, without waiting. spare is the slice of an earlier take, to be filled again.
+// take returns what there is, without waiting. spare is the slice of an earlier take, to be filled again. If the buffer has ended,
+// who takes the last of it is woken to take the end.
 func (b *buffer) take(spare []waiting) ([]waiting, error) {
 	if cap(spare) > spareItems {
 		spare = nil
@@ -199,6 +200,9 @@ func (b *buffer) take(spare []waiting) ([]waiting, error) {
 		items = slices.Insert(items, 0, waiting{item: &item{dropped: b.dropped}})
 	}
 	b.items, b.bytes, b.tight, b.dropped = spare[:0], 0, b.limit/2, 0
+	if b.ended != nil && b.waker != nil {
+		b.waker.Wake()
+	}
 	return items, nil
 }
 

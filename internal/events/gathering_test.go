@@ -220,19 +220,19 @@ func TestWhoPollsIsWokenAndKeepsNothing(t *testing.T) {
 		s, a := gather(t, h), new(alarm)
 		s.Notify(a)
 		add(t, s, "A", Filter{Task: "a"})
+		var room Room
 		poll := func() (got []string) {
-			for {
-				frames, err := s.Poll(t.Context(), func() { t.Error("it reads from Redis") })
-				if err != nil {
+			for more := true; more; {
+				var frames []Frame
+				var err error
+				if frames, more, err = s.Poll(t.Context(), &room, func() { t.Error("it reads from Redis") }); err != nil {
 					t.Fatal(err)
-				}
-				if frames == nil {
-					return got
 				}
 				for _, f := range frames {
 					got = append(got, short(t, f))
 				}
 			}
+			return got
 		}
 		expect(t, poll(), "Asnapshot(a:1)")
 		if n := a.woken.Load(); n != 0 {
@@ -247,6 +247,11 @@ func TestWhoPollsIsWokenAndKeepsNothing(t *testing.T) {
 		}
 		expect(t, poll(), "a:2")
 		expect(t, poll())
+
+		m.append("q", progress("a", 3))
+		pass(time.Second)
+		add(t, s, "B", Filter{Task: "b"}) // before the turn for which it was woken
+		expect(t, poll(), "Bsnapshot(b:1)", "a:3")
 		if cap(s.frames)+cap(s.batch)+cap(s.buf.items) > 0 {
 			t.Error("it keeps room for events")
 		}
@@ -257,6 +262,59 @@ func TestWhoPollsIsWokenAndKeepsNothing(t *testing.T) {
 	})
 }
 
+func TestWhoPollsSomeOfWhatWaitsIsToldThatThereIsMore(t *testing.T) {
+	m := newMemory("q")
+	bubble(t, m, shows, Config{}, func(t *testing.T, h *Hub) {
+		s := gather(t, h)
+		add(t, s, "A", Filter{Task: "a"})
+		collect(t, s)
+		last := uint64(1)
+		emit := func(count int) {
+			for range count {
+				last++
+				m.append("q", progress("a", last))
+			}
+			pass(time.Second)
+		}
+		emit(framesAtOnce + 1)
+		var room Room
+		poll := func() (int, bool) {
+			frames, more, err := s.Poll(t.Context(), &room, func() {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(frames), more
+		}
+
+		if n, more := poll(); n != framesAtOnce || !more {
+			t.Errorf("got %d frames, %t", n, more)
+		}
+		emit(1) // of which the reader is told before it has taken what was left
+		if n, more := poll(); n != 1 || !more {
+			t.Errorf("got %d frames, %t", n, more)
+		}
+		if n, more := poll(); n != 1 || more {
+			t.Errorf("got %d frames, %t", n, more)
+		}
+	})
+}
+
+func TestWhoPollsTheLastOfAHubThatHasStoppedIsWokenForTheEnd(t *testing.T) {
+	a := new(alarm)
+	var b buffer
+	b.open(1000, a, Cursor{})
+	b.push(&item{}, 0)
+	b.end(ErrStopped)
+	a.woken.Store(0)
+
+	if items, err := b.take(nil); len(items) != 1 || err != nil || a.woken.Load() != 1 {
+		t.Errorf("got %v, %v, and was woken %d times", items, err, a.woken.Load())
+	}
+	if _, err := b.take(nil); !errors.Is(err, ErrStopped) {
+		t.Error(err)
+	}
+}
+
 func TestWhoResumesByPollingSaysThatItIsSlow(t *testing.T) {
 	m := newMemory("q")
 	write(m, 10)
@@ -264,10 +322,10 @@ func TestWhoResumesByPollingSaysThatItIsSlow(t *testing.T) {
 		s := resumeGathering(t, h, Position{}, "a")
 		slow := 0
 
-		frames, err := s.Poll(t.Context(), func() { slow++ })
+		frames, more, err := s.Poll(t.Context(), new(Room), func() { slow++ })
 
-		if err != nil || len(frames) != 10 || slow == 0 {
-			t.Errorf("got %d frames and %v, and was slow %d times", len(frames), err, slow)
+		if err != nil || len(frames) != 10 || !more || slow == 0 {
+			t.Errorf("got %d frames, %t and %v, and was slow %d times", len(frames), more, err, slow)
 		}
 	})
 }

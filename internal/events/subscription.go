@@ -177,7 +177,7 @@ func (s *Subscription) Next(ctx context.Context, wait time.Duration) ([]Frame, e
 	s.unread = false
 	var alarm <-chan time.Time
 	for {
-		err := s.advance(ctx, func() {})
+		_, err := s.advance(ctx, func() {})
 		switch {
 		case errors.Is(err, errStride):
 			return nil, nil
@@ -207,43 +207,57 @@ func (s *Subscription) Notify(w Waker) {
 	s.buf.notify(w)
 }
 
-// Poll is [Subscription.Next] for who does not wait: it returns none if there are none. It calls slow before it does what
-// may take long, which is to read from Redis. Who is [Subscription.Behind] then has to poll again without being woken.
-// Between calls that return none, nothing is kept in memory for later ones.
-func (s *Subscription) Poll(ctx context.Context, slow func()) ([]Frame, error) {
-	s.renew()
-	s.unread = false
-	err := s.advance(ctx, slow)
-	switch {
-	case errors.Is(err, errStride):
-		return nil, nil
-	case err != nil:
-		return nil, err
-	case len(s.frames) == 0:
-		s.frames, s.batch, s.next = nil, nil, 0
-		return nil, nil
+// Room is where [Subscription.Poll] puts frames. Whoever polls many subscriptions, one after the other, lends all of them the
+// same, and none keeps any. The zero value is ready for use.
+type Room struct{ frames []Frame }
+
+// lend returns the room, empty, unless it has grown out of proportion.
+func (r *Room) lend() []Frame {
+	if cap(r.frames) > 2*framesAtOnce {
+		return nil
 	}
-	return s.frames, nil
+	clear(r.frames)
+	return r.frames[:0]
 }
 
-// advance makes frames of what there is, until there are some or there is no more.
-func (s *Subscription) advance(ctx context.Context, slow func()) error {
+// Poll is [Subscription.Next] for who does not wait: it returns none if there are none. If there may be more, it is to be called
+// again without being woken; so it is while the subscription is [Subscription.Behind]. It calls slow before it does what may
+// take long, which is to read from Redis. The frames are valid until the room is used again.
+func (s *Subscription) Poll(ctx context.Context, room *Room, slow func()) (frames []Frame, more bool, err error) {
+	s.renew()
+	s.unread = false
+	if s.frames == nil {
+		s.frames = room.lend()
+	}
+	taken, err := s.advance(ctx, slow)
+	frames, room.frames, s.frames = s.frames, s.frames, nil
+	if s.next == len(s.batch) {
+		s.batch, s.next = nil, 0
+	}
+	switch {
+	case errors.Is(err, errStride):
+		return nil, true, nil
+	case err != nil:
+		return nil, false, err
+	}
+	return frames, !taken || s.Behind() || len(s.batch) > 0, nil
+}
+
+// advance makes frames of what there is, until there are some or there is no more. taken: it has looked at what the hub has handed
+// over so far, and will wake the reader when there is more.
+func (s *Subscription) advance(ctx context.Context, slow func()) (taken bool, err error) {
 	for len(s.frames) == 0 {
 		if s.lagging != nil {
 			slow()
-			if err := s.catchUp(ctx); err != nil {
-				return err
-			}
-			continue
+			taken, err = false, s.catchUp(ctx)
+		} else {
+			taken, err = s.drain(ctx, slow)
 		}
-		if err := s.drain(ctx, slow); err != nil {
-			return err
-		}
-		if s.lagging == nil && len(s.batch) == 0 {
-			return nil
+		if err != nil || taken && len(s.batch) == 0 {
+			break
 		}
 	}
-	return nil
+	return taken, err
 }
 
 func (s *Subscription) setAlarm(wait time.Duration) <-chan time.Time {
@@ -270,8 +284,8 @@ func (s *Subscription) Cursor() string {
 // Close ends the subscription. It may be closed twice.
 func (s *Subscription) Close() { s.hub.leave(s) }
 
-// drain turns what the hub has handed over into frames.
-func (s *Subscription) drain(ctx context.Context, slow func()) error {
+// drain turns what the hub has handed over into frames. taken: all of it, and not only what an earlier call had left.
+func (s *Subscription) drain(ctx context.Context, slow func()) (taken bool, err error) {
 	if s.next == len(s.batch) {
 		clear(s.batch)
 		batch, err := s.buf.take(s.batch)
@@ -279,14 +293,14 @@ func (s *Subscription) drain(ctx context.Context, slow func()) error {
 		case errors.Is(err, errFull) && s.starting:
 			s.lagging = new(lag) // what the buffer has dropped is read from the streams
 			s.batch, s.next = nil, 0
-			return nil
+			return false, nil
 		case errors.Is(err, errFull):
-			return &SlowError{s.Cursor()}
+			return false, &SlowError{s.Cursor()}
 		case err != nil:
-			return err
+			return false, err
 		}
 		s.starting = false
-		s.batch, s.next = batch, 0
+		s.batch, s.next, taken = batch, 0, true
 	}
 	s.frames = slices.Grow(s.frames, max(0, min(len(s.batch)-s.next, framesAtOnce-len(s.frames))))
 	for s.next < len(s.batch) && len(s.frames) < framesAtOnce {
@@ -296,10 +310,10 @@ func (s *Subscription) drain(ctx context.Context, slow func()) error {
 			slow()
 		}
 		if err := s.receive(ctx, w); err != nil {
-			return err
+			return taken, err
 		}
 	}
-	return nil
+	return taken, nil
 }
 
 // receive makes the frame of what the hub has handed over, unless the subscriber has it already.

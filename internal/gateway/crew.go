@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/seri-queue/seri/internal/events"
 )
 
 // crew is the workers who take the turns of WebSockets. There are as many as processors, because a turn does not wait. If it
@@ -196,7 +198,8 @@ type worker struct {
 	in   []byte   // to read into
 	rest incoming // of what is read, until the end of the turn
 	out  []byte   // gathered, to be written at once
-	slow func()   // leave, as a value that need not be made anew
+	room events.Room
+	slow func() // leave, as a value that need not be made anew
 }
 
 // leave is called before something that may take long.

@@ -35,7 +35,7 @@ func (h *heap) stretch() {
 	if h.percent == 0 {
 		h.percent = debug.SetGCPercent(-1)
 	}
-	debug.SetGCPercent(max(h.percent, 0) + headroom*100/int(max(live[0].Value.Uint64(), 4<<20)))
+	debug.SetGCPercent(max(h.percent, 0) + int(headroom*100/max(live[0].Value.Uint64(), 4<<20)))
 }
 
 func (h *heap) relax() {

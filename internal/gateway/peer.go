@@ -307,7 +307,7 @@ func (p *peer) deliver(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		frames, err := p.stream.Poll(ctx, p.worker.slow)
+		frames, more, err := p.stream.Poll(ctx, &p.worker.room, p.worker.slow)
 		if err != nil {
 			return err
 		}
@@ -315,20 +315,20 @@ func (p *peer) deliver(ctx context.Context) error {
 		if err := p.send(frames...); err != nil {
 			return err
 		}
-		if len(frames) > 0 {
-			if p.worker.away { // it takes long: what else is due gets its turn in between
-				break
-			}
-			continue
-		}
-		if p.stream.Behind() {
+		switch {
+		case !more:
+			return nil
+		case len(frames) == 0: // of all that was read
 			p.Wake()
 			p.noteRest()
 			if !p.plain { // if it is cut now, it goes on where it has come to
 				return p.sayAlive()
 			}
+			return nil
+		case p.worker.away: // it takes long: what else is due gets its turn in between
+			p.Wake()
+			return nil
 		}
-		return nil
 	}
 	p.Wake()
 	return nil
