@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unsafe"
 
 	"github.com/seri-queue/seri"
 	"github.com/seri-queue/seri/internal/keys"
+	"github.com/seri-queue/seri/internal/prefetch"
 )
 
 // framesAtOnce bounds what [Subscription.Next] returns of the events that wait.
@@ -242,6 +244,9 @@ func (s *Subscription) Poll(ctx context.Context, room *Room, slow func()) (frame
 	}
 	return frames, !taken || s.Behind() || len(s.batch) > 0, nil
 }
+
+// Prefetch has what Poll looks at be fetched from memory. It is worth it some microseconds before.
+func (s *Subscription) Prefetch() { prefetch.First(s, unsafe.Offsetof(s.within)) }
 
 // advance makes frames of what there is, until there are some or there is no more. taken: it has looked at what the hub has handed
 // over so far, and will wake the reader when there is more.

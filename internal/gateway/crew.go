@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -72,6 +73,16 @@ func (f *fifo[T]) take() T {
 	return v
 }
 
+// putBack has those who were taken last be taken again.
+func (f *fifo[T]) putBack(those []T) {
+	if f.next < len(those) {
+		f.list = slices.Insert(f.list, f.next, those...)
+		return
+	}
+	f.next -= len(those)
+	copy(f.list[f.next:], those)
+}
+
 // open hires the workers.
 func (c *crew) open() {
 	for range runtime.GOMAXPROCS(0) {
@@ -105,29 +116,53 @@ func (c *crew) addLater(p *peer) {
 	c.some.Signal()
 }
 
-// take waits for a peer whose turn it is; nil: the crew is closed. now is when the last turn has begun, or a moment ago.
-func (c *crew) take(now moment) *peer {
-	p, gaveWay := c.next(now)
-	if p != nil && !gaveWay {
+// take waits for a peer whose turn a worker is to take; nil: the crew is closed.
+func (c *crew) take(w *worker) *peer {
+	if len(w.ahead) == 0 {
+		p, gaveWay := c.next(w)
+		if p == nil || gaveWay {
+			return p
+		}
+		for _, later := range w.ahead {
+			later.prefetch()
+		}
 		p.state.Store(taken) // nobody else changes it. It is far away, so not while others wait for the lock
+		return p
 	}
+	p := w.ahead[0]
+	if w.ahead = w.ahead[1:]; len(w.ahead) > 0 && w.ahead[0].stream != nil {
+		w.ahead[0].stream.Prefetch()
+	}
+	p.state.Store(taken)
 	return p
 }
 
-// next is take, but leaves it to the caller to say that the turn of a peer is taken which had not given way.
-func (c *crew) next(now moment) (p *peer, gaveWay bool) {
+// stride is how many turns a worker takes on at once, besides the first, while there are many: what they need is fetched from far
+// away while others are taken, instead of being waited for: of a broadcast to hundred thousands that is 3 % of the time.
+const stride = 8
+
+// next is take for who has none ahead. It leaves it to the caller to say that the turn of a peer is taken which had not given way.
+func (c *crew) next(w *worker) (p *peer, gaveWay bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for {
+		overdue := c.later.len() > 0 && w.at-c.later.list[c.later.next].since > c.deference
 		switch {
-		case c.later.len() > 0 && (c.queue.len() == 0 || !c.gave && now-c.later.list[c.later.next].since > c.deference):
+		case c.later.len() > 0 && (c.queue.len() == 0 || overdue && !c.gave):
 			if p := c.later.take().p; p.state.CompareAndSwap(deferred, taken) {
 				c.gave = true
 				return p, true
 			}
 		case c.queue.len() > 0:
 			c.gave = false
-			return c.queue.take(), false
+			p := c.queue.take()
+			if !overdue && c.queue.len() >= 4*stride {
+				w.ahead = w.places[:]
+				for i := range w.ahead {
+					w.ahead[i] = c.queue.take()
+				}
+			}
+			return p, false
 		case c.closed:
 			return nil, false
 		default:
@@ -138,15 +173,26 @@ func (c *crew) next(now moment) (p *peer, gaveWay bool) {
 
 func (c *crew) hire() {
 	c.hands.Go(func() {
-		w := &worker{crew: c, in: make([]byte, readSize)}
+		w := &worker{crew: c, at: c.now(), in: make([]byte, readSize)}
 		w.slow = w.leave
-		for p := c.take(c.now()); p != nil; p = c.take(w.at) {
+		for p := c.take(w); p != nil; p = c.take(w) {
 			p.take(w)
 			if w.away && !c.wait(w) {
 				return
 			}
 		}
 	})
+}
+
+// putBack has others take the turns that a worker had taken on.
+func (c *crew) putBack(those []*peer) {
+	if len(those) == 0 {
+		return
+	}
+	c.mu.Lock()
+	c.queue.putBack(those)
+	c.mu.Unlock()
+	c.some.Broadcast()
 }
 
 // replace has somebody take the place of a worker who leaves.
@@ -192,20 +238,24 @@ const maxOut = 16 << 10
 
 // worker takes one turn after the other.
 type worker struct {
-	crew *crew
-	away bool     // it has left the crew
-	at   moment   // when its turn has begun
-	in   []byte   // to read into
-	rest incoming // of what is read, until the end of the turn
-	out  []byte   // gathered, to be written at once
-	room events.Room
-	slow func() // leave, as a value that need not be made anew
+	crew   *crew
+	away   bool     // it has left the crew
+	at     moment   // when its last turn has begun
+	ahead  []*peer  // whose turns come next; they are among the places
+	in     []byte   // to read into
+	rest   incoming // of what is read, until the end of the turn
+	out    []byte   // gathered, to be written at once
+	room   events.Room
+	slow   func() // leave, as a value that need not be made anew
+	places [stride]*peer
 }
 
 // leave is called before something that may take long.
 func (w *worker) leave() {
 	if !w.away {
 		w.away = true
+		w.crew.putBack(w.ahead)
+		w.ahead = nil
 		w.crew.replace()
 	}
 }

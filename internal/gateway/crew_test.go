@@ -60,7 +60,7 @@ func TestTurnsOfAlarmsGiveWayForAWhile(t *testing.T) {
 		both.Wake() // has something to say after all
 
 		for i, want := range []*peer{live, both, idle} {
-			if got := g.crew.take(g.moment()); got != want {
+			if got := g.crew.take(&worker{at: g.moment()}); got != want {
 				t.Fatalf("turn %d is another's", i)
 			}
 		}
@@ -71,15 +71,61 @@ func TestTurnsOfAlarmsGiveWayForAWhile(t *testing.T) {
 		other.Wake()
 		next.wakeLater()
 		for i, want := range []*peer{live, late, other, next} {
-			if got := g.crew.take(g.moment()); got != want {
+			if got := g.crew.take(&worker{at: g.moment()}); got != want {
 				t.Fatalf("when one has waited long, turn %d is another's", i)
 			}
 		}
 		g.crew.close()
-		if p := g.crew.take(g.moment()); p != nil {
+		if p := g.crew.take(&worker{at: g.moment()}); p != nil {
 			t.Error("a turn was taken twice")
 		}
 	})
+}
+
+func TestWorkersTakeOnTurnsWhileThereAreMany(t *testing.T) {
+	t.Parallel()
+	g, peers := newIdleGateway(t, 6*stride)
+	for _, p := range peers {
+		p.Wake()
+	}
+	w, other := &worker{crew: g.crew}, &worker{crew: g.crew}
+	turns := func(w *worker, those ...*peer) {
+		t.Helper()
+		for i, want := range those {
+			if got := g.crew.take(w); got != want || got.state.Load() != taken {
+				t.Fatalf("turn %d is another's", i)
+			}
+		}
+	}
+
+	turns(w, peers[:3]...)
+	turns(other, peers[stride+1])
+	peers[3].Wake() // he waits already
+	w.leave()
+
+	turns(other, peers[stride+2:2*stride+2]...)
+	turns(other, peers[3:stride+1]...) // before those who have come after them
+	turns(other, peers[2*stride+2:]...)
+	g.crew.close()
+	if p := g.crew.take(other); p != nil {
+		t.Error("a turn was taken twice")
+	}
+}
+
+func TestNobodyTakesOnTurnsBeforeOneWhoHasGivenWayForLong(t *testing.T) {
+	t.Parallel()
+	g, peers := newIdleGateway(t, 8*stride)
+	peers[0].wakeLater()
+	peers[1].wakeLater()
+	for _, p := range peers[2:] {
+		p.Wake()
+	}
+	w := &worker{crew: g.crew, at: g.moment() + g.crew.deference + time.Hour}
+	for i, want := range []*peer{peers[0], peers[2], peers[1], peers[3]} {
+		if g.crew.take(w) != want {
+			t.Fatalf("turn %d is another's", i)
+		}
+	}
 }
 
 func TestAlarmsRingInTime(t *testing.T) {
@@ -116,7 +162,7 @@ func TestAlarmsRingInTime(t *testing.T) {
 				}
 			}
 			for range len(peers) * 3 / 4 {
-				p := g.crew.take(g.moment())
+				p := g.crew.take(&worker{at: g.moment()})
 				p.state.Store(resting)
 				for i := range peers {
 					if peers[i] != p {

@@ -9,10 +9,12 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"github.com/gorilla/websocket"
 
 	"github.com/seri-queue/seri/internal/events"
+	"github.com/seri-queue/seri/internal/prefetch"
 )
 
 // peer is one WebSocket. Thousands of them are idle, so an idle one is this and a descriptor, and no more: no goroutine, no
@@ -143,6 +145,9 @@ func (p *peer) wakeLater() {
 		}
 	}
 }
+
+// prefetch has what each turn looks at be fetched.
+func (p *peer) prefetch() { prefetch.First(p, unsafe.Offsetof(p.bell)) }
 
 // take takes a turn.
 func (p *peer) take(w *worker) {
