@@ -47,6 +47,7 @@ lint: ## Format, vet, modernisers, staticcheck
 	$(STEP) 'go vet'
 	@$(GO) vet $(PACKAGES)
 	@$(GO) vet -tags portable ./internal/gateway # as it is elsewhere than on Linux
+	@GOARCH=arm64 $(GO) vet ./internal/prefetch # has assembly for it
 	@$(GO) -C internal/compat/asynqmon vet ./... # modules of their own, which ./... leaves out
 	@$(GO) -C bench/river vet ./...
 	@$(GO) -C bench/live/peers vet ./...
@@ -60,6 +61,7 @@ lint: ## Format, vet, modernisers, staticcheck
 race: ## Tests with the race detector
 	$(STEP) 'go test -race'
 	@$(GO) test -race -timeout $(TIMEOUT) $(PACKAGES)
+	@$(GO) test -tags portable ./internal/gateway
 
 CHAOS := $(GO) test -count 1 -v -run '^TestChaos$$' ./internal/chaos -seed $(SEED)
 
