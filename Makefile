@@ -46,7 +46,7 @@ lint: ## Format, vet, modernisers, staticcheck
 	if [ -n "$$unformatted" ]; then printf 'not formatted; run gofmt -w:\n%s\n' "$$unformatted"; exit 1; fi
 	$(STEP) 'go vet'
 	@$(GO) vet $(PACKAGES)
-	@$(GO) vet -tags portable ./internal/gateway # as it is elsewhere than on Linux
+	@$(GO) vet -tags portable ./internal/gateway # as it is elsewhere than on Linux of 64 bits
 	@GOARCH=arm64 $(GO) vet ./internal/prefetch # has assembly for it
 	@$(GO) -C internal/compat/asynqmon vet ./... # modules of their own, which ./... leaves out
 	@$(GO) -C bench/river vet ./...

@@ -255,6 +255,9 @@ func TestWhoPollsIsWokenAndKeepsNothing(t *testing.T) {
 		if cap(s.frames)+cap(s.batch)+cap(s.buf.items) > 0 {
 			t.Error("it keeps room for events")
 		}
+		if room.Clear(); len(room.frames) > 0 || room.frames[:1][0].JSON != nil {
+			t.Error("the room keeps frames")
+		}
 		s.Rest()
 		if s.interests[0].known != nil {
 			t.Error("it keeps what the snapshot has shown")

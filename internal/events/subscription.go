@@ -210,16 +210,15 @@ func (s *Subscription) Notify(w Waker) {
 }
 
 // Room is where [Subscription.Poll] puts frames. Whoever polls many subscriptions, one after the other, lends all of them the
-// same, and none keeps any. The zero value is ready for use.
+// same, and none keeps any. The zero value is ready for use; it keeps the frames of the last call until it is used again, or cleared.
 type Room struct{ frames []Frame }
 
-// lend returns the room, empty, unless it has grown out of proportion.
-func (r *Room) lend() []Frame {
-	if cap(r.frames) > 2*framesAtOnce {
-		return nil
-	}
+// Clear forgets the frames, so that nothing keeps them. Room for more than usual is not kept either.
+func (r *Room) Clear() {
 	clear(r.frames)
-	return r.frames[:0]
+	if r.frames = r.frames[:0]; cap(r.frames) > 2*framesAtOnce {
+		r.frames = nil
+	}
 }
 
 // Poll is [Subscription.Next] for who does not wait: it returns none if there are none. If there may be more, it is to be called
@@ -229,7 +228,8 @@ func (s *Subscription) Poll(ctx context.Context, room *Room, slow func()) (frame
 	s.renew()
 	s.unread = false
 	if s.frames == nil {
-		s.frames = room.lend()
+		room.Clear()
+		s.frames = room.frames
 	}
 	taken, err := s.advance(ctx, slow)
 	frames, room.frames, s.frames = s.frames, s.frames, nil
@@ -248,8 +248,8 @@ func (s *Subscription) Poll(ctx context.Context, room *Room, slow func()) (frame
 // Prefetch has what Poll looks at be fetched from memory. It is worth it some microseconds before.
 func (s *Subscription) Prefetch() { prefetch.First(s, unsafe.Offsetof(s.within)) }
 
-// advance makes frames of what there is, until there are some or there is no more. taken: it has looked at what the hub has handed
-// over so far, and will wake the reader when there is more.
+// advance makes frames of what there is, until there are some or there is no more. taken: all that the hub has handed over so far
+// was looked at, and the hub wakes the reader when there is more.
 func (s *Subscription) advance(ctx context.Context, slow func()) (taken bool, err error) {
 	for len(s.frames) == 0 {
 		if s.lagging != nil {

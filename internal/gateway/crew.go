@@ -15,6 +15,8 @@ import (
 //
 // Turns that only an alarm asks for, which is to ping, give way to those in which there is something to say or to hear: of
 // hundred thousands of idle connections the pings take as much time as live events leave, and those are not to wait for them.
+//
+// While many wait, a worker takes on several turns at once, and hands back those that he does not come to when he leaves.
 type crew struct {
 	now       func() moment
 	deference time.Duration // for how long a turn gives way to all others; then to every other one
@@ -130,6 +132,7 @@ func (c *crew) take(w *worker) *peer {
 		return p
 	}
 	p := w.ahead[0]
+	w.ahead[0] = nil // when the peer has gone, nothing is to keep it
 	if w.ahead = w.ahead[1:]; len(w.ahead) > 0 && w.ahead[0].stream != nil {
 		w.ahead[0].stream.Prefetch()
 	}
@@ -141,7 +144,7 @@ func (c *crew) take(w *worker) *peer {
 // away while others are taken, instead of being waited for: of a broadcast to hundred thousands that is 3 % of the time.
 const stride = 8
 
-// next is take for who has none ahead. It leaves it to the caller to say that the turn of a peer is taken which had not given way.
+// next is take for who has none ahead. Unless the peer gave way, its state still says that it waits: the caller changes that.
 func (c *crew) next(w *worker) (p *peer, gaveWay bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -255,6 +258,7 @@ func (w *worker) leave() {
 	if !w.away {
 		w.away = true
 		w.crew.putBack(w.ahead)
+		clear(w.ahead)
 		w.ahead = nil
 		w.crew.replace()
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -30,6 +31,53 @@ func TestQueueThatIsNeverEmptyDoesNotGrow(t *testing.T) {
 	for i, v := range f.list[:f.next] {
 		if v != nil {
 			t.Fatalf("place %d keeps one whose turn was taken", i)
+		}
+	}
+}
+
+func TestWhoIsPutBackComesFirst(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(f *fifo[int]){
+		"nothing is left": func(f *fifo[int]) {
+			for f.len() > 0 {
+				f.take()
+			}
+		},
+		"others are left": func(*fifo[int]) {},
+		"others have come": func(f *fifo[int]) {
+			for f.len() > 0 {
+				f.take()
+			}
+			f.add(100)
+			f.add(101)
+		},
+		"others have come to where they were": func(f *fifo[int]) {
+			for i := range 100 { // which moves those who wait
+				f.add(100 + i)
+			}
+		},
+	} {
+		var f fifo[int]
+		for i := range 10 {
+			f.add(i)
+		}
+		for range 8 {
+			f.take()
+		}
+		change(&f)
+		var after []int
+		for _, v := range f.list[f.next:] {
+			after = append(after, v)
+		}
+
+		f.putBack([]int{5, 6, 7})
+
+		var got []int
+		for f.len() > 0 {
+			got = append(got, f.take())
+		}
+		if want := append([]int{5, 6, 7}, after...); !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", name, got, want)
 		}
 	}
 }
@@ -100,8 +148,12 @@ func TestWorkersTakeOnTurnsWhileThereAreMany(t *testing.T) {
 
 	turns(w, peers[:3]...)
 	turns(other, peers[stride+1])
-	peers[3].Wake() // he waits already
+	peers[3].Wake()  // he waits already
+	g.crew.spare = 1 // or another would be hired, and take part
 	w.leave()
+	if len(w.ahead) != 0 || w.places != [stride]*peer{} {
+		t.Error("who has left keeps peers")
+	}
 
 	turns(other, peers[stride+2:2*stride+2]...)
 	turns(other, peers[3:stride+1]...) // before those who have come after them

@@ -155,6 +155,7 @@ func (p *peer) take(w *worker) {
 	p.turn()
 	p.worker = nil
 	w.emptied()
+	w.room.Clear()
 	if !p.state.CompareAndSwap(taken, resting) {
 		p.state.Store(queued)
 		p.g.crew.add(p)
@@ -323,7 +324,7 @@ func (p *peer) deliver(ctx context.Context) error {
 		switch {
 		case !more:
 			return nil
-		case len(frames) == 0: // of all that was read
+		case len(frames) == 0: // what was read is about something else, and the client waits
 			p.Wake()
 			p.noteRest()
 			if !p.plain { // if it is cut now, it goes on where it has come to

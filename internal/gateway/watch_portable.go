@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// watch waits for clients where there is no epoll, to develop there: by a goroutine for each.
+// watch waits for clients elsewhere than on 64-bit Linux, where one only develops: by a goroutine for each.
 type watch struct{ closed chan struct{} }
 
 // often is how long something that could not be done, or was not done yet, is left alone.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 )
 
 // server is one of them.
@@ -21,7 +22,8 @@ type server interface {
 
 // servers are as their documentation shows them and, "tuned", as they take the least memory.
 var servers = map[string]func() server{
-	"raw":           func() server { return new(raw) },
+	"write":         func() server { return &raw{send: syscall.Write} },
+	"sendto":        func() server { return &raw{send: sendTo} },
 	"gorilla":       func() server { return overHTTP{new(gorillaUsual)} },
 	"gorilla-tuned": func() server { return overHTTP{newGorillaTuned()} },
 	"gws":           func() server { return overHTTP{newGWS(0)} },
@@ -38,7 +40,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) != 1 || servers[args[0]] == nil {
-		return fmt.Errorf("give one of raw, gorilla, gorilla-tuned, gws, gws-tuned, coder; got %q", args)
+		return fmt.Errorf("give one of write, sendto, gorilla, gorilla-tuned, gws, gws-tuned, coder; got %q", args)
 	}
 	s := servers[args[0]]()
 	listener, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
