@@ -65,10 +65,7 @@ func TestWhoIsPutBackComesFirst(t *testing.T) {
 			f.take()
 		}
 		change(&f)
-		var after []int
-		for _, v := range f.list[f.next:] {
-			after = append(after, v)
-		}
+		after := slices.Clone(f.list[f.next:])
 
 		f.putBack([]int{5, 6, 7})
 
